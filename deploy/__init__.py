@@ -1,0 +1,1 @@
+"""How Tidegate is run: the local stack here, manifests beside it."""

@@ -1,7 +1,7 @@
 """The words of the domain as types: ids, values, positions, contact state, changes and definitions.
 
-Rule: plain data only. Nothing here decides, parses or performs I/O; `decide.py` decides and `apply.py` is the only place
-that changes a `ContactState`.
+Rule: plain data only. Nothing here decides, parses or performs I/O; `decide.py` decides, and a decision is a new state
+beside the records that say so.
 """
 
 from __future__ import annotations
@@ -75,9 +75,13 @@ class SegmentState(StrEnum):
     DELETED = "deleted"
 
 
+ORIGIN = Position(InstantMs(0), Offset(-1), CatalogueSeq(0))
+"""Before the first record of a log."""
+
+
 @dataclass(slots=True)
 class ContactState:
-    """One contact as of `position`. Only `apply.py` changes it.
+    """One contact as of `position`. Never changed in place: a decision makes a new one.
 
     Shape: `members` maps each segment the contact is in to the instant it entered; `left` holds the segments it was in
     before (their keys still stand in the memberships topic, so erasure must reach them). The two are disjoint.
@@ -87,7 +91,7 @@ class ContactState:
     attributes: dict[AttributeName, Value] = field(default_factory=dict)
     members: dict[SegmentId, InstantMs] = field(default_factory=dict)
     left: set[SegmentId] = field(default_factory=set)
-    position: Position = Position(InstantMs(0), Offset(-1), CatalogueSeq(0))
+    position: Position = ORIGIN
     due: InstantMs | None = None
 
 

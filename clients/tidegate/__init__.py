@@ -1,0 +1,1 @@
+"""Tidegate for consumers: the Python SDK and the `tidegate` command line."""

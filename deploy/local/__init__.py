@@ -1,0 +1,1 @@
+"""The local stack: a real Kafka broker and the four services, supervised as separate processes."""

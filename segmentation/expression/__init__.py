@@ -1,1 +1,1 @@
-"""The segment language, one stage a file: text or JSON → syntax tree → checked → canonical forms, readers and renderings."""
+"""The segment language, one stage a file: text or JSON to a checked syntax tree, its canonical forms and readings."""
