@@ -1,0 +1,1 @@
+"""The product's tests; README.md says where a new one goes."""
