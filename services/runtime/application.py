@@ -1,0 +1,149 @@
+"""How every service starts, runs and stops: the same order, signals, admin server and exit codes.
+
+Rule: a service is one coroutine, `main(context)`, that works until `context.stopping` is set and then finishes its work
+in hand and returns. This module owns the process around it; it knows neither topics nor segments, and a service never
+installs a signal handler, configures logs or exits by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Generic
+
+from services.runtime import clock, metrics
+from services.runtime.admin import AdminServer
+from services.runtime.errors import ServiceError, StartRefusedError
+from services.runtime.health import Health
+from services.runtime.logs import configure_logs, get_logger
+from services.runtime.settings import RuntimeSettings, Settings, load_settings
+
+EXIT_STOPPED = 0
+"""Asked to stop, and everything in hand was finished."""
+EXIT_FAILED = 1
+"""The service failed or did not stop in time; starting it again is right."""
+EXIT_REFUSED = 78
+"""What the service found must be repaired by a person first; starting it again changes nothing."""
+
+BEAT_INTERVAL_S = 1.0
+
+log = get_logger("runtime")
+
+
+@dataclass
+class ServiceContext(Generic[Settings]):
+    """What a service's `main` is given."""
+
+    name: str
+    settings: Settings
+    health: Health = field(default_factory=Health)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Main = Callable[[ServiceContext[Settings]], Awaitable[None]]
+
+
+def run_service(name: str, settings: type[Settings] | Settings, main: Main[Settings]) -> None:
+    """Run a service until it is told to stop, and end the process with the exit code that says how it went.
+
+    `settings` is the settings class, read from the environment here so that an unusable value is one clear line.
+    """
+    try:
+        loaded = settings if isinstance(settings, RuntimeSettings) else load_settings(settings)
+    except StartRefusedError as refusal:
+        configure_logs(name)
+        log.error("start refused", reason=str(refusal))
+        sys.exit(EXIT_REFUSED)
+    configure_logs(name, loaded.log_format, loaded.log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        code = runner.run(_supervised(ServiceContext(name, loaded), main))
+    sys.exit(code)
+
+
+async def _supervised(context: ServiceContext[Settings], main: Main[Settings]) -> int:
+    """Run `main` between the admin server's start and stop; return the exit code."""
+    settings = context.settings
+    try:
+        admin = AdminServer(context.name, context.health, settings.admin_host, settings.admin_port)
+    except StartRefusedError as refusal:
+        log.error("start refused", reason=str(refusal))
+        return EXIT_REFUSED
+    admin.start()
+    _stop_on_signals(context.stopping)
+    beating = asyncio.create_task(_beat(context.health), name="heartbeat")
+    log.info("started", pid=os.getpid(), admin_port=admin.port)
+    try:
+        return await _outcome(context, main)
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating
+        admin.close()
+
+
+async def _outcome(context: ServiceContext[Settings], main: Main[Settings]) -> int:
+    """Await the service, cutting it off when a stop takes longer than its grace; return the exit code."""
+    work = asyncio.ensure_future(main(context))
+    stop = asyncio.create_task(context.stopping.wait(), name="stop signal")
+    try:
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            context.health.not_ready("stopping")
+            log.info("stopping")
+            await asyncio.wait({work}, timeout=context.settings.stop_grace_ms / 1000)
+        if not work.done():
+            log.error("stop took too long; work in hand is cut off", grace_ms=context.settings.stop_grace_ms)
+            work.cancel()
+            await asyncio.wait({work})
+            return EXIT_FAILED
+        return _exit_code(work)
+    finally:
+        stop.cancel()
+
+
+def _exit_code(work: asyncio.Future[None]) -> int:
+    """Return the exit code of finished work, and log why when it failed."""
+    if work.cancelled():
+        log.error("failed", reason="the service's main task was cancelled")
+        return EXIT_FAILED
+    error = work.exception()
+    if error is None:
+        log.info("stopped")
+        return EXIT_STOPPED
+    if isinstance(error, StartRefusedError):
+        log.error("start refused", reason=str(error))
+        return EXIT_REFUSED
+    if isinstance(error, ServiceError):
+        log.error("failed", reason=str(error), cause=repr(error.__cause__))
+    else:
+        log.error("failed", exc_info=error)
+    return EXIT_FAILED
+
+
+async def _beat(health: Health) -> None:
+    """Show that the loop turns, and measure how late it does."""
+    while True:
+        before = clock.monotonic()
+        await asyncio.sleep(BEAT_INTERVAL_S)
+        health.beat()
+        metrics.EVENT_LOOP_LAG_SECONDS.set(max(0.0, clock.monotonic() - before - BEAT_INTERVAL_S))
+
+
+def _stop_on_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's loop where it exists, asyncio's elsewhere."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

@@ -1,0 +1,80 @@
+"""Structured logs: one event a line, as JSON for machines or aligned text for people.
+
+Rule: an event is a short snake-free sentence, its facts are key-value pairs. Attribute values, message bodies and API
+keys are never logged: ids, counts, names, offsets and durations are. Nothing here decides what is worth a line.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, cast
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+LogFormat = Literal["auto", "json", "console"]
+
+QUIET_LIBRARIES = ("aiokafka", "asyncio", "faust", "httpx", "kafka", "mode", "uvicorn", "uvicorn.access")
+"""Libraries whose informational chatter would drown ours; their warnings are kept."""
+
+
+def configure_logs(service: str, log_format: LogFormat = "auto", level: str = "INFO") -> None:
+    """Send structlog and the standard library's logging to standard output in one form.
+
+    `auto` means console on a terminal and JSON elsewhere.
+    """
+    as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
+    shared = _shared_processors(service)
+    final: list[Processor] = [_json_line] if as_json else [_console_line()]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """Return the structured logger of one part of a service."""
+    return cast("FilteringBoundLogger", structlog.get_logger(name, part=name))
+
+
+def _shared_processors(service: str) -> list[Processor]:
+    """Return the steps that every line goes through, ours and the libraries' alike."""
+
+    def add_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_service,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """Render one event as a line of JSON; a value that JSON lacks is written as text."""
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _console_line() -> Processor:
+    """Return the renderer for people, coloured on a terminal only."""
+    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=40)

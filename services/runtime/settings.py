@@ -1,0 +1,77 @@
+"""What every service reads from its environment, validated once at start.
+
+Rule: a setting is named, typed, bounded and documented here (or in a service's subclass), and its value is fixed for
+the life of the process. An unusable value refuses the start: the message names the variable, what was found and what is
+expected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.runtime.errors import StartRefusedError
+from services.runtime.logs import LogFormat
+
+ENV_PREFIX = "TIDEGATE_"
+PARTITIONS_MAX = 1024
+TICK_INTERVAL_MIN_MS = 100
+TICK_INTERVAL_MAX_MS = 60_000
+
+
+class RuntimeSettings(BaseSettings):
+    """The settings that all services share. Each is `TIDEGATE_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True)
+
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma separated.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_file: Path | None = Field(None, description="PEM bundle that signs the brokers' certificates.")
+
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Put before every topic name.")
+    partitions: int = Field(8, ge=1, le=PARTITIONS_MAX, description="Partitions of every partitioned topic.")
+    replication_factor: int = Field(1, ge=1, le=32, description="Replicas of topics that a service creates.")
+    create_topics: bool = Field(False, description="Create missing topics at start. In production they are declared.")
+    tick_interval_ms: int = Field(1000, ge=TICK_INTERVAL_MIN_MS, le=TICK_INTERVAL_MAX_MS)
+
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("tidegate"),
+        description="Where the process keeps state that must survive a restart.",
+    )
+    admin_host: str = Field("127.0.0.1", description="Where /metrics, /live and /ready listen.")
+    admin_port: int = Field(9090, ge=0, le=65_535, description="0 takes any free port.")
+    stop_grace_ms: int = Field(15_000, ge=0, le=600_000, description="How long a stop may take before work is cut off.")
+    log_format: LogFormat = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+Settings = TypeVar("Settings", bound=RuntimeSettings)
+
+
+def load_settings(kind: type[Settings]) -> Settings:
+    """Read the settings from the environment.
+
+    Errors: raises `StartRefusedError` that names each variable, what was found and what is expected.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{ENV_PREFIX}{'_'.join(str(step) for step in problem['loc']).upper()}: "
+            f"{problem['msg']} (found {_shown(problem['loc'], problem['input'])})"
+            for problem in error.errors(include_url=False)
+        )
+        raise StartRefusedError(f"the settings cannot be used: {problems}") from error
+
+
+def _shown(location: tuple[int | str, ...], value: object) -> str:
+    """Return a value as it may be shown: secrets are not."""
+    secret = any("password" in str(step) or "secret" in str(step) for step in location)
+    return "a hidden value" if secret else repr(value)
