@@ -1,0 +1,65 @@
+# Tidegate. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test faults fuzz bench bench-engine bench-e2e bench-ingest bench-stack run schemas clean
+
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+PYTHON := .venv/bin/python
+STAMP := .venv/.installed
+
+help: ## Show every target and what it does
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.uv/bin/uv:
+	@echo "Installing uv $(UV_VERSION) into .uv (it was not found on this machine)"
+	@python3 -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --quiet --frozen --all-extras --group dev
+	@touch $@
+
+setup: $(STAMP) ## Install the locked dependencies into .venv (bootstraps uv if it is absent)
+
+check: setup ## Lint, format check, strict types, house rules: what every commit passes
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@$(PYTHON) -m pytest -q tests/tidy
+
+format: setup ## Format and fix what can be fixed
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+test: check ## Everything a commit must pass: check, unit, property, simulation, real broker, end to end
+	@$(PYTHON) -m pytest -q -m "not faults"
+
+faults: setup ## The fault catalogue on a real broker (up to 30 minutes)
+	@$(PYTHON) -m pytest -q -m faults tests/faults
+
+fuzz: setup ## Coverage-guided fuzzing of both parsers, one minute each
+	@$(UV) run --frozen --group fuzz python -m tests.fuzz
+
+bench: bench-engine bench-e2e bench-ingest bench-stack ## Every benchmark, each beside its baseline
+
+bench-engine: setup ## Matching engine against naive closures and datalogic-py
+	@$(PYTHON) -m bench.engine
+
+bench-e2e: setup ## Evaluator on a real broker: throughput, latency, recovery
+	@$(PYTHON) -m bench.e2e
+
+bench-ingest: setup ## HTTP and CSV ingest on a real broker
+	@$(PYTHON) -m bench.ingest
+
+bench-stack: setup ## Set-up time, idle CPU and memory of the local stack
+	@$(PYTHON) -m bench.stack
+
+schemas: setup ## Regenerate the JSON Schemas and the AsyncAPI document
+	@$(PYTHON) -m schemas.generate
+
+run: setup ## Start Kafka and the four services, load the sample contacts, show membership changes live
+	@$(PYTHON) -m examples.cdnow
+
+clean: ## Remove what make created here (not the data folder)
+	@rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache

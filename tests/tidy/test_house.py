@@ -1,0 +1,181 @@
+"""The layout, directions, sizes and words of the house, read from `house.toml` and checked on every file."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOUSE: dict[str, Any] = tomllib.loads((ROOT / "tests/tidy/house.toml").read_text())
+PRODUCT = sorted(
+    path
+    for folder in HOUSE["product"]["folders"]
+    for path in (ROOT / folder).rglob("*.py")
+    if "node_modules" not in path.parts
+)
+OURS = ("segmentation", "schemas", "services", "deploy", "tidegate", "tests", "bench", "examples")
+TREES = {path: ast.parse(path.read_text()) for path in PRODUCT}
+
+
+def named(path: Path) -> str:
+    """The dotted name under which a file is imported."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[0] == "clients":
+        parts = parts[1:]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything a file imports, also inside functions."""
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def lies_in(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def test_there_is_a_product_to_check() -> None:
+    assert len(PRODUCT) > 20
+
+
+def test_imports_follow_the_directions_of_the_house() -> None:
+    directions: dict[str, list[str]] = HOUSE["imports"]
+    wrong = []
+    for path in PRODUCT:
+        module = named(path)
+        fitting = [package for package in directions if lies_in(module, package)]
+        allowed = directions[max(fitting, key=len)] if fitting else []
+        for line, name in imported(path):
+            if name.split(".")[0] in OURS and not any(lies_in(name, package) for package in allowed):
+                wrong.append(f"{where(path, line)}: {module} must not import {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_core_is_pure() -> None:
+    core = HOUSE["core"]
+    wrong = []
+    for path in PRODUCT:
+        if not lies_in(named(path), core["package"]):
+            continue
+        for line, name in imported(path):
+            top = name.split(".")[0]
+            if top in core["forbidden_modules"] or (top not in sys.stdlib_module_names and top not in OURS):
+                wrong.append(f"{where(path, line)}: the core must not import {name}")
+        wrong += [
+            f"{where(path, node.lineno)}: the core must not call {node.func.id}()"
+            for node in ast.walk(TREES[path])
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in core["forbidden_calls"]
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_one_file_reads_the_wall_clock() -> None:
+    clock = HOUSE["clock"]
+    wrong = []
+    for path in PRODUCT:
+        if str(path.relative_to(ROOT)) in clock["allowed"]:
+            continue
+        attributes = [node for node in ast.walk(TREES[path]) if isinstance(node, ast.Attribute)]
+        reads = [node.lineno for node in attributes if ast.unparse(node) in clock["wall_clock_calls"]]
+        reads += [line for line, name in imported(path) if name in clock["wall_clock_calls"]]
+        wrong += [f"{where(path, line)}: reads the clock; take an instant as an argument" for line in reads]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_outgrows_one_idea() -> None:
+    limit = HOUSE["sizes"]["module_lines_max"]
+    lengths = {path: len(path.read_text().splitlines()) for path in PRODUCT}
+    assert not {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > limit}
+
+
+def test_functions_stay_small() -> None:
+    sizes = HOUSE["sizes"]
+    lengths = {
+        f"{where(path, node.lineno)} {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert not {name: lines for name, lines in lengths.items() if lines > sizes["function_lines_max"]}
+    usual = sum(lines <= sizes["function_lines_usual"] for lines in lengths.values())
+    assert usual >= sizes["function_usual_share"] * len(lengths)
+
+
+def test_no_file_is_a_drawer() -> None:
+    drawers = set(HOUSE["names"]["drawers"])
+    everywhere = [*PRODUCT, *(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
+    assert not [
+        str(path.relative_to(ROOT))
+        for path in everywhere
+        if drawers & {part.lower() for part in (*path.relative_to(ROOT).parts[:-1], path.stem)}
+    ]
+
+
+def defined_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+
+
+def words(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_names_are_the_words_of_the_glossary() -> None:
+    glossary: dict[str, str] = HOUSE["names"]["glossary"]
+    wrong = [
+        f"{where(path, line)}: {name}: say {glossary[word]}, not {word}"
+        for path, tree in TREES.items()
+        for line, name in defined_names(tree)
+        for word in sorted(words(name) & glossary.keys())
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_topics_are_named_in_one_place() -> None:
+    from schemas.topics import Topic
+
+    names = {str(topic.value) for topic in Topic}
+    # "segments" and "attributes" are ordinary words of the HTTP interface too.
+    names -= {"segments", "attributes", "memberships"}
+    wrong = [
+        f"{where(path, node.lineno)}: {node.value!r} is named in schemas/topics.py"
+        for path, tree in TREES.items()
+        if path.name != "topics.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/glossary.md"])
+def test_the_documents_a_newcomer_reads_are_there(name: str) -> None:
+    assert len((ROOT / name).read_text()) > 500
+
+
+def test_every_decision_says_why() -> None:
+    for path in (ROOT / "docs/decisions").glob("*.md"):
+        text = path.read_text().lower()
+        assert re.match(r"\d{4}-", path.name), path.name
+        assert "why" in text or "because" in text, f"{path.name} does not say why"
