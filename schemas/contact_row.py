@@ -1,0 +1,21 @@
+"""`contacts-changelog`: one contact's newest state, from which an evaluator rebuilds its store.
+
+Rule: everything an evaluator derives (deadline rows, listings, counts) follows from these rows. `codec.py` has the
+hand-written encoder and decoder that the evaluator uses.
+"""
+
+from __future__ import annotations
+
+from schemas.record import Record, WireAttributeName, WireInstant, WireSegmentId, WireValue
+
+
+class ContactRow(Record):
+    """A contact as of (clock, offset, seq) of its partition's log."""
+
+    attributes: dict[WireAttributeName, WireValue]
+    members: dict[WireSegmentId, WireInstant]
+    left: list[WireSegmentId]
+    clock: WireInstant
+    offset: int
+    seq: int
+    due: WireInstant | None

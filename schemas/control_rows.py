@@ -1,0 +1,56 @@
+"""`control-changelog`: a partition's clock, the definitions placed in its log, and how far its backfill has come.
+
+Shape: keys are `clock`, `segment|<segment id>|<version>` and `cursor`. A definition that every contact has passed and
+that was replaced becomes a tombstone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.record import Record, WireInstant
+from schemas.segment_definition import SegmentDefinitionRecord
+from segmentation.model import SegmentId
+
+CLOCK_KEY = b"clock"
+CURSOR_KEY = b"cursor"
+_DEFINITION_PREFIX = b"segment|"
+
+
+class ClockRow(Record):
+    """The partition clock after the record at `offset`."""
+
+    clock: WireInstant
+    offset: int
+
+
+class DefinitionRow(Record):
+    """The `seq`-th accepted definition of the partition, placed at (clock, offset) of its log."""
+
+    seq: Annotated[int, Field(ge=1)]
+    clock: WireInstant
+    offset: int
+    definition: SegmentDefinitionRecord
+
+
+class CursorRow(Record):
+    """Every contact has passed the definitions through `passed`.
+
+    While a scan runs, `target` is the definition it brings contacts through, and `after` the last contact reached.
+    """
+
+    passed: Annotated[int, Field(ge=0)]
+    target: int | None = None
+    after: str | None = None
+
+
+def definition_key(segment_id: SegmentId, version: int) -> bytes:
+    """The key of a definition's row."""
+    return b"%s%s|%d" % (_DEFINITION_PREFIX, segment_id.encode(), version)
+
+
+def is_definition_key(key: bytes) -> bool:
+    """Whether a row's key is a definition's."""
+    return key.startswith(_DEFINITION_PREFIX)

@@ -1,0 +1,51 @@
+"""`memberships`: one enter or exit of one contact. What the world reads.
+
+Rule: (at, offset) is the change's version and grows per key; a consumer that applies a record only if its version is
+greater than the last applied sees each change once. Equal changes are equal bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.record import Record, WireContactId, WireInstant, WireSegmentId
+from segmentation.model import CauseKind, ChangeKind, ContactId, SegmentId
+
+KEY_SEPARATOR = "|"
+"""Segment ids cannot hold it, so the first one in a key always splits it."""
+
+
+class ChangeCause(Record):
+    """What made the change, and which of the contact's changes at this version it is."""
+
+    kind: Annotated[CauseKind, Field(strict=False)]
+    partition: Annotated[int, Field(ge=0)]
+    index: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(ge=1)]
+
+
+class MembershipChangeRecord(Record):
+    """One enter or exit. `offset` is the causing record's, or -1 when time caused it."""
+
+    segment_id: WireSegmentId
+    segment_version: int
+    contact_id: WireContactId
+    change: Annotated[ChangeKind, Field(strict=False)]
+    member: bool
+    at: WireInstant
+    offset: int
+    event_id: str
+    cause: ChangeCause
+
+
+def membership_key(segment_id: SegmentId, contact_id: ContactId) -> bytes:
+    """The record key of a (segment, contact)."""
+    return f"{segment_id}{KEY_SEPARATOR}{contact_id}".encode()
+
+
+def split_membership_key(key: bytes) -> tuple[SegmentId, ContactId]:
+    """The segment and the contact of a record key."""
+    segment_id, _, contact_id = key.decode().partition(KEY_SEPARATOR)
+    return SegmentId(segment_id), ContactId(contact_id)

@@ -1,0 +1,80 @@
+"""JSON as it must be at every door: UTF-8, finite numbers, bounded depth, and no key twice in one object.
+
+orjson refuses the first two but lets a repeated key win silently; which one was meant is unknowable, so it is refused.
+Rule: the answer depends on the bytes alone, and no input makes it slower than linear or deeper than the limit.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import orjson
+
+from schemas.limits import JSON_DEPTH_MAX
+
+DUPLICATE_KEY: Final = "duplicate_key"
+INVALID_JSON: Final = "invalid_json"
+TOO_DEEP: Final = "too_deep"
+
+
+class JsonRefusedError(ValueError):
+    """The bytes are not the JSON that we take. `code` is one of the constants above."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def load_strictly(raw: bytes, depth_max: int = JSON_DEPTH_MAX) -> object:
+    """Read one JSON document. Errors: `JsonRefusedError`."""
+    try:
+        document: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if "depth limit" in error.msg or "recursion" in error.msg.lower():
+            raise _too_deep(depth_max) from error
+        raise JsonRefusedError(INVALID_JSON, f"not valid JSON: {error}") from error
+    if raw.count(b"[") + raw.count(b"{") > depth_max and _is_deeper(document, depth_max):
+        raise _too_deep(depth_max)
+    if _may_repeat_a_key(raw, document):
+        json.loads(raw, object_pairs_hook=_refuse_repeated_keys)
+    return document
+
+
+def _too_deep(depth_max: int) -> JsonRefusedError:
+    return JsonRefusedError(TOO_DEEP, f"nested deeper than {depth_max} levels")
+
+
+def _is_deeper(document: object, depth_max: int) -> bool:
+    layer = [document]
+    for _ in range(depth_max):
+        below: list[object] = []
+        for node in layer:
+            if isinstance(node, dict):
+                below.extend(node.values())
+            elif isinstance(node, list):
+                below.extend(node)
+        layer = below
+    return any(isinstance(node, dict | list) for node in layer)
+
+
+def _may_repeat_a_key(raw: bytes, document: object) -> bool:
+    """Whether the document, written again, has another number of colons: then a member is gone.
+
+    Each member has one colon, and colons inside of strings survive, unless they were written as an escape.
+    """
+    if b"\\u003" in raw:
+        return True
+    return raw.count(b":") != orjson.dumps(document).count(b":")
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise JsonRefusedError(DUPLICATE_KEY, f"the key {name!r} appears twice in one object")
+            seen.add(name)
+    return members
