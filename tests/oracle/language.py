@@ -9,12 +9,12 @@ Source: `segmentation/expression/GRAMMAR.md` and the docstrings of `syntax.py`.
 from __future__ import annotations
 
 import calendar
-import json
 import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from segmentation.expression.syntax import (
     AllOf,
@@ -54,6 +54,9 @@ from segmentation.model import Attributes, InstantMs, Scalar, SegmentId, Value
 DAY_MS = 86_400_000
 SECONDS_BELOW = 1e11
 """A number whose absolute value is below this is epoch seconds, otherwise epoch milliseconds."""
+FIRST_INSTANT = datetime(1, 1, 1, tzinfo=UTC)
+LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Segments = Mapping[SegmentId, "Expression | bool"]
 """What a reference sees: another expression, or a membership that is given as it is (a paused segment's)."""
@@ -62,10 +65,9 @@ _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?
 _VERSION = re.compile(
     r"[vV]?([0-9]+(?:\.[0-9]+){0,3})(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
-_ISO = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?([Zz]|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2})?)?"
-)
+_ISO_DATE = re.compile(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})")
+_ISO_CLOCK = re.compile(r"([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]+))?)?)?")
+_ISO_ZONE = re.compile(r"[Zz]|([+-])([0-9]{2})(?::?([0-9]{2}))?")
 
 
 def holds(expression: Expression, attributes: Attributes, now: InstantMs, segments: Segments) -> bool:
@@ -261,14 +263,21 @@ def fold(text: str) -> str:
 
 
 def read_text(element: Scalar) -> str:
-    """Text as written; a number in its shortest JSON form; true or false."""
+    """Text as written; a number in its shortest JSON form, as ECMAScript writes it; true or false."""
     if isinstance(element, str):
         return element
     if isinstance(element, bool):
         return "true" if element else "false"
-    if isinstance(element, float) and element.is_integer():
-        return str(int(element)) if abs(element) < 2**53 else json.dumps(element)
-    return json.dumps(element)
+    if isinstance(element, int):
+        return str(element)
+    if element == 0:
+        return "0"
+    exact = Decimal(repr(element)).normalize()
+    if Decimal("1e-6") <= abs(exact) < Decimal("1e21"):
+        return format(exact, "f")
+    sign, digits, _ = exact.as_tuple()
+    fraction = "".join(str(digit) for digit in digits[1:])
+    return f"{'-' * sign}{digits[0]}{'.' * bool(fraction)}{fraction}e{exact.adjusted():+d}"
 
 
 def read_number(element: Scalar) -> float | None:
@@ -307,7 +316,10 @@ def version_key(text: str) -> tuple[object, ...] | None:
     release = (*numbers, 0, 0, 0)[:4]
     if found[2] is None:
         return (release, 1)
-    return (release, 0, tuple(_identifier_key(part) for part in found[2].split(".")))
+    identifiers = found[2].split(".")
+    if any(part.isdigit() and part != str(int(part)) for part in identifiers):
+        return None
+    return (release, 0, tuple(_identifier_key(part) for part in identifiers))
 
 
 def _identifier_key(identifier: str) -> tuple[int, int, str]:
@@ -316,34 +328,50 @@ def _identifier_key(identifier: str) -> tuple[int, int, str]:
 
 
 def read_instant(element: Scalar) -> int | None:
-    """ISO 8601 text, or a number of seconds or milliseconds, or text that is such a number."""
-    number = read_number(element)
-    if number is not None:
-        return math.floor(number * 1000) if abs(number) < SECONDS_BELOW else math.floor(number)
-    return _read_iso(element) if isinstance(element, str) else None
+    """ISO 8601 text, or a number of seconds or milliseconds, or text that is such a number. Years 1 to 9999 only."""
+    at = _read_iso(element) if isinstance(element, str) else None
+    if at is None:
+        number = read_number(element)
+        if number is None:
+            return None
+        at = round(number * 1000) if abs(number) < SECONDS_BELOW else round(number)
+    first, last = _ms_since_epoch(FIRST_INSTANT), _ms_since_epoch(LAST_INSTANT)
+    return at if first <= at <= last else None
+
+
+def _ms_since_epoch(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def _read_iso(text: str) -> int | None:
-    found = _ISO.fullmatch(text)
-    if found is None:
+    date = _ISO_DATE.match(text)
+    if date is None:
         return None
-    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
-    if not (1 <= month <= 12 and year >= 1 and 1 <= day <= calendar.monthrange(year, month)[1]):
+    year, month, day = int(date[1]), int(date[3]), int(date[4])
+    rest = text[date.end() :]
+    if year < 1 or not 1 <= month <= 12 or not 1 <= day <= calendar.monthrange(year, month)[1]:
         return None
+    if not rest:
+        # Eight digits alone are a number, so only the dashed form can be a date without a time.
+        return _ms_since_epoch(datetime(year, month, day, tzinfo=UTC)) if date[2] else None
+    clock = _ISO_CLOCK.match(rest, 1)
+    if clock is None or rest[0] not in ("Tt " if date[2] else "Tt"):
+        return None
+    hour, minute, second = (int(part or 0) for part in clock.groups()[:3])
     if hour > 23 or minute > 59 or second > 59:
         return None
+    zone_ms = _zone_ms(rest[clock.end() :])
     moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    fraction_ms = int(((found[7] or "") + "000")[:3])
-    offset_ms = _zone_ms(found[8])
-    return None if offset_ms is None else since_epoch // timedelta(milliseconds=1) + fraction_ms - offset_ms
+    return None if zone_ms is None else _ms_since_epoch(moment) + int(((clock[4] or "") + "000")[:3]) - zone_ms
 
 
-def _zone_ms(zone: str | None) -> int | None:
-    if zone is None or zone in "Zz":
+def _zone_ms(zone: str) -> int | None:
+    if not zone:
         return 0
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    hours, minutes = int(digits[:2]), int(digits[2:])
+    found = _ISO_ZONE.fullmatch(zone)
+    if found is None:
+        return None
+    hours, minutes = int(found[2] or 0), int(found[3] or 0)
     if hours > 23 or minutes > 59:
         return None
-    return (-1 if zone[0] == "-" else 1) * (hours * 60 + minutes) * 60_000
+    return (-1 if found[1] == "-" else 1) * (hours * 60 + minutes) * 60_000
