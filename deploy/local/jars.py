@@ -1,0 +1,157 @@
+"""The broker's jars: exactly those of `kafka.lock`, fetched once from Maven Central and kept in the user's cache.
+
+Rule: a jar is used only if its SHA-256 is the locked one, so a truncated or altered download is fetched again and never
+run. Once all are cached no network is needed. `python -m deploy.local.jars` resolves the coordinate anew and rewrites
+the lock file; that is the only place where versions are chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import requests
+from jgo.config import GlobalSettings
+from jgo.constants import MAVEN_CENTRAL_URL
+from jgo.maven import Artifact, MavenContext
+
+from deploy.local.errors import LocalStackError
+from deploy.local.filelock import FileLock
+from deploy.local.say import Say, to_standard_error
+
+COORDINATE = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
+LOCK_FILE = Path(__file__).with_name("kafka.lock")
+DOWNLOADS_MAX = 8
+"""Jars fetched at the same time."""
+DOWNLOAD_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LockedJar:
+    """One jar as the lock file names it."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    def located(self, context: MavenContext) -> Artifact:
+        """Return the artifact in a Maven context."""
+        return context.project(self.group, self.artifact).at_version(self.version).artifact()
+
+
+def kafka_jars(say: Say) -> list[Path]:
+    """Return the paths of all jars of the broker, fetching those that are missing.
+
+    Errors: raises `LocalStackError` when one cannot be fetched or is not the locked one.
+    """
+    jars = read_lock()
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "lock").held():
+        context = maven_context(cache)
+        missing = [jar for jar in jars if not _is_intact(jar, _path(jar, context))]
+        if missing:
+            say(f"Fetching Apache Kafka: {len(missing)} of {len(jars)} jars, once, into {cache}")
+            _fetch_all(missing, context, say)
+    return [_path(jar, context) for jar in jars]
+
+
+def cache_directory() -> Path:
+    """Where jars are kept, in Maven's layout."""
+    return platformdirs.user_cache_path("tidegate") / "maven"
+
+
+def maven_context(cache: Path) -> MavenContext:
+    """Return jgo's view of the cache; a mirror configured for jgo is used in place of Maven Central."""
+    mirrors = GlobalSettings.load().repositories
+    return MavenContext(
+        repo_cache=cache, remote_repos=mirrors or {"central": MAVEN_CENTRAL_URL}, timeout=DOWNLOAD_TIMEOUT_S
+    )
+
+
+def read_lock(file: Path = LOCK_FILE) -> list[LockedJar]:
+    """Read the lock file: a line a jar, `group:artifact:version sha256`."""
+    jars = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        coordinate, digest = line.split()
+        group, artifact, version = coordinate.split(":")
+        jars.append(LockedJar(group, artifact, version, digest))
+    return jars
+
+
+def _fetch_all(jars: list[LockedJar], context: MavenContext, say: Say) -> None:
+    with ThreadPoolExecutor(DOWNLOADS_MAX, thread_name_prefix="jars") as pool:
+        for done, _ in enumerate(pool.map(lambda jar: _fetch(jar, context), jars), start=1):
+            if done % 10 == 0:
+                say(f"  {done} of {len(jars)} jars")
+
+
+def _fetch(jar: LockedJar, context: MavenContext) -> None:
+    path = _path(jar, context)
+    path.unlink(missing_ok=True)
+    with _explained(jar):
+        jar.located(context).resolve()
+    if not _is_intact(jar, path):
+        path.unlink(missing_ok=True)
+        raise LocalStackError(
+            f"The jar {path.name} that was fetched is not the one that kafka.lock names (SHA-256 {jar.sha256[:12]}…); "
+            "something between here and Maven Central altered it. Try again, or another network."
+        )
+
+
+@contextmanager
+def _explained(jar: LockedJar) -> Iterator[None]:
+    """Turn a failed download into one line."""
+    try:
+        yield
+    except requests.RequestException as error:
+        raise LocalStackError(
+            f"No network: {jar.artifact} {jar.version} could not be fetched from Maven Central "
+            f"({type(error).__name__}). Connect once, or name a mirror in ~/.config/jgo.conf; "
+            "later starts work offline."
+        ) from error
+    except RuntimeError as error:
+        raise LocalStackError(
+            f"{jar.artifact} {jar.version} could not be fetched from Maven Central: {error}"
+        ) from error
+    except OSError as error:
+        raise LocalStackError(f"The jar cache {cache_directory()} cannot be written: {error.strerror}") from error
+
+
+def _path(jar: LockedJar, context: MavenContext) -> Path:
+    path: Path | None = jar.located(context).cached_path
+    if path is None:
+        raise AssertionError("a context with a cache gives every artifact a path in it")
+    return path
+
+
+def _is_intact(jar: LockedJar, path: Path) -> bool:
+    return path.exists() and _digest(path) == jar.sha256
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_lock(say: Say) -> None:
+    """Resolve the coordinate with all it needs and write what was found to the lock file."""
+    import jgo
+
+    context = maven_context(cache_directory())
+    lines = []
+    for artifact in jgo.resolve(COORDINATE):
+        path = context.project(artifact.groupId, artifact.artifactId).at_version(artifact.version).artifact().resolve()
+        lines.append(f"{artifact.groupId}:{artifact.artifactId}:{artifact.version} {_digest(path)}")
+    LOCK_FILE.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
+    say(f"{len(lines)} jars locked in {LOCK_FILE}")
+
+
+if __name__ == "__main__":
+    write_lock(to_standard_error)

