@@ -1,0 +1,158 @@
+"""The typed HTTP client: one method for each thing the API does.
+
+Rule: a method takes and gives plain values of `responses.py`, and raises only what `errors.py` names. What reaches the
+wire, and asking again, is `transport.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from tidegate.definition import SegmentDefinition, Where
+from tidegate.responses import ApiKey, ChangePage, Contact, Import, MemberPage, Preview, Receipt, Segment
+from tidegate.transport import DEFAULT_URL, ServerEvent, Transport, decoded
+
+
+class Tidegate:
+    """The API at one address, with one key: `async with Tidegate(key="tg_…") as tidegate: ...`."""
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`transport` replaces the network, for tests of your own code."""
+        self._wire = Transport(url, key, transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._wire.close()
+
+    # Contacts
+
+    async def set_contact(self, contact_id: str, attributes: Mapping[str, Any]) -> Receipt:
+        """Set attributes of one contact; None removes one, an absent one is kept."""
+        answer = await self._wire.request("PATCH", f"/contacts/{_id(contact_id)}", json={"attributes": attributes})
+        return Receipt.model_validate(decoded(answer))
+
+    async def set_contacts(self, contacts: Sequence[Mapping[str, Any]]) -> list[Receipt]:
+        """Set attributes of up to 1,000 contacts, each `{"id": …, "attributes": {…}}`; one receipt each, in order."""
+        answer = await self._wire.request("POST", "/contacts", json={"contacts": list(contacts)})
+        return [Receipt.model_validate(receipt) for receipt in decoded(answer)["receipts"]]
+
+    async def delete_contact(self, contact_id: str) -> Receipt:
+        """Erase a contact: it leaves every segment, and nothing of it is kept."""
+        return Receipt.model_validate(decoded(await self._wire.request("DELETE", f"/contacts/{_id(contact_id)}")))
+
+    async def contact(self, contact_id: str) -> Contact:
+        """One contact as evaluated. Errors: NotFoundError."""
+        return Contact.model_validate(decoded(await self._wire.request("GET", f"/contacts/{_id(contact_id)}")))
+
+    async def contact_changes(self, contact_id: str, *, limit: int = 50) -> ChangePage:
+        """The newest membership changes of a contact."""
+        answer = await self._wire.request("GET", f"/contacts/{_id(contact_id)}/changes", params={"limit": limit})
+        return ChangePage.model_validate(decoded(answer))
+
+    async def explain(self, contact_id: str, segment_id: str) -> dict[str, Any]:
+        """Why a contact is in a segment or not, test by test, and until when."""
+        path = f"/contacts/{_id(contact_id)}/explain"
+        explained: dict[str, Any] = decoded(await self._wire.request("GET", path, params={"segment": segment_id}))
+        return explained
+
+    # Segments
+
+    async def segments(self) -> list[Segment]:
+        """Every segment, by id."""
+        answer = decoded(await self._wire.request("GET", "/segments"))
+        return [Segment.model_validate(entry) for entry in answer["segments"]]
+
+    async def segment(self, segment_id: str) -> Segment:
+        """One segment. Errors: NotFoundError."""
+        return _segment(await self._wire.request("GET", f"/segments/{_id(segment_id)}"))
+
+    async def create_segment(self, definition: SegmentDefinition) -> Segment:
+        """Create a segment. Errors: RefusedError with the expression's problems, ConflictError if the id is taken."""
+        return _segment(await self._wire.request("POST", "/segments", json=definition.body()))
+
+    async def replace_segment(self, definition: SegmentDefinition, *, etag: str, state: str | None = None) -> Segment:
+        """Save a new version over the one that `etag` names. Errors: ConflictError when that is not the newest."""
+        body = definition.body() if state is None else {**definition.body(), "state": state}
+        path = f"/segments/{_id(definition.id)}"
+        return _segment(await self._wire.request("PUT", path, json=body, headers={"If-Match": etag}))
+
+    async def delete_segment(self, segment_id: str, *, etag: str) -> None:
+        """Delete a segment: its members exit. Errors: ConflictError when `etag` is no longer the newest."""
+        await self._wire.request("DELETE", f"/segments/{_id(segment_id)}", headers={"If-Match": etag})
+
+    async def validate(self, where: Where) -> dict[str, Any]:
+        """Check an expression without saving it: its canonical forms. Errors: RefusedError with every problem."""
+        checked: dict[str, Any] = decoded(await self._wire.request("POST", "/segments/validate", json={"where": where}))
+        return checked
+
+    async def preview(self, where: Where, *, segment_id: str | None = None) -> Preview:
+        """How many contacts match now; with `segment_id`, also who would enter and leave it."""
+        body = {"where": where, **({"id": segment_id} if segment_id else {})}
+        return Preview.model_validate(decoded(await self._wire.request("POST", "/segments/preview", json=body)))
+
+    async def members(self, segment_id: str, *, limit: int = 100, after: str | None = None) -> MemberPage:
+        """A page of members, by contact id; pass `next` back as `after`."""
+        params = {"limit": limit, "after": after}
+        answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/members", params=params)
+        return MemberPage.model_validate(decoded(answer))
+
+    async def segment_changes(self, segment_id: str, *, limit: int = 50) -> ChangePage:
+        """The newest changes of a segment."""
+        answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/changes", params={"limit": limit})
+        return ChangePage.model_validate(decoded(answer))
+
+    async def events(self, *, segment_id: str | None = None, last_id: str | None = None) -> AsyncIterator[ServerEvent]:
+        """Live membership changes and counts; `last_id` resumes after an event that you have."""
+        async for event in self._wire.events("/events", {"segment": segment_id}, last_id):
+            yield event
+
+    # Imports and keys
+
+    async def start_import(
+        self, body: bytes | AsyncIterator[bytes], *, params: Mapping[str, Any], content_type: str = "text/csv"
+    ) -> Import:
+        """Send a CSV file; the answer comes when it is stored, and `import_status` then tells how far it is."""
+        headers = {"Content-Type": content_type}
+        answer = await self._wire.request("POST", "/imports", content=body, params=params, headers=headers)
+        return Import.model_validate(decoded(answer))
+
+    async def import_status(self, import_id: str) -> Import:
+        """How far an import is. Errors: NotFoundError."""
+        return Import.model_validate(decoded(await self._wire.request("GET", f"/imports/{_id(import_id)}")))
+
+    async def import_errors(self, import_id: str) -> str:
+        """The rejected rows as CSV, each with what was expected and how to fix it."""
+        return (await self._wire.request("GET", f"/imports/{_id(import_id)}/errors.csv")).text
+
+    async def keys(self) -> list[ApiKey]:
+        """Every API key, without its secret."""
+        return [ApiKey.model_validate(entry) for entry in decoded(await self._wire.request("GET", "/keys"))["keys"]]
+
+    async def create_key(self, name: str, scopes: Sequence[str]) -> ApiKey:
+        """Create a key; its secret is only in this answer."""
+        answer = await self._wire.request("POST", "/keys", json={"name": name, "scopes": list(scopes)})
+        return ApiKey.model_validate(decoded(answer))
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Refuse a key from now on. Errors: NotFoundError."""
+        await self._wire.request("DELETE", f"/keys/{_id(key_id)}")
+
+
+def _id(text: str) -> str:
+    """An id as one path segment, whatever characters it has."""
+    return quote(text, safe="")
+
+
+def _segment(answer: httpx.Response) -> Segment:
+    return Segment.model_validate({**decoded(answer), "etag": answer.headers.get("ETag", "")})

@@ -1,0 +1,118 @@
+"""What the HTTP API answers, as types.
+
+Rule: fields that this version does not know are kept (`model_extra`), never refused, so that an older client goes on
+working with a newer service. No I/O here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Response(BaseModel):
+    """The base of every answer."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+
+class Segment(Response):
+    """A segment as defined, in its three readings. `etag` is what `If-Match` wants."""
+
+    id: str
+    version: int
+    name: str = ""
+    state: str = "active"
+    description: str = ""
+    text: str = ""
+    where: Any = None
+    english: str = ""
+    members: int | None = None
+    etag: str = Field(default="", exclude=True)
+
+
+class Receipt(Response):
+    """One contact's part of an answer to a write: accepted (202) or refused, and why."""
+
+    id: str | None = None
+    status: int = 202
+    errors: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Membership(Response):
+    """A segment that the contact is in, and since when."""
+
+    segment_id: str
+    since: datetime
+
+
+class Contact(Response):
+    """A contact as evaluated: its attributes and memberships, and when something could next change by itself."""
+
+    id: str
+    attributes: dict[str, Any]
+    memberships: list[Membership] = Field(default_factory=list)
+    next_deadline: datetime | None = None
+
+
+class Change(Response):
+    """One enter or exit, as listed."""
+
+    segment_id: str
+    contact_id: str
+    change: str
+    at: datetime
+    cause: str
+    segment_version: int = 0
+    event_id: str = ""
+
+
+class ChangePage(Response):
+    """Changes, newest first."""
+
+    changes: list[Change]
+    next: str | None = None
+
+
+class Member(Response):
+    """A contact in a segment, and since when."""
+
+    contact_id: str
+    since: datetime
+
+
+class MemberPage(Response):
+    """Members, by contact id."""
+
+    members: list[Member]
+    next: str | None = None
+
+
+class Preview(Response):
+    """How many contacts an expression would match now, with a sample."""
+
+    matched: int
+    total: int
+    sample: list[str] = Field(default_factory=list)
+
+
+class Import(Response):
+    """A CSV import: how far it is and how it ended."""
+
+    id: str
+    state: str
+    rows_total: int | None = None
+    rows_read: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+
+class ApiKey(Response):
+    """An API key. `key`, the secret itself, is there only in the answer that created it."""
+
+    id: str
+    name: str = ""
+    scopes: list[str] = Field(default_factory=list)
+    key: str | None = None

@@ -1,0 +1,156 @@
+"""How a request reaches the service and an answer becomes a value or an error.
+
+Rule: a service that says "not now" (429, 503) is asked again as it says, a bounded number of times; every write carries
+an `Idempotency-Key`, so that asking again cannot do it twice. Knows HTTP, not what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import httpx
+import orjson
+
+from tidegate.errors import NotReadyError, ProblemError, TidegateError, UnreachableError, problem
+
+API: Final = "/api/v2"
+DEFAULT_URL: Final = "http://127.0.0.1:8081"
+ATTEMPTS_MAX: Final = 4
+RETRY_AFTER_MAX_S: Final = 10.0
+"""A longer wait than this is the caller's to decide."""
+CONNECT_TIMEOUT_S: Final = 5.0
+READ_TIMEOUT_S: Final = 30.0
+LAST_EVENT_ID: Final = "Last-Event-ID"
+
+
+class Transport:
+    """One connection pool to one service address, with one key."""
+
+    def __init__(self, url: str, key: str | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.AsyncClient(
+            base_url=self.url + API,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            transport=transport,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Ask once, and again while the service says "not now". A streamed body is sent only once.
+
+        Errors: raises UnreachableError, or the ProblemError that the answer holds.
+        """
+        sent = {"Idempotency-Key": str(uuid.uuid4()), **(headers or {})} if method == "POST" else dict(headers or {})
+        if json is not None:
+            content = orjson.dumps(json)
+            sent.setdefault("Content-Type", "application/json")
+        attempts = ATTEMPTS_MAX if content is None or isinstance(content, bytes) else 1
+        known = {name: value for name, value in (params or {}).items() if value is not None}
+        for attempt in range(1, attempts + 1):
+            try:
+                answer = await self._http.request(method, path, content=content, params=known, headers=sent)
+                return _checked(answer)
+            except NotReadyError as error:
+                if attempt == attempts or error.status not in (429, 503) or error.retry_after_s > RETRY_AFTER_MAX_S:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
+            except httpx.TransportError as error:
+                raise self._unreachable(error) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    async def events(self, path: str, params: Mapping[str, Any], last_id: str | None) -> AsyncIterator[ServerEvent]:
+        """Read server-sent events until the service ends the stream."""
+        headers = {"Accept": "text/event-stream", **({LAST_EVENT_ID: last_id} if last_id else {})}
+        known = {name: value for name, value in params.items() if value is not None}
+        timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        try:
+            async with self._http.stream("GET", path, params=known, headers=headers, timeout=timeout) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    await answer.aread()
+                _checked(answer)
+                async for event in _parse_events(answer.aiter_lines()):
+                    yield event
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
+        reason = str(error) or type(error).__name__
+        return UnreachableError(f"nothing answers at {self.url} ({reason}); is it running? `tidegate up` starts it")
+
+
+class ServerEvent:
+    """One server-sent event: its name, its JSON and the id to resume after."""
+
+    __slots__ = ("data", "id", "name")
+
+    def __init__(self, name: str, data: Any, id: str) -> None:  # noqa: A002 - the word of the standard
+        self.name = name
+        self.data = data
+        self.id = id
+
+
+async def _parse_events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
+    """Put the lines of an event stream together. Comments, which only keep the connection open, are dropped."""
+    name, identity, data = "message", "", list[str]()
+    async for line in lines:
+        if not line:
+            if data:
+                yield ServerEvent(name, orjson.loads("\n".join(data)), identity)
+            name, data = "message", []
+            continue
+        field, _, text = line.partition(":")
+        text = text.removeprefix(" ")
+        if field == "event":
+            name = text
+        elif field == "id":
+            identity = text
+        elif field == "data":
+            data.append(text)
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    """Give a good answer back; raise the error that a bad one holds."""
+    if answer.is_success:
+        return answer
+    raise _problem(answer)
+
+
+def _problem(answer: httpx.Response) -> ProblemError:
+    try:
+        document = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        document = {"title": f"HTTP {answer.status_code}", "detail": answer.text[:200]}
+    if not isinstance(document, dict):
+        document = {"title": f"HTTP {answer.status_code}", "detail": str(document)[:200]}
+    return problem(answer.status_code, document, _retry_after_s(answer.headers.get("Retry-After")))
+
+
+def _retry_after_s(header: str | None) -> float:
+    try:
+        return max(0.0, float(header)) if header is not None else 1.0
+    except ValueError:
+        return 1.0
+
+
+def decoded(answer: httpx.Response) -> Any:
+    """The JSON of an answer. Errors: TidegateError when it is not JSON, which no route of ours gives."""
+    try:
+        return orjson.loads(answer.content)
+    except orjson.JSONDecodeError as error:
+        raise TidegateError(f"{answer.request.url} did not answer with JSON; is it a Tidegate service?") from error

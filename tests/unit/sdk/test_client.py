@@ -1,0 +1,105 @@
+"""The HTTP client against a scripted service: what it sends, what it raises, when it asks again."""
+
+from __future__ import annotations
+
+import httpx
+import orjson
+import pytest
+
+from tidegate import ConflictError, NotAllowedError, NotReadyError, RefusedError, Tidegate, UnreachableError, segment
+
+SEGMENT = {"id": "pro", "version": 3, "state": "active", "text": 'plan is "pro"', "where": {"plan": "pro"}}
+
+
+def service(*answers: httpx.Response) -> tuple[Tidegate, list[httpx.Request]]:
+    """A client whose service gives these answers in turn, and what it was asked."""
+    asked: list[httpx.Request] = []
+    waiting = list(answers)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return waiting.pop(0)
+
+    return Tidegate("http://service", key="tg_k", transport=httpx.MockTransport(answer)), asked
+
+
+def refusal(status: int, headers: dict[str, str] | None = None, **document: object) -> httpx.Response:
+    return httpx.Response(status, json={"title": "no", **document}, headers=headers)
+
+
+async def test_a_segment_built_in_code_is_sent_in_the_json_form() -> None:
+    client, asked = service(httpx.Response(201, json=SEGMENT, headers={"ETag": '"3"'}))
+    where = [{"plan": "pro"}, {"last_active": {"within": "7d"}}, {"email_verified": True}]
+    async with client:
+        made = await client.create_segment(segment("active_pro_users", where=where, mode="realtime"))
+    assert (made.version, made.etag) == (3, '"3"')
+    assert asked[0].url.path == "/api/v2/segments"
+    assert asked[0].headers["Authorization"] == "Bearer tg_k"
+    assert orjson.loads(asked[0].content) == {"id": "active_pro_users", "where": where, "mode": "realtime"}
+
+
+async def test_a_busy_service_is_asked_again_with_the_same_idempotency_key() -> None:
+    busy = refusal(503, {"Retry-After": "0"})
+    client, asked = service(busy, httpx.Response(201, json=SEGMENT))
+    async with client:
+        await client.create_segment(segment("pro", where="plan is pro"))
+    assert len({request.headers["Idempotency-Key"] for request in asked}) == 1
+    assert len(asked) == 2
+
+
+async def test_a_service_that_stays_busy_is_reported_after_a_bounded_number_of_attempts() -> None:
+    client, asked = service(*[refusal(503, {"Retry-After": "0"}) for _ in range(4)])
+    async with client:
+        with pytest.raises(NotReadyError):
+            await client.segments()
+    assert len(asked) == 4
+
+
+async def test_a_long_wait_is_left_to_the_caller() -> None:
+    client, asked = service(refusal(503, {"Retry-After": "60"}))
+    async with client:
+        with pytest.raises(NotReadyError) as raised:
+            await client.contact("u")
+    assert raised.value.retry_after_s == 60
+    assert len(asked) == 1
+
+
+async def test_a_refused_expression_keeps_every_problem_with_its_place_and_hint() -> None:
+    problems = [{"code": "expects_number", "message": "`>` compares numbers", "hint": "write 99", "pointer": "/where",
+                 "span": {"line": 1, "column": 7, "length": 6}}]  # fmt: skip
+    client, _ = service(refusal(422, detail="the expression has 1 problem", errors=problems))
+    async with client:
+        with pytest.raises(RefusedError) as raised:
+            await client.validate('mrr > "lots"')
+    (error,) = raised.value.errors
+    assert (error.code, error.hint, error.column, error.length) == ("expects_number", "write 99", 7, 6)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, NotAllowedError), (403, NotAllowedError), (412, ConflictError)])
+async def test_each_refusal_has_the_class_that_says_whose_turn_it_is(status: int, kind: type[Exception]) -> None:
+    client, _ = service(refusal(status))
+    async with client:
+        with pytest.raises(kind):
+            await client.delete_segment("pro", etag='"1"')
+
+
+async def test_ids_with_slashes_and_spaces_stay_one_path_segment() -> None:
+    client, asked = service(httpx.Response(200, json={"id": "a/b c", "attributes": {}}))
+    async with client:
+        await client.contact("a/b c")
+    assert asked[0].url.raw_path == b"/api/v2/contacts/a%2Fb%20c"
+
+
+async def test_nothing_listening_is_said_with_the_address_and_what_to_do() -> None:
+    async with Tidegate("http://127.0.0.1:9") as client:
+        with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 .*tidegate up"):
+            await client.segments()
+
+
+async def test_server_sent_events_are_read_with_their_ids_and_comments_are_dropped() -> None:
+    stream = b': hello\n\nid: 0-5\nevent: change\ndata: {"segment_id":\ndata: "a"}\n\n'
+    client, asked = service(httpx.Response(200, content=stream, headers={"Content-Type": "text/event-stream"}))
+    async with client:
+        events = [event async for event in client.events(segment_id="a", last_id="0-4")]
+    assert [(event.name, event.id, event.data) for event in events] == [("change", "0-5", {"segment_id": "a"})]
+    assert asked[0].headers["Last-Event-ID"] == "0-4"

@@ -1,0 +1,106 @@
+"""Deliveries: snapshot first, causes together, positions never inside a group. Records are made by hand."""
+
+from __future__ import annotations
+
+from schemas.membership_change import ChangeCause, MembershipChangeRecord, membership_key
+from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
+from tidegate.grouping import Delivery, PartitionReader
+
+Row = tuple[bytes, bytes | None]
+
+
+def change(
+    segment: str, contact: str, at: int, offset: int, *, member: bool = True, index: int = 0, count: int = 1
+) -> Row:
+    record = MembershipChangeRecord(
+        segment_id=SegmentId(segment),
+        segment_version=1,
+        contact_id=ContactId(contact),
+        change=ChangeKind.ENTER if member else ChangeKind.EXIT,
+        member=member,
+        at=InstantMs(at),
+        offset=offset,
+        event_id=f"{segment}|{contact}|{at}|{offset}",
+        cause=ChangeCause(kind=CauseKind.WRITE, partition=0, index=index, count=count),
+    )
+    return membership_key(SegmentId(segment), ContactId(contact)), record.encode()
+
+
+def tombstone(segment: str, contact: str) -> Row:
+    return membership_key(SegmentId(segment), ContactId(contact)), None
+
+
+def read(reader: PartitionReader, rows: list[Row], start: int = 0) -> list[Delivery]:
+    return [delivery for offset, row in enumerate(rows, start) for delivery in reader.read(offset, *row)]
+
+
+def told(deliveries: list[Delivery]) -> list[list[tuple[str, str, bool]]]:
+    return [
+        [(change.segment_id, change.contact_id, change.member) for change in delivery.changes]
+        for delivery in deliveries
+        if delivery.changes
+    ]
+
+
+def test_changes_of_one_cause_are_delivered_together() -> None:
+    rows = [change("a", "u", 5, 9, index=0, count=2), change("b", "u", 5, 9, member=False, index=1, count=2)]
+    deliveries = read(PartitionReader(0, 0, None), rows)
+    assert told(deliveries) == [[("a", "u", True), ("b", "u", False)]]
+    assert deliveries[-1].resume_at == 2
+
+
+def test_the_position_never_moves_inside_a_group() -> None:
+    rows = [change("a", "u", 5, 9, index=0, count=2)]
+    assert read(PartitionReader(0, 0, None), rows) == []
+
+
+def test_a_group_whose_last_change_was_compacted_away_ends_at_the_next_cause() -> None:
+    rows = [change("a", "u", 5, 9, index=0, count=2), change("a", "v", 6, 10)]
+    deliveries = read(PartitionReader(0, 0, None), rows)
+    assert told(deliveries) == [[("a", "u", True)], [("a", "v", True)]]
+    assert [delivery.resume_at for delivery in deliveries] == [1, 2]
+
+
+def test_unwanted_segments_move_the_position_but_are_not_delivered() -> None:
+    deliveries = read(PartitionReader(0, 0, {SegmentId("a")}), [change("b", "u", 5, 9), change("a", "u", 6, 10)])
+    assert told(deliveries) == [[("a", "u", True)]]
+    assert [delivery.resume_at for delivery in deliveries] == [1, 2]
+
+
+def test_an_unwanted_last_change_still_ends_its_group() -> None:
+    rows = [change("a", "u", 5, 9, index=0, count=2), change("b", "u", 5, 9, index=1, count=2)]
+    deliveries = read(PartitionReader(0, 0, {SegmentId("a")}), rows)
+    assert told(deliveries) == [[("a", "u", True)]]
+
+
+def test_a_snapshot_tells_current_members_by_contact_and_then_the_changes_that_follow() -> None:
+    rows = [
+        change("a", "u", 1, 0),
+        change("b", "u", 2, 1),
+        change("a", "v", 3, 2),
+        change("a", "v", 4, 3, member=False),
+        change("b", "u", 5, 4, member=False),
+    ]
+    reader = PartitionReader(0, 0, None, snapshot_until=4)
+    deliveries = read(reader, rows)
+    assert told(deliveries) == [[("a", "u", True), ("b", "u", True)], [("b", "u", False)]]
+    assert [change.snapshot for delivery in deliveries for change in delivery.changes] == [True, True, False]
+    assert [delivery.resume_at for delivery in deliveries] == [None, 4, 5]
+
+
+def test_a_snapshot_forgets_erased_contacts() -> None:
+    reader = PartitionReader(0, 0, None, snapshot_until=3)
+    rows = [change("a", "u", 1, 0), change("a", "u", 2, 1, member=False), tombstone("a", "u")]
+    assert told([*read(reader, rows), *reader.finish_snapshot()]) == []
+
+
+def test_a_tombstone_after_the_snapshot_is_no_change() -> None:
+    deliveries = read(PartitionReader(0, 0, None), [change("a", "u", 1, 0, member=False), tombstone("a", "u")])
+    assert told(deliveries) == [[("a", "u", False)]]
+    assert deliveries[-1].resume_at == 2
+
+
+def test_records_read_again_after_a_seek_are_not_delivered_twice() -> None:
+    reader = PartitionReader(0, 0, None)
+    rows = [change("a", "u", 1, 0)]
+    assert told([*read(reader, rows), *read(reader, rows)]) == [[("a", "u", True)]]
