@@ -1,0 +1,77 @@
+"""Serves a public HTTP application inside a service's own loop, signals and stop.
+
+Rule: the port is taken before anything is promised, and a taken port is one clear sentence; a stop lets requests in
+hand finish, and cuts off streams that would go on for ever. Knows no routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvicorn
+
+from services.runtime.errors import StartRefusedError
+
+BACKLOG_MAX: Final = 2048
+"""Connections that wait to be accepted."""
+KEEP_ALIVE_S: Final = 30
+STOP_GRACE_S: Final = 5
+"""How long requests in hand may go on after a stop."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: the runtime owns signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port. Errors: raises StartRefusedError when it is not to be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+        taken.listen(BACKLOG_MAX)
+    except OSError as error:
+        taken.close()
+        raise StartRefusedError(
+            f"cannot listen on {host}:{port}: {error.strerror}; stop what uses the port or choose another"
+        ) from error
+    taken.setblocking(False)
+    return taken
+
+
+async def serve(app: Any, listening: socket.socket, stopping: asyncio.Event, started: Callable[[], None]) -> None:
+    """Serve an ASGI application until `stopping` is set; `started` is called once requests are answered."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_GRACE_S,
+        lifespan="off",
+        ws="none",
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
+    stop = asyncio.create_task(stopping.wait(), name="http stop")
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            started()
+        await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+    finally:
+        stop.cancel()
+        listening.close()
