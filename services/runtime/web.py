@@ -24,7 +24,15 @@ STOP_GRACE_S: Final = 5
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: the runtime owns signals."""
+    """uvicorn without its signal handling, which the runtime owns; it tells when it answers requests."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -61,14 +69,10 @@ async def serve(app: Any, listening: socket.socket, stopping: asyncio.Event, sta
         lifespan="off",
         ws="none",
     )
-    server = _Server(config)
+    server = _Server(config, started)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     stop = asyncio.create_task(stopping.wait(), name="http stop")
     try:
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if server.started:
-            started()
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await serving
