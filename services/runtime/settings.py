@@ -37,8 +37,10 @@ class RuntimeSettings(BaseSettings):
 
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Put before every topic name.")
     partitions: int = Field(8, ge=1, le=PARTITIONS_MAX, description="Partitions of every partitioned topic.")
-    replication_factor: int = Field(1, ge=1, le=32, description="Replicas of topics that a service creates.")
-    create_topics: bool = Field(False, description="Create missing topics at start. In production they are declared.")
+    replication_factor: int = Field(1, ge=1, le=32, description="Replicas of the topics that the local stack creates.")
+    replay_history: bool = Field(
+        False, description="The input log carries its producers' timestamps (CreateTime) and is kept for ever."
+    )
     tick_interval_ms: int = Field(1000, ge=TICK_INTERVAL_MIN_MS, le=TICK_INTERVAL_MAX_MS)
 
     data_dir: Path = Field(
