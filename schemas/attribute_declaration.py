@@ -6,24 +6,13 @@ of now a bare `within` looks at.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from schemas.record import Record, WireAttributeName, WireInstant
+from segmentation.attributes import AttributeType
 from segmentation.expression.syntax import Direction
-
-
-class AttributeType(StrEnum):
-    """What an attribute is meant to hold."""
-
-    TEXT = "text"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    INSTANT = "instant"
-    LIST = "list"
-    VERSION = "version"
 
 
 class AttributeDeclarationRecord(Record):

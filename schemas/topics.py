@@ -74,6 +74,8 @@ def _spec(
 
 # Erasure leaves a tombstone; the bytes before it must be gone from disk within a bounded time.
 _ERASED_WITHIN = {"max.compaction.lag.ms": str(7 * DAY_MS), "segment.ms": str(DAY_MS)}
+# A dead letter is the record that failed and more; a contact's row grows with every new attribute.
+_LARGER_THAN_INPUT = {"max.message.bytes": str(9 * 1024 * 1024)}
 
 SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
     {
@@ -113,7 +115,7 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 cleanup=Cleanup.COMPACT,
                 key="contact id",
                 purpose="The newest state of every contact, from which an evaluator rebuilds its store.",
-                settings=_ERASED_WITHIN,
+                settings={**_ERASED_WITHIN, **_LARGER_THAN_INPUT},
             ),
             _spec(
                 Topic.CONTROL_CHANGELOG,
@@ -145,7 +147,7 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 cleanup=Cleanup.DELETE,
                 key="as in the record that failed",
                 purpose="Records that could not be evaluated, unchanged, with the reason in headers.",
-                settings={"retention.ms": str(30 * DAY_MS)},
+                settings={"retention.ms": str(30 * DAY_MS), **_LARGER_THAN_INPUT},
             ),
         )
     }
