@@ -1,19 +1,32 @@
 """The limits on what one record or request may carry, shared by every door into the log.
 
-Rule: each limit is named once, here; a record beyond one is refused by ingest and dead-lettered by the evaluator.
+Rule: each limit is named once, here or, when it limits attributes themselves, in the core's `flatten.py`; a record
+beyond one is refused by ingest and dead-lettered by the evaluator.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from segmentation.flatten import ATTRIBUTE_NAME_CHARACTERS_MAX, ATTRIBUTES_MAX, LIST_ELEMENTS_MAX
+
+__all__ = [
+    "ATTRIBUTES_MAX",
+    "ATTRIBUTE_NAME_CHARACTERS_MAX",
+    "CONTACT_BYTES_MAX",
+    "CONTACT_ID_BYTES_MAX",
+    "JSON_DEPTH_MAX",
+    "LIST_ELEMENTS_MAX",
+    "MESSAGE_ID_CHARACTERS_MAX",
+    "SEGMENT_DESCRIPTION_CHARACTERS_MAX",
+    "SEGMENT_ID_PATTERN",
+    "SEGMENT_NAME_CHARACTERS_MAX",
+    "SOURCE_CHARACTERS_MAX",
+]
+
 CONTACT_ID_BYTES_MAX: Final = 512
 CONTACT_BYTES_MAX: Final = 256 * 1024
 """One contact change, as JSON."""
-ATTRIBUTES_MAX: Final = 1_000
-"""Attributes that one contact change may name, after flattening."""
-ATTRIBUTE_NAME_CHARACTERS_MAX: Final = 256
-LIST_ELEMENTS_MAX: Final = 10_000
 JSON_DEPTH_MAX: Final = 16
 MESSAGE_ID_CHARACTERS_MAX: Final = 256
 SOURCE_CHARACTERS_MAX: Final = 256
