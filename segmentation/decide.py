@@ -1,0 +1,168 @@
+"""What one input does to one contact: the decision, as records to write and the state after them.
+
+Bringing a contact to a position is chronological: each deadline fires at its own instant, each definition it has not
+seen applies at that definition's clock and offset, then the write. Where instants are equal, deadlines come before
+definitions, and definitions before writes. The outcome is a pure function of the partition's log, however batched.
+This module must not mutate what it is given: state goes in, a new state and the changes come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from segmentation.definitions import DefinitionLog
+from segmentation.draft import ContactDraft
+from segmentation.model import (
+    DEADLINE_OFFSET,
+    AttributeChanges,
+    AttributeName,
+    CauseKind,
+    Change,
+    ContactId,
+    ContactState,
+    Erasure,
+    InstantMs,
+    Offset,
+    Value,
+    Version,
+)
+from segmentation.replay import apply_unseen_definitions
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Set and remove attributes of a contact; the first write makes the contact exist."""
+
+    contact_id: ContactId
+    changes: AttributeChanges
+    clock: InstantMs
+    offset: Offset
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Erase a contact."""
+
+    contact_id: ContactId
+    clock: InstantMs
+    offset: Offset
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Bring a contact to the partition's present with no input of its own: due deadlines and unseen definitions."""
+
+    contact_id: ContactId
+    clock: InstantMs
+
+
+Command = Write | Delete | CatchUp
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to write, and the contact after it.
+
+    Shape: `events` in the order to write them, changes grouped by version, an erasure after the exit it follows (and
+    before an enter, if the segment was defined again). `contact` is None once erased. `contact_changed` is False if the
+    recorded contact need not be written again.
+    """
+
+    events: tuple[Change | Erasure, ...]
+    contact: ContactState | None
+    contact_changed: bool
+
+
+NOTHING = Decision((), None, contact_changed=False)
+
+
+def decide(contact: ContactState | None, command: Command, definitions: DefinitionLog) -> Decision:
+    """Decide what `command` does to `contact` under the partition's definitions.
+
+    Cost: with no deadline due and no definition unseen, one delta over the changed attributes.
+    """
+    if contact is None:
+        return _create(command, definitions) if isinstance(command, Write) else NOTHING
+    draft = ContactDraft(command.contact_id, contact)
+    _bring_to_present(draft, command.clock, definitions)
+    if isinstance(command, Write):
+        _write(draft, command, definitions)
+    elif isinstance(command, Delete):
+        return _erase(draft, command, definitions)
+    return Decision(tuple(draft.events), draft.state(), draft.changed)
+
+
+def _create(command: Write, definitions: DefinitionLog) -> Decision:
+    catalogue = definitions.catalogue
+    attributes = {name: value for name, value in command.changes.items() if value is not None}
+    draft = ContactDraft(command.contact_id, ContactState(attributes=attributes))
+    entered = catalogue.members(attributes, command.clock)
+    version = Version(command.clock, command.offset)
+    draft.emit(entered, (), version, CauseKind.WRITE, catalogue.segments)
+    draft.due = catalogue.due(attributes, command.clock)
+    draft.stand_at(command.clock, command.offset, definitions.seq)
+    return Decision(tuple(draft.events), draft.state(), contact_changed=True)
+
+
+def _bring_to_present(draft: ContactDraft, clock: InstantMs, definitions: DefinitionLog) -> None:
+    if definitions.pending and definitions.seq_through(draft.contact_id, draft.position.seq) < definitions.seq:
+        apply_unseen_definitions(draft, definitions)
+    catalogue = definitions.catalogue
+    while draft.due is not None and draft.due <= clock:
+        at = draft.due
+        flips = catalogue.flips_at(draft.attributes, at, draft.members)
+        version = Version(at, DEADLINE_OFFSET)
+        draft.emit(flips.entered, flips.left, version, CauseKind.TIME, catalogue.segments)
+        draft.due = catalogue.due(draft.attributes, at)
+        draft.stand_at(at, draft.position.offset, definitions.seq)
+
+
+def _write(draft: ContactDraft, command: Write, definitions: DefinitionLog) -> None:
+    before = draft.attributes
+    after = dict(before)
+    changed = _merge(after, command.changes)
+    if not changed:
+        return
+    catalogue = definitions.catalogue
+    flips = catalogue.flips(before, after, changed, command.clock, draft.members)
+    draft.attributes = after
+    version = Version(command.clock, command.offset)
+    draft.emit(flips.entered, flips.left, version, CauseKind.WRITE, catalogue.segments)
+    if not catalogue.time_attributes.isdisjoint(changed):
+        draft.due = catalogue.due(after, command.clock)
+    draft.stand_at(command.clock, command.offset, definitions.seq)
+
+
+def _erase(draft: ContactDraft, command: Delete, definitions: DefinitionLog) -> Decision:
+    version = Version(command.clock, command.offset)
+    draft.emit((), list(draft.members), version, CauseKind.DELETE, definitions.catalogue.segments)
+    for segment_id in sorted(draft.left):
+        draft.events.append(Erasure(segment_id, command.contact_id))
+    return Decision(tuple(draft.events), None, contact_changed=True)
+
+
+def _merge(attributes: dict[AttributeName, Value], changes: AttributeChanges) -> list[AttributeName]:
+    """Set and remove in place; the names whose value is really another one."""
+    changed: list[AttributeName] = []
+    for name, value in changes.items():
+        old = attributes.get(name)
+        if value is None:
+            if old is not None:
+                del attributes[name]
+                changed.append(name)
+        elif old is None or not is_same_value(old, value):
+            attributes[name] = value
+            changed.append(name)
+    return changed
+
+
+def is_same_value(left: Value, right: Value) -> bool:
+    """Equal in type and value: `1` and `true` differ, also inside lists."""
+    if left.__class__ is not right.__class__ or left != right:
+        return False
+    return not isinstance(left, list) or _same_types(left, right if isinstance(right, list) else [])
+
+
+def _same_types(left: Iterable[Value], right: Iterable[Value]) -> bool:
+    return all(a.__class__ is b.__class__ for a, b in zip(left, right, strict=True))
