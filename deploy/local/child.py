@@ -77,6 +77,10 @@ class Child:
         if self.exit_code() is None:
             self._process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """End the child at once; it can do nothing about it."""
+        self._process.kill()
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end; say whether it came in time."""
         try:

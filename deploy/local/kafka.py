@@ -12,6 +12,7 @@ import base64
 import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from aiokafka.client import AIOKafkaClient
@@ -24,6 +25,7 @@ from deploy.local.java import find_java
 from deploy.local.kafka_failure import explain_failure
 from deploy.local.ports import LOOPBACK, accepts_connections, require_free
 from deploy.local.say import Say, quiet
+from services.runtime import clock
 
 START_TIMEOUT_S = 60
 FORMAT_TIMEOUT_S = 60
@@ -78,11 +80,20 @@ log.segment.bytes=134217728
 class LocalKafka:
     """The broker of one directory. Not thread-safe."""
 
-    def __init__(self, directory: Path, port: int, controller_port: int, say: Say = quiet) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        controller_port: int,
+        say: Say = quiet,
+        between_polls: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`between_polls` is called while the broker gets ready; what it raises ends the wait."""
         self._directory = directory
         self._port = port
         self._controller_port = controller_port
         self._say = say
+        self._between_polls = between_polls
         self._command: list[str | Path] = []
         self._child: Child | None = None
 
@@ -140,12 +151,13 @@ class LocalKafka:
 
     def await_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return when the broker has answered a metadata request. Errors: raises `LocalStackError`."""
-        deadline = time.monotonic() + timeout_s
+        deadline = clock.monotonic() + timeout_s
         while not self.answers():
             if self.child.exit_code() is not None:
                 raise LocalStackError(explain_failure(self.log_file, self._directory))
-            if time.monotonic() > deadline:
+            if clock.monotonic() > deadline:
                 raise LocalStackError(f"Kafka did not get ready within {timeout_s:.0f} s; its log is {self.log_file}")
+            self._between_polls()
             time.sleep(POLL_INTERVAL_S)
 
     def answers(self) -> bool:

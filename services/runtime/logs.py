@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal, cast
+from typing import Literal, TextIO, cast
 
 import orjson
 import structlog
@@ -20,21 +20,24 @@ QUIET_LIBRARIES = ("aiokafka", "asyncio", "faust", "httpx", "kafka", "mode", "uv
 """Libraries whose informational chatter would drown ours; their warnings are kept."""
 
 
-def configure_logs(service: str, log_format: LogFormat = "auto", level: str = "INFO") -> None:
-    """Send structlog and the standard library's logging to standard output in one form.
+def configure_logs(
+    service: str, log_format: LogFormat = "auto", level: str = "INFO", stream: TextIO | None = None
+) -> None:
+    """Send structlog and the standard library's logging to one stream, standard output if none is given, in one form.
 
     `auto` means console on a terminal and JSON elsewhere.
     """
-    as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
+    target = stream or sys.stdout
+    as_json = log_format == "json" or (log_format == "auto" and not target.isatty())
     shared = _shared_processors(service)
-    final: list[Processor] = [_json_line] if as_json else [_console_line()]
+    final: list[Processor] = [_json_line] if as_json else [_console_line(colours=target.isatty())]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -75,6 +78,6 @@ def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def _console_line() -> Processor:
+def _console_line(*, colours: bool) -> Processor:
     """Return the renderer for people, coloured on a terminal only."""
-    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=40)
+    return structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=40)

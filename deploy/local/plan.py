@@ -1,0 +1,109 @@
+"""What one local stack is made of: its directory, its ports, its services and what each is told.
+
+Rule: everything that a child learns from the supervisor is in its environment, decided here and nowhere else; starting
+and watching is `stack.py`'s work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from deploy.local.errors import LocalStackError
+from deploy.local.ports import LOOPBACK
+
+PORT_BASE_MIN = 1024
+PORT_BASE_MAX = 65_500
+SERVICE_STOP_GRACE_MS = 10_000
+"""How long a service may finish its work in hand; the supervisor waits a little longer before it kills."""
+
+INGEST, EVALUATOR, SCHEDULER, CONSOLE, KAFKA = "ingest", "evaluator", "scheduler", "console", "kafka"
+START_STAGES = ((EVALUATOR, SCHEDULER, INGEST), (CONSOLE,))
+"""Services of one stage start together, the next stage when all of them are ready. Kafka and its topics come before."""
+SERVICES = tuple(name for stage in START_STAGES for name in stage)
+
+
+@dataclass(frozen=True, slots=True)
+class StackPorts:
+    """Where everything listens, on loopback."""
+
+    ingest: int
+    console: int
+    read_api: int
+    kafka: int
+    controller: int
+    admin: Mapping[str, int]
+
+    @classmethod
+    def documented(cls) -> StackPorts:
+        """The ports of the documentation. 9092 is Kafka's, so the scheduler's admin port is 9094 here."""
+        admin = {INGEST: 9090, EVALUATOR: 9091, CONSOLE: 9093, SCHEDULER: 9094}
+        return cls(8080, 8081, 8082, 9092, 9095, MappingProxyType(admin))
+
+    @classmethod
+    def from_base(cls, base: int) -> StackPorts:
+        """Five consecutive ports from the base, and the admin ports from the base + 10."""
+        if not PORT_BASE_MIN <= base <= PORT_BASE_MAX:
+            raise LocalStackError(f"--port-base is {base}; choose one from {PORT_BASE_MIN} to {PORT_BASE_MAX}.")
+        admin = {name: base + 10 + n for n, name in enumerate((INGEST, EVALUATOR, SCHEDULER, CONSOLE))}
+        return cls(base, base + 1, base + 2, base + 3, base + 4, MappingProxyType(admin))
+
+    def of_services(self) -> list[tuple[str, int]]:
+        """Every port that a service needs, with what it is needed for."""
+        public = [("ingest", self.ingest), ("the dashboard", self.console), ("the evaluator's reads", self.read_api)]
+        return public + [(f"{name}'s metrics", port) for name, port in self.admin.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """One stack to run."""
+
+    data_directory: Path
+    ports: StackPorts
+    partitions: int
+
+    @property
+    def ingest_url(self) -> str:
+        """Where contacts and segments are written."""
+        return f"http://{LOOPBACK}:{self.ports.ingest}"
+
+    @property
+    def console_url(self) -> str:
+        """Where people and programs read."""
+        return f"http://{LOOPBACK}:{self.ports.console}"
+
+    @property
+    def bootstrap(self) -> str:
+        """Where Kafka clients connect."""
+        return f"{LOOPBACK}:{self.ports.kafka}"
+
+    def ready_url(self, service: str) -> str:
+        """Where a service says whether it is ready."""
+        return f"http://{LOOPBACK}:{self.ports.admin[service]}/ready"
+
+    def command(self, service: str) -> list[str]:
+        """The command that runs a service, by the Python that runs the supervisor."""
+        return [sys.executable, "-m", f"services.{service}"]
+
+    def settings(self) -> dict[str, str]:
+        """The settings that all services share, by variable name."""
+        return {
+            "TIDEGATE_KAFKA_BOOTSTRAP": self.bootstrap,
+            "TIDEGATE_PARTITIONS": str(self.partitions),
+            "TIDEGATE_DATA_DIR": str(self.data_directory),
+            "TIDEGATE_ADMIN_HOST": LOOPBACK,
+            "TIDEGATE_STOP_GRACE_MS": str(SERVICE_STOP_GRACE_MS),
+            "TIDEGATE_LOG_FORMAT": "console",
+            "TIDEGATE_INGEST_PORT": str(self.ports.ingest),
+            "TIDEGATE_CONSOLE_PORT": str(self.ports.console),
+            "TIDEGATE_READ_API_PORT": str(self.ports.read_api),
+            "TIDEGATE_INGEST_URL": self.ingest_url,
+        }
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Everything in a service's environment. What the person set is kept, except where the stack decides."""
+        return {**os.environ, **self.settings(), "TIDEGATE_ADMIN_PORT": str(self.ports.admin[service])}
