@@ -1,0 +1,259 @@
+"""The partitions that this process owns: taken over, recovered, worked and given up, whatever drives the consumer.
+
+Rule: an assignment is taken note of at once and recovered in the background, because the group's heartbeats stop while
+its callbacks run; records that arrive before a partition is recovered are dropped, and the consumer is then told where
+to read on. Any failure of a worker ends the process: the next start replays from the last commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.topics import Topic
+from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
+from services.evaluator.partition import Partition
+from services.evaluator.ports import InputRecord
+from services.evaluator.quarantine import Opened, open_store
+from services.evaluator.recovery import InputStart, Recovery, check_input, recover
+from services.evaluator.store import StoreMemory
+from services.evaluator.worker import CommitListener, Pace, PartitionWorker
+from services.runtime import clock
+from services.runtime.logs import get_logger
+
+STOP_TIMEOUT_S = 8.0
+"""How long giving a partition up may wait for its last commit; then the next owner's fencing settles it."""
+
+log = get_logger("partitions")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where the partitions live: the group, the topics, the disk."""
+
+    group: str
+    partitions: int
+    topic_name: TopicNamer
+    client: Mapping[str, Any]
+    state_dir: Path
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(slots=True)
+class Owned:
+    """One partition of this process. `worker` is None until it is recovered."""
+
+    index: int
+    log: KafkaTransactionalLog | None = None
+    opened: Opened | None = None
+    recovery: Recovery | None = None
+    worker: PartitionWorker | None = None
+    task: asyncio.Task[None] | None = None
+    expected: int | None = None
+    doubted: int | None = None  # the offset at which a gap was seen once
+
+
+class PartitionOwner:
+    """Recovers and runs the assigned partitions.
+
+    The consumer's loop calls `feed`, and before each fetch `take_seeks`; it must not fetch partitions in `paused`.
+    """
+
+    def __init__(self, workspace: Workspace, on_commit: Callable[[int], CommitListener] | None = None) -> None:
+        self.workspace = workspace
+        self.owned: dict[int, Owned] = {}
+        self.paused: set[int] = set()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.recovered_at: float | None = None
+        self._memory = StoreMemory()
+        self._seeks: dict[int, int] = {}
+        self._recovering: asyncio.Task[None] | None = None
+        self._on_commit = on_commit
+
+    @property
+    def ready(self) -> bool:
+        """Whether every assigned partition is recovered."""
+        return self._recovering is not None and self._recovering.done() and not self._recovering.cancelled()
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Take over partitions. Returns at once; the work goes on in the background."""
+        if self.owned:
+            raise AssertionError(f"partitions {sorted(self.owned)} were not given up before a new assignment")
+        for index in sorted(partitions):
+            self.owned[index] = Owned(index)
+        self.paused = set(self.owned)
+        self._seeks.clear()
+        self._recovering = asyncio.create_task(self._recover(), name="recovery")
+        self._recovering.add_done_callback(self._check)
+
+    async def revoke(self) -> None:
+        """Give every partition up: commit what is decided, then close. Safe to call twice."""
+        recovering, self._recovering = self._recovering, None
+        if recovering is not None and not recovering.done():
+            recovering.cancel()
+            await asyncio.wait({recovering})
+        owned, self.owned = self.owned, {}
+        self.paused.clear()
+        self._seeks.clear()
+        await asyncio.gather(*(self._give_up(each) for each in owned.values()))
+        if owned:
+            log.info("gave partitions up", partitions=sorted(owned))
+
+    def feed(self, partition: int, records: Sequence[InputRecord]) -> None:
+        """Take fetched records. Those of a partition that is not ready, or read before a seek, are dropped."""
+        owned = self.owned.get(partition)
+        if owned is None or owned.worker is None or owned.expected is None or partition in self._seeks:
+            return
+        if records[0].offset < owned.expected:
+            records = [record for record in records if record.offset >= owned.expected]
+            if not records:
+                return
+        if records[0].offset > owned.expected and owned.doubted != owned.expected:
+            # Transaction markers leave gaps in a log, and so would a lost fetch: a gap is believed when seen twice.
+            owned.doubted = owned.expected
+            self._seeks[partition] = owned.expected
+            return
+        owned.expected = records[-1].offset + 1
+        owned.worker.feed(records)
+
+    def take_seeks(self) -> dict[int, int]:
+        """Where the consumer must read on, by partition; to be applied before the next fetch."""
+        seeks, self._seeks = self._seeks, {}
+        return seeks
+
+    async def _recover(self) -> None:
+        """Fence the former owners, then read what they committed."""
+        began = clock.monotonic()
+        owned = list(self.owned.values())
+        if not owned:
+            return
+        await asyncio.gather(*(self._take_over(each) for each in owned))
+        fenced = clock.monotonic()
+        positions = await self._committed_positions()
+        changelogs = KafkaChangelogs(self.workspace.topic_name, self.workspace.client)
+        await changelogs.start()
+        try:
+            recoveries = [Recovery(each.index, _opened(each).store) for each in owned]
+            for each, recovery in zip(owned, recoveries, strict=True):
+                each.recovery = recovery
+            restored = await recover(recoveries, changelogs)
+            for each in owned:
+                bounds = await changelogs.bounds(Topic.CONTACT_CHANGES, each.index)
+                state = restored[each.index]
+                start = InputStart(each.index, state.marks.input, positions.get(each.index))
+                state.marks = state.marks._replace(input=check_input(start, bounds))
+        finally:
+            await changelogs.close()
+        for each in owned:
+            self._start(
+                each,
+                Partition(
+                    each.index,
+                    self.workspace.partitions,
+                    self.workspace.topic_name(Topic.CONTACT_CHANGES),
+                    _opened(each).store,
+                    restored[each.index],
+                ),
+            )
+        self.recovered_at = clock.monotonic()
+        log.info(
+            "partitions recovered",
+            partitions=[each.index for each in owned],
+            changelog_records=sum(recovery.records for recovery in recoveries),
+            fencing_ms=round((fenced - began) * 1_000),
+            recovery_ms=round((self.recovered_at - began) * 1_000),
+        )
+
+    async def _take_over(self, owned: Owned) -> None:
+        """Fence the former owner and open the store."""
+        workspace = self.workspace
+        owned.log = KafkaTransactionalLog(
+            owned.index,
+            input_topic=workspace.topic_name(Topic.CONTACT_CHANGES),
+            group=workspace.group,
+            topic_name=workspace.topic_name,
+            client=workspace.client,
+        )
+        await owned.log.start()
+        path = workspace.state_dir / str(owned.index)
+        opening = asyncio.ensure_future(asyncio.to_thread(open_store, path, self._memory))
+        try:
+            owned.opened = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on; its store must not stay open behind the next owner.
+            owned.opened = await opening
+            raise
+        if owned.opened.quarantined is not None:
+            log.error(
+                "local state was broken and is rebuilt", partition=owned.index, aside=str(owned.opened.quarantined)
+            )
+
+    async def _committed_positions(self) -> dict[int, int]:
+        """The group's committed offsets, for comparison: the position itself is in the control changelog."""
+        workspace = self.workspace
+        input_topic = workspace.topic_name(Topic.CONTACT_CHANGES)
+        admin = AIOKafkaAdminClient(**workspace.client)
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(workspace.group)
+        finally:
+            await admin.close()
+        return {
+            at.partition: committed.offset
+            for at, committed in offsets.items()
+            if at.topic == input_topic and committed.offset >= 0
+        }
+
+    def _start(self, owned: Owned, partition: Partition) -> None:
+        if owned.log is None:
+            raise AssertionError(f"partition {owned.index} was recovered before it was fenced")
+        owned.worker = PartitionWorker(
+            partition,
+            owned.log,
+            monotonic=clock.monotonic,
+            pace=self.workspace.pace,
+            on_commit=self._on_commit(owned.index) if self._on_commit is not None else None,
+            on_flow=lambda full: self._on_flow(owned.index, full),
+        )
+        owned.expected = self._seeks[owned.index] = partition.next_offset
+        owned.task = asyncio.create_task(owned.worker.run(), name=f"partition {owned.index}")
+        owned.task.add_done_callback(self._check)
+        self.paused.discard(owned.index)
+
+    def _on_flow(self, partition: int, full: bool) -> None:
+        if full:
+            self.paused.add(partition)
+        else:
+            self.paused.discard(partition)
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """A worker or a recovery that ends by an exception ends the process."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def _give_up(self, owned: Owned) -> None:
+        if owned.worker is not None and owned.task is not None:
+            owned.worker.stop()
+            done, _ = await asyncio.wait({owned.task}, timeout=STOP_TIMEOUT_S)
+            if not done:
+                log.warning("the last commit took too long and is left to the next owner", partition=owned.index)
+                owned.task.cancel()
+                await asyncio.wait({owned.task})
+        if owned.opened is not None:
+            owned.opened.store.close()
+        if owned.log is not None:
+            await owned.log.close()
+
+
+def _opened(owned: Owned) -> Opened:
+    if owned.opened is None:
+        raise AssertionError(f"partition {owned.index} has no store yet")
+    return owned.opened

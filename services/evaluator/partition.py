@@ -1,0 +1,337 @@
+"""One partition's state and what its log does to it: records in, outputs and changed rows out. Synchronous throughout.
+
+Rule: the store holds a committed prefix of the log; what came after it is the overlay. A decision is read from and
+placed into the overlay without an await between, so each input sees the one before it. After a failed transaction the
+whole object is discarded. This module must not talk to the broker; it only says what to send.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.codec import (
+    ContactDelete,
+    ContactWrite,
+    Malformed,
+    SegmentDefined,
+    Tick,
+    decode_contact,
+    decode_input,
+    encode_contact,
+    encode_membership_change,
+)
+from schemas.codec import InputRecord as Input
+from schemas.control_rows import CLOCK_KEY, CURSOR_KEY, ClockRow, CursorRow, DefinitionRow, definition_key
+from schemas.membership_change import membership_key
+from schemas.partitioner import partition_for
+from schemas.topics import Topic
+from segmentation.definitions import BackfillCursor
+from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide
+from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset
+from services.evaluator import rows
+from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
+from services.evaluator.deadlines import DueContacts
+from services.evaluator.definitions import UnusableDefinition, compile_definition
+from services.evaluator.ports import InputRecord, OutputRecord, Store
+from services.evaluator.recent import RecentContacts
+from services.evaluator.restored import RestoredPartition
+
+CONTACT_ROW_BYTES_MAX = 4 << 20
+LARGE_WRITE_BYTES = 8 << 10
+LARGE_CONTACT_ENTRIES = 250
+"""Only a larger write or contact is measured against the row limit: a smaller one cannot exceed it."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a partition has done since its owner started."""
+
+    processed: int = 0
+    dead_lettered: int = 0
+    changes: int = 0
+    deadlines_fired: int = 0
+    deadline_lateness_ms: int = 0
+    backfilled: int = 0
+
+
+@dataclass(slots=True)
+class Unsent:
+    """Outputs decided and not yet handed to the broker."""
+
+    memberships: list[OutputRecord] = field(default_factory=list)
+    dead_letters: list[OutputRecord] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.memberships or self.dead_letters)
+
+
+class Partition:
+    """The state of one partition as of `next_offset`; created from what recovery found in the store."""
+
+    def __init__(
+        self, index: int, partitions: int, input_topic: str, store: Store, restored: RestoredPartition
+    ) -> None:
+        self.index = index
+        self.clock = restored.clock
+        self.next_offset = restored.marks.input
+        self.definitions = restored.definitions
+        self.counts = restored.counts
+        self.contacts = restored.marks.contacts
+        self.unsent = Unsent()
+        self.tally = Tally()
+        self.due = DueContacts(store, restored.marks.due_from)
+        self._partitions = partitions
+        self._input_topic = input_topic
+        self._store = store
+        self._marks = restored.marks
+        self._failed = restored.failed
+        self._overlay: dict[ContactId, ContactState | None] = {}
+        self._committed: dict[ContactId, ContactState | None] = {}  # of each changed contact, the committed state
+        self._recent = RecentContacts()
+        self._control: dict[bytes, bytes | None] = {}
+        self._sealed: dict[ContactId, bytes | None] = {}
+        self._changes: list[Change] = []
+
+    # The live path
+
+    def consume(self, records: Sequence[InputRecord]) -> None:
+        """Evaluate a batch of the log in order."""
+        batch = [(record, decode_input(record.key, record.value, record.headers)) for record in records]
+        self._load([item.contact_id for _, item in batch if isinstance(item, ContactWrite | ContactDelete)])
+        for record, item in batch:
+            if record.timestamp > self.clock:
+                self.clock = InstantMs(record.timestamp)
+            try:
+                self._take(record, item)
+            except Exception as error:  # noqa: BLE001 - any failure of evaluation is one record's, and kept as a dead letter
+                self._evaluation_failed(record, error)
+            self.next_offset = record.offset + 1
+        self.tally.processed += len(records)
+
+    def _take(self, record: InputRecord, item: Input) -> None:
+        if self._failed is not None and record.offset == self._failed.offset:
+            self._refuse(record, EVALUATION_FAILED, self._failed.reason)
+            return
+        offset = Offset(record.offset)
+        if isinstance(item, ContactWrite):
+            self._write(record, Write(item.contact_id, item.attributes, self.clock, offset))
+        elif isinstance(item, ContactDelete):
+            self._decide_and_place(Delete(item.contact_id, self.clock, offset))
+        elif isinstance(item, SegmentDefined):
+            self._define(record, item)
+        elif isinstance(item, Malformed):
+            self._refuse(record, item.code, item.message)
+        elif not isinstance(item, Tick):
+            raise AssertionError(f"decode_input gave {type(item).__name__}")
+
+    def _write(self, record: InputRecord, command: Write) -> None:
+        contact_id = command.contact_id
+        if self._overlay[contact_id] is None and partition_for(contact_id, self._partitions) != self.index:
+            home = partition_for(contact_id, self._partitions)
+            self._refuse(record, WRONG_PARTITION, f"this contact belongs to partition {home}: use murmur2 of the key")
+            return
+        before = self._overlay[contact_id]
+        decision = decide(before, command, self.definitions)
+        if decision.contact is not None and _may_be_too_large(record, decision.contact):
+            size = len(encode_contact(decision.contact))
+            if size > CONTACT_ROW_BYTES_MAX:
+                self._refuse(record, CONTACT_TOO_LARGE, f"the contact would have {size} bytes")
+                return
+        self._place(contact_id, decision, before)
+
+    def _define(self, record: InputRecord, item: SegmentDefined) -> None:
+        definition = item.definition
+        if self.definitions.has(definition.segment_id, definition.version):
+            return
+        compiled = compile_definition(definition)
+        if isinstance(compiled, UnusableDefinition):
+            self._refuse(record, compiled.code, compiled.message)
+            return
+        placed = self.definitions.place(compiled, self.clock, Offset(record.offset))
+        if placed is None:
+            return
+        row = DefinitionRow(seq=placed.seq, clock=placed.clock, offset=placed.offset, definition=definition)
+        self._control[definition_key(definition.segment_id, definition.version)] = row.encode()
+
+    # Background work: one slice at a time, between live batches
+
+    def wake_due(self, limit: int) -> int:
+        """Fire the deadlines of at most `limit` contacts; how many were looked at."""
+        due = self.due.take(self.clock, limit)
+        self._load(due)
+        for contact_id in due:
+            contact = self._overlay[contact_id]
+            if contact is None or contact.due is None or contact.due > self.clock:
+                continue
+            self.tally.deadlines_fired += 1
+            self.tally.deadline_lateness_ms = self.clock - contact.due
+            self._decide_and_place(CatchUp(contact_id, self.clock))
+        return len(due)
+
+    @property
+    def behind_definitions(self) -> bool:
+        """Whether some contact may not have passed every definition."""
+        return bool(self.definitions.pending)
+
+    def backfill(self, limit: int) -> int:
+        """Bring at most `limit` more contacts through the pending definitions; how many were looked at."""
+        cursor = self.definitions.cursor or self._begin_backfill()
+        if cursor is None:
+            return 0
+        start = rows.after(rows.contact_key(cursor.after)) if cursor.after else rows.CONTACTS_START
+        found = self._store.scan(start, rows.CONTACTS_END, limit)
+        for key, row in found:
+            contact_id = rows.contact_of(key)
+            before = self._overlay[contact_id] if contact_id in self._overlay else decode_contact(row)
+            self._place(contact_id, decide(before, CatchUp(contact_id, self.clock), self.definitions), before)
+        if found:
+            self.definitions.advance_backfill(rows.contact_of(found[-1][0]))
+        self.tally.backfilled += len(found)
+        if len(found) < limit:
+            self._finish_backfill()
+        cursor = self.definitions.cursor
+        self._control[CURSOR_KEY] = CursorRow(
+            passed=self.definitions.passed,
+            target=cursor.target if cursor is not None else None,
+            after=cursor.after if cursor is not None else None,
+        ).encode()
+        return len(found)
+
+    def _begin_backfill(self) -> BackfillCursor | None:
+        """Fix the target. A scan of the store would pass by contacts that are not committed yet, so they go first."""
+        cursor = self.definitions.begin_backfill()
+        if cursor is not None:
+            for contact_id in list(self._committed):
+                self._decide_and_place(CatchUp(contact_id, self.clock))
+        return cursor
+
+    def _finish_backfill(self) -> None:
+        self.tally.backfilled = 0
+        for superseded in self.definitions.finish_backfill():
+            segment = superseded.segment
+            self._control[definition_key(segment.segment_id, segment.version)] = None
+
+    # The transaction
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a commit would record anything, if only a position."""
+        return self.next_offset != self._marks.input or self.has_outputs
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether anything but the position waits for a commit."""
+        return bool(self._committed or self._control or self.unsent)
+
+    @property
+    def changed_contacts(self) -> int:
+        """How many contact rows the next commit writes."""
+        return len(self._committed)
+
+    def take_unsent(self) -> Unsent:
+        """The outputs since the last call."""
+        unsent, self.unsent = self.unsent, Unsent()
+        return unsent
+
+    def seal(self) -> tuple[list[OutputRecord], list[OutputRecord]]:
+        """The contact and control records of this transaction: each changed contact once, as it now stands."""
+        overlay = self._overlay
+        self._sealed = {}
+        for contact_id in self._committed:
+            contact = overlay[contact_id]
+            self._sealed[contact_id] = encode_contact(contact) if contact is not None else None
+        self._control[CLOCK_KEY] = ClockRow(clock=self.clock, offset=self.next_offset).encode()
+        contacts = [OutputRecord(contact_id.encode(), row) for contact_id, row in self._sealed.items()]
+        return contacts, [OutputRecord(key, row) for key, row in self._control.items()]
+
+    def committed(self, ends: Mapping[Topic, int]) -> list[Change]:
+        """The sealed transaction is committed: put it into the store, and give its changes.
+
+        `ends` are the changelogs' next offsets.
+        """
+        batch = rows.CommitRows(self.counts)
+        dues: list[tuple[InstantMs, ContactId]] = []
+        for contact_id, before in self._committed.items():
+            contact = self._overlay[contact_id]
+            batch.put_contact(contact_id, before, contact, self._sealed[contact_id])
+            self.contacts += (contact is not None) - (before is not None)
+            if contact is not None and contact.due is not None:
+                dues.append((contact.due, contact_id))
+        for key, row in self._control.items():
+            batch.rows[rows.control_key(key)] = row
+        self.due.committed(dues)
+        self._marks = rows.Marks(
+            self.next_offset,
+            ends.get(Topic.CONTACTS_CHANGELOG, self._marks.contacts_changelog),
+            ends.get(Topic.CONTROL_CHANGELOG, self._marks.control_changelog),
+            self.contacts,
+            self.due.scan_from,
+        )
+        batch.rows[rows.MARKS_KEY] = self._marks.encode()
+        self._store.write(batch.rows)
+        self._recent.keep(self._overlay)
+        changes, self._changes = self._changes, []
+        self._overlay, self._committed, self._control, self._sealed = {}, {}, {}, {}
+        return changes
+
+    # Within
+
+    def _load(self, contact_ids: Sequence[ContactId]) -> None:
+        """Have each contact in the overlay, from memory if it was there lately, else from the store in one look-up."""
+        overlay = self._overlay
+        missing: list[ContactId] = []
+        for contact_id in contact_ids:
+            if contact_id not in overlay:
+                known, contact = self._recent.take(contact_id)
+                overlay[contact_id] = contact
+                if not known:
+                    missing.append(contact_id)
+        if missing:
+            found = self._store.get_many([rows.contact_key(contact_id) for contact_id in missing])
+            for contact_id, row in zip(missing, found, strict=True):
+                if row is not None:
+                    overlay[contact_id] = decode_contact(row)
+
+    def _decide_and_place(self, command: Command) -> None:
+        before = self._overlay[command.contact_id]
+        self._place(command.contact_id, decide(before, command, self.definitions), before)
+
+    def _place(self, contact_id: ContactId, decision: Decision, before: ContactState | None) -> None:
+        """Put a decision's outputs in line and its state into the overlay."""
+        memberships = self.unsent.memberships
+        for event in decision.events:
+            if isinstance(event, Change):
+                memberships.append(OutputRecord(*encode_membership_change(event, self.index)))
+                self._changes.append(event)
+                self.tally.changes += 1
+            else:
+                memberships.append(OutputRecord(membership_key(event.segment_id, contact_id), None))
+        if not decision.contact_changed:
+            return
+        self._committed.setdefault(contact_id, before)
+        contact = self._overlay[contact_id] = decision.contact
+        if contact is not None and contact.due is not None and (before is None or before.due != contact.due):
+            self.due.note(contact.due, contact_id)
+
+    def _refuse(self, record: InputRecord, code: str, message: str) -> None:
+        self.unsent.dead_letters.append(dead_letter(record, code, message, self._input_topic, self.index))
+        self.tally.dead_lettered += 1
+
+    def _evaluation_failed(self, record: InputRecord, error: Exception) -> None:
+        """Remember where it failed and stop: the replay tries once more, then makes it a dead letter."""
+        reason = "".join(traceback.format_exception(error))
+        self._store.write({rows.FAILED_KEY: rows.encode_failure(record.offset, reason)})
+        raise EvaluationError(
+            f"{self._input_topic} partition {self.index} offset {record.offset} cannot be evaluated"
+        ) from error
+
+
+class EvaluationError(AssertionError):
+    """Our bug: an input that the core should have decided made it fail. The process stops and replays."""
+
+
+def _may_be_too_large(record: InputRecord, contact: ContactState) -> bool:
+    entries = len(contact.attributes) + len(contact.members) + len(contact.left)
+    return entries > LARGE_CONTACT_ENTRIES or (record.value is not None and len(record.value) > LARGE_WRITE_BYTES)

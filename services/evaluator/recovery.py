@@ -1,0 +1,185 @@
+"""Bring a partition's local store level with its changelogs, or say why that is impossible.
+
+The order is: fence the former owner, then read the bounds, then drain committed records from where the store stands.
+Rule: a store that is behind is brought along, one that is broken is set aside and rebuilt, and a changelog that holds
+less than it must is refused: guessing there would lose or repeat changes without anybody noticing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.codec import decode_contact
+from schemas.topics import Topic
+from segmentation.model import ContactId, SegmentId
+from services.evaluator import rows
+from services.evaluator.ports import Bounds, Changelogs, InputRecord, Store, StoreError
+from services.evaluator.restored import RestoredPartition, restore, scan_all
+from services.runtime.errors import StartRefusedError
+
+CHANGELOGS = (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
+APPLY_RECORDS_MAX = 1_000
+"""Records applied to a store between two turns of the event loop."""
+
+
+@dataclass(slots=True)
+class Recovery:
+    """One partition being recovered, and how far it has come."""
+
+    partition: int
+    store: Store
+    marks: rows.Marks = rows.EMPTY
+    counts: dict[SegmentId, int] = field(default_factory=dict)
+    records: int = 0
+    todo: int = 0
+
+    @property
+    def percent(self) -> float:
+        """How much of the changelogs has been read. Units: 0 to 100."""
+        return 100.0 if self.records >= self.todo else 100.0 * self.records / self.todo
+
+
+async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dict[int, RestoredPartition]:
+    """Recover partitions whose former owners are fenced; all share one reader.
+
+    Errors: `StartRefusedError` when a changelog has lost records that the state needs.
+    """
+    by_partition = {recovery.partition: recovery for recovery in recoveries}
+    starts: dict[tuple[Topic, int], Bounds] = {}
+    for recovery in recoveries:
+        recovery.marks = read_marks(recovery.store)
+        counts = scan_all(recovery.store, rows.COUNTS_START, rows.COUNTS_END)
+        recovery.counts = {SegmentId(key[1:].decode()): int(value) for key, value in counts}
+        for topic in CHANGELOGS:
+            bounds = await changelogs.bounds(topic, recovery.partition)
+            start = _start(topic, recovery, bounds)
+            starts[topic, recovery.partition] = Bounds(start, bounds.end)
+            recovery.todo += bounds.end - start
+    async for drained in changelogs.drain(starts):
+        recovery = by_partition[drained.partition]
+        for begin in range(0, len(drained.records), APPLY_RECORDS_MAX):
+            _apply(recovery, drained.topic, drained.records[begin : begin + APPLY_RECORDS_MAX])
+            await asyncio.sleep(0)
+    restored: dict[int, RestoredPartition] = {}
+    for recovery in recoveries:
+        _mark_level(recovery, starts)
+        restored[recovery.partition] = restore(recovery.store)
+    return restored
+
+
+def read_marks(store: Store) -> rows.Marks:
+    """Where a store stands. Errors: `StoreError` if it is not one that this version wrote."""
+    row = store.get_many([rows.MARKS_KEY])[0]
+    if row is None:
+        if store.scan(b"\0", b"\xff", 1):
+            raise StoreError("the local state has rows but no marks")
+        return rows.EMPTY
+    marks = rows.Marks.decode(row)
+    if marks is None:
+        raise StoreError("the local state has another format")
+    return marks
+
+
+def _start(topic: Topic, recovery: Recovery, bounds: Bounds) -> int:
+    """Where to read on. The store must not be ahead of the changelog, nor the changelog begin after the store."""
+    marks = recovery.marks
+    stands = marks.contacts_changelog if topic is Topic.CONTACTS_CHANGELOG else marks.control_changelog
+    if stands > bounds.end:
+        raise StartRefusedError(
+            f"the local state was built from {topic} through offset {stands}, but it ends at {bounds.end}: the topic "
+            "was truncated or created anew. Restore the topic, or, to build everything again from the input log, "
+            "delete the local state, both changelogs and the consumer group's offsets together",
+            topic=topic,
+            partition=recovery.partition,
+        )
+    if stands < bounds.first:
+        raise StartRefusedError(
+            f"records of {topic} before offset {bounds.first} were deleted, but the local state stands at {stands}: "
+            "contacts would be missing. A changelog must be compacted, never deleted from. Restore the topic or a "
+            "checkpoint of the local state",
+            topic=topic,
+            partition=recovery.partition,
+        )
+    return stands
+
+
+def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> None:
+    newest = {record.key: record.value for record in records if record.key is not None}
+    end = records[-1].offset + 1
+    batch = rows.CommitRows(recovery.counts)
+    if topic is Topic.CONTROL_CHANGELOG:
+        batch.rows.update((rows.control_key(key), value) for key, value in newest.items())
+        recovery.marks = recovery.marks._replace(control_changelog=end)
+    else:
+        contacts = recovery.marks.contacts + _apply_contacts(recovery.store, batch, newest)
+        recovery.marks = recovery.marks._replace(contacts_changelog=end, contacts=contacts, due_from=rows.DUE_START)
+    batch.rows[rows.MARKS_KEY] = recovery.marks.encode()
+    recovery.store.write(batch.rows)
+    recovery.records += len(records)
+
+
+def _apply_contacts(store: Store, batch: rows.CommitRows, newest: Mapping[bytes, bytes | None]) -> int:
+    """Put rows as a commit would have put them; how many contacts there are more."""
+    more = 0
+    found = store.get_many([rows.CONTACTS_START + key for key in newest])
+    for (key, row), old in zip(newest.items(), found, strict=True):
+        before = decode_contact(old) if old is not None else None
+        now = decode_contact(row) if row is not None else None
+        batch.put_contact(ContactId(key.decode()), before, now, row)
+        more += (now is not None) - (before is not None)
+    return more
+
+
+def _mark_level(recovery: Recovery, starts: Mapping[tuple[Topic, int], Bounds]) -> None:
+    """Both changelogs have been read to their ends, markers and compacted records included."""
+    marks = recovery.marks._replace(
+        contacts_changelog=starts[Topic.CONTACTS_CHANGELOG, recovery.partition].end,
+        control_changelog=starts[Topic.CONTROL_CHANGELOG, recovery.partition].end,
+    )
+    if marks != recovery.marks:
+        recovery.marks = marks
+        recovery.store.write({rows.MARKS_KEY: marks.encode()})
+
+
+class InputStart(NamedTuple):
+    """Where a recovered partition reads on, and what the consumer group has committed (None: nothing known)."""
+
+    partition: int
+    position: int
+    committed: int | None
+
+
+def check_input(start: InputStart, bounds: Bounds) -> int:
+    """Return where to read on, if evaluation can go on at the recovered position without a gap.
+
+    The position was committed in the same transaction as the group's offset, so a group that is ahead says that the
+    control changelog lost it. A group that is behind or unknown is no evidence: offsets expire, and people reset them.
+    """
+    if start.committed is not None and start.committed > start.position:
+        raise StartRefusedError(
+            f"the consumer group has evaluated {Topic.CONTACT_CHANGES} through offset {start.committed}, but the "
+            f"changelogs only through {start.position}: they were deleted or truncated. Restore them, or, to build "
+            "everything again from the input log, delete the local state, both changelogs and the group's offsets",
+            topic=Topic.CONTROL_CHANGELOG,
+            partition=start.partition,
+        )
+    if start.position > bounds.end:
+        raise StartRefusedError(
+            f"evaluation stands at offset {start.position}, but the log ends at {bounds.end}: it was created anew. "
+            "Choose a new topic prefix, or restore the topic",
+            topic=Topic.CONTACT_CHANGES,
+            partition=start.partition,
+        )
+    if start.position == 0:
+        return bounds.first
+    if start.position < bounds.first:
+        raise StartRefusedError(
+            f"evaluation stands at offset {start.position}, but retention has removed everything before "
+            f"{bounds.first}: the changes between are lost. Send them again after resetting the partition",
+            topic=Topic.CONTACT_CHANGES,
+            partition=start.partition,
+        )
+    return start.position

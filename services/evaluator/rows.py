@@ -1,0 +1,173 @@
+"""The rows of a partition's local store: how their keys sort, and which rows follow from one contact's state.
+
+Shape, by first byte: `c` contact id → the contact's changelog row · `t` big-endian due instant, contact id → nothing ·
+`s` segment id `|` contact id → the instant it entered · `n` segment id → how many members · `k` control key → the
+control row · `m` → marks · `x` → the offset that failed. An id that may hold any byte stands last in its key, and a
+segment id cannot hold `|`. Rule: rows but `c`, `k` and `m` are derived, in the same write as the contact's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+
+from segmentation.model import ContactId, ContactState, InstantMs, SegmentId
+
+CONTACTS_START, CONTACTS_END = b"c", b"d"
+DUE_START, DUE_END = b"t", b"u"
+LISTINGS_START, LISTINGS_END = b"s", b"t"
+COUNTS_START, COUNTS_END = b"n", b"o"
+CONTROLS_START, CONTROLS_END = b"k", b"l"
+MARKS_KEY = b"m"
+FAILED_KEY = b"x"
+FORMAT = 1
+"""Raised when rows change shape: a store of another format is rebuilt from the changelog."""
+
+_INSTANT_BYTES = 8
+_SIGN = 1 << 63  # so that instants before 1970 sort first
+
+
+class Marks(NamedTuple):
+    """Where a store stands. The two changelog offsets are the next to read; `input` is the next input record.
+
+    `due_from` is the key before which every deadline row is done with, so that a scan skips their deletion marks.
+    """
+
+    input: int
+    contacts_changelog: int
+    control_changelog: int
+    contacts: int
+    due_from: bytes
+
+    def encode(self) -> bytes:
+        """The marks row."""
+        return orjson.dumps([FORMAT, *self[:4], self.due_from.hex()])
+
+    @classmethod
+    def decode(cls, row: bytes) -> Marks | None:
+        """Read the marks row; None if another format wrote it."""
+        written, *rest = orjson.loads(row)
+        if written != FORMAT:
+            return None
+        next_input, contacts_changelog, control_changelog, contacts, due_from = rest
+        return cls(next_input, contacts_changelog, control_changelog, contacts, bytes.fromhex(due_from))
+
+
+class Failure(NamedTuple):
+    """The input at which evaluation failed, and how."""
+
+    offset: int
+    reason: str
+
+
+def encode_failure(offset: int, reason: str) -> bytes:
+    """The row that survives the crash."""
+    return orjson.dumps([offset, reason])
+
+
+def decode_failure(row: bytes) -> Failure:
+    """Read the row."""
+    return Failure(*orjson.loads(row))
+
+
+EMPTY = Marks(0, 0, 0, 0, DUE_START)
+
+
+def contact_key(contact_id: ContactId) -> bytes:
+    """The key of a contact's row. Keys sort as the ids' bytes do."""
+    return CONTACTS_START + contact_id.encode()
+
+
+def contact_of(key: bytes) -> ContactId:
+    """The contact of a contact row."""
+    return ContactId(key[1:].decode())
+
+
+def after(key: bytes) -> bytes:
+    """The smallest key greater than `key`."""
+    return key + b"\0"
+
+
+def due_key(due: InstantMs, contact_id: ContactId) -> bytes:
+    """The key of a deadline row. Keys sort by instant, then contact."""
+    return DUE_START + (due + _SIGN).to_bytes(_INSTANT_BYTES, "big") + contact_id.encode()
+
+
+def due_through(clock: InstantMs) -> bytes:
+    """The first key after every deadline at or before `clock`."""
+    return DUE_START + (clock + 1 + _SIGN).to_bytes(_INSTANT_BYTES, "big")
+
+
+def due_of(key: bytes) -> tuple[InstantMs, ContactId]:
+    """The instant and the contact of a deadline row."""
+    return InstantMs(int.from_bytes(key[1:9], "big") - _SIGN), ContactId(key[9:].decode())
+
+
+def listing_prefix(segment_id: SegmentId) -> bytes:
+    """What every listing key of a segment begins with."""
+    return b"s%s|" % segment_id.encode()
+
+
+def listing_key(segment_id: SegmentId, contact_id: ContactId) -> bytes:
+    """The key of a listing row. Keys sort by segment, then contact."""
+    return f"s{segment_id}|{contact_id}".encode()
+
+
+def count_key(segment_id: SegmentId) -> bytes:
+    """The key of a segment's member count."""
+    return COUNTS_START + segment_id.encode()
+
+
+def control_key(key: bytes) -> bytes:
+    """The key of a control row."""
+    return CONTROLS_START + key
+
+
+class CommitRows:
+    """The rows of one commit. `counts`, every segment's members in this partition, is brought along in place."""
+
+    def __init__(self, counts: dict[SegmentId, int]) -> None:
+        self.rows: dict[bytes, bytes | None] = {}
+        self._counts = counts
+
+    def put_contact(
+        self, contact_id: ContactId, before: ContactState | None, now: ContactState | None, row: bytes | None
+    ) -> None:
+        """Add a contact's row and what is derived from it."""
+        self.rows[contact_key(contact_id)] = row
+        self._put_due(contact_id, before.due if before is not None else None, now.due if now is not None else None)
+        members_before = before.members if before is not None else {}
+        members_now = now.members if now is not None else {}
+        if members_before is not members_now:
+            self._put_listings(contact_id, members_before, members_now)
+
+    def _put_due(self, contact_id: ContactId, before: InstantMs | None, now: InstantMs | None) -> None:
+        if before == now:
+            return
+        if before is not None:
+            self.rows[due_key(before, contact_id)] = None
+        if now is not None:
+            self.rows[due_key(now, contact_id)] = b""
+
+    def _put_listings(
+        self, contact_id: ContactId, before: Mapping[SegmentId, InstantMs], now: Mapping[SegmentId, InstantMs]
+    ) -> None:
+        for segment_id in before.keys() - now.keys():
+            self.rows[listing_key(segment_id, contact_id)] = None
+            self._count(segment_id, -1)
+        for segment_id, since in now.items():
+            if segment_id not in before:
+                self._count(segment_id, 1)
+            elif before[segment_id] == since:
+                continue
+            self.rows[listing_key(segment_id, contact_id)] = b"%d" % since
+
+    def _count(self, segment_id: SegmentId, more: int) -> None:
+        count = self._counts.get(segment_id, 0) + more
+        if count:
+            self._counts[segment_id] = count
+        else:
+            self._counts.pop(segment_id, None)
+        self.rows[count_key(segment_id)] = b"%d" % count if count else None

@@ -1,0 +1,104 @@
+"""The evaluator process: verify the topics, join the group, work until told to stop.
+
+Rule: every part runs in this one loop and ends with it; the first failure of any part is the process's failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from schemas.topics import Topic, topic_name
+from services.evaluator.kafka_log import lower_transaction_backoff
+from services.evaluator.owner import PartitionOwner, Workspace
+from services.evaluator.settings import EvaluatorSettings
+from services.evaluator.transport import App, create_app
+from services.runtime.application import ServiceContext
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.topics import verify_topics
+
+TOPICS = (
+    Topic.CONTACT_CHANGES,
+    Topic.CONTACTS_CHANGELOG,
+    Topic.CONTROL_CHANGELOG,
+    Topic.MEMBERSHIPS,
+    Topic.DEAD_LETTERS,
+    Topic.EVALUATOR_STATUS,
+)
+GC_THRESHOLDS = (100_000, 50, 1_000)
+"""Collections of the youngest objects are rarer than Python's default, which costs the tail of latencies."""
+READY_POLL_S = 0.05
+
+
+async def main(context: ServiceContext[EvaluatorSettings]) -> None:
+    """Run the evaluator until `context.stopping`."""
+    settings = context.settings
+    context.health.not_ready("waiting for Kafka")
+    await verify_topics(settings, TOPICS)
+    lower_transaction_backoff()
+    owner = PartitionOwner(
+        Workspace(
+            group=settings.group,
+            partitions=settings.partitions,
+            topic_name=lambda topic: topic_name(settings.topic_prefix, topic),
+            client=client_options(settings),
+            state_dir=settings.state_dir,
+            pace=settings.pace,
+        )
+    )
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    app = create_app(settings, owner)
+    context.health.not_ready("joining the group")
+    tasks = {
+        asyncio.create_task(app.start(), name="faust"),
+        asyncio.create_task(_crash_of(app), name="faust crash"),
+        asyncio.create_task(_report_readiness(context, owner), name="readiness"),
+    }
+    stop = asyncio.create_task(context.stopping.wait(), name="stop")
+    try:
+        await _first_failure({*tasks, owner.failed}, stop)
+    finally:
+        stop.cancel()
+        for task in tasks:
+            task.cancel()
+        await app.stop()
+        await owner.revoke()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _first_failure(parts: set[asyncio.Future[None]], stop: asyncio.Task[bool]) -> None:
+    """Return when told to stop; raise what the first failing part raised."""
+    waiting: set[asyncio.Future[None] | asyncio.Task[bool]] = {*parts, stop}
+    while not stop.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
+
+
+async def _crash_of(app: App) -> None:
+    await app._crashed.wait()  # noqa: SLF001 - mode tells a crash by this event alone
+    raise ServiceError(f"the consumer failed: {app.crash_reason!r}") from app.crash_reason
+
+
+async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: PartitionOwner) -> None:
+    """Declare the process ready while every assigned partition is recovered."""
+    frozen = False
+    while True:
+        if owner.ready:
+            partitions = sorted(owner.owned)
+            context.health.ready(f"working partitions {partitions}" if partitions else "standing by")
+            if not frozen:
+                frozen = True
+                tune_garbage_collection()
+        elif owner.owned:
+            percents = [each.recovery.percent if each.recovery is not None else 0.0 for each in owner.owned.values()]
+            context.health.not_ready(f"recovering {len(percents)} partitions, {min(percents):.0f} % read")
+        await asyncio.sleep(READY_POLL_S)
+
+
+def tune_garbage_collection() -> None:
+    """What recovery built stays: it need not be looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

@@ -1,0 +1,50 @@
+"""What the evaluator reads from its environment, beyond what every service does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.evaluator.worker import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
+from services.runtime.settings import RuntimeSettings
+
+
+class EvaluatorSettings(RuntimeSettings):
+    """The evaluator's settings. Each is `TIDEGATE_` and its name in capitals."""
+
+    admin_port: int = Field(9091, ge=0, le=65_535, description="0 takes any free port.")
+    read_api_host: str = Field("127.0.0.1", description="Where the internal read API listens.")
+    read_api_port: int = Field(8082, ge=0, le=65_535, description="0 takes any free port.")
+    read_address: str | None = Field(
+        None, description="URL at which other services reach the read API; by default host and port as they listen."
+    )
+    static_member: str | None = Field(
+        None,
+        description="A name that survives restarts (a stateful set's pod name): a quick restart then needs no "
+        "rebalance, but a clean stop hands over only after the session time-out.",
+    )
+    session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="After it a silent member is replaced.")
+    commit_after_ms: int = Field(COMMIT_AFTER_MS, ge=1, le=10_000, description="A transaction's longest life.")
+    commit_gap_ms: int = Field(
+        COMMIT_GAP_MS,
+        ge=0,
+        le=10_000,
+        description="The least time between two commits without load: lower is sooner for readers of committed "
+        "records, and costs the broker about 2 ms of processor a commit.",
+    )
+
+    @property
+    def group(self) -> str:
+        """The consumer group, one a workspace."""
+        return f"{self.topic_prefix}evaluator"
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the partitions' stores are. Each evaluator needs a directory of its own."""
+        return self.data_dir / "evaluator"
+
+    @property
+    def pace(self) -> Pace:
+        """The workers' pace."""
+        return Pace(commit_after_ms=self.commit_after_ms, commit_gap_ms=self.commit_gap_ms)

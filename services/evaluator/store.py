@@ -1,0 +1,148 @@
+"""The local store of one partition: RocksDB through rocksdict in raw mode, as an ordered map of bytes.
+
+Rule: it knows keys and values, not contacts; what a row means is `rows.py`'s. All partitions of a process share one
+block cache and one write-buffer budget, so memory does not grow with the number of partitions. The write-ahead log is
+not synced: the changelog on the broker is the durable copy, and a torn tail is read again from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+)
+
+from services.evaluator.ports import StoreError
+
+BLOCK_CACHE_BYTES = 256 << 20
+WRITE_BUFFERS_BYTES = 128 << 20
+WRITE_BUFFER_BYTES = 16 << 20
+WRITE_BUFFERS_MAX = 3
+BACKGROUND_JOBS_MAX = 2
+BLOOM_BITS_PER_KEY = 10
+OPEN_FILES_MAX = 256
+LOG_FILES_MAX = 2
+LOG_FILE_BYTES = 4 << 20
+
+
+CORRUPTION = "Corruption"
+"""How RocksDB's messages begin when a checksum or a structure is wrong."""
+
+
+def corruption_mark(path: Path) -> Path:
+    """The file that says that reads of the store in `path` found it corrupt, so that it is not opened again."""
+    return path.with_name(f"{path.name}.corrupt")
+
+
+class StoreMemory:
+    """The memory that every store of this process shares."""
+
+    def __init__(self, cache_bytes: int = BLOCK_CACHE_BYTES, buffers_bytes: int = WRITE_BUFFERS_BYTES) -> None:
+        self.cache = Cache(cache_bytes)
+        self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(buffers_bytes, False, self.cache)
+
+
+def _options(memory: StoreMemory) -> Options:
+    table = BlockBasedOptions()
+    table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
+    table.set_block_cache(memory.cache)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(WRITE_BUFFERS_MAX)
+    options.set_write_buffer_manager(memory.buffers)
+    options.set_max_background_jobs(BACKGROUND_JOBS_MAX)
+    options.set_max_open_files(OPEN_FILES_MAX)
+    options.set_keep_log_file_num(LOG_FILES_MAX)
+    options.set_max_log_file_size(LOG_FILE_BYTES)
+    options.set_paranoid_checks(True)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+class RocksStore:
+    """`Store` on RocksDB. One open instance a directory: the database's own lock refuses a second."""
+
+    def __init__(self, path: Path, memory: StoreMemory) -> None:
+        self.path = path
+        self._db: Rdict | None = None
+        if corruption_mark(path).exists():
+            raise StoreError(f"the local state in {path} was found corrupt when it was last used")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(str(path), options=_options(memory))
+        except Exception as error:
+            raise StoreError(f"cannot open the local state in {path}: {error}") from error
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values in the order of `keys`, None where absent."""
+        if not keys:
+            return []
+        try:
+            values = self._open().get(list(keys))
+        except Exception as error:
+            raise self._failed("read", error) from error
+        return cast("list[bytes | None]", values)
+
+    def write(self, rows: Mapping[bytes, bytes | None]) -> None:
+        """Put or delete all rows or none."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in rows.items():
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        try:
+            self._open().write(batch)
+        except Exception as error:
+            raise self._failed("write", error) from error
+
+    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """At most `limit` rows with `start` <= key < `end`, in key order."""
+        found: list[tuple[bytes, bytes]] = []
+        options = ReadOptions()
+        options.set_iterate_upper_bound(end)
+        try:
+            rows = self._open().iter(options)
+            rows.seek(start)
+            while len(found) < limit and rows.valid():
+                found.append((rows.key(), rows.value()))
+                rows.next()
+            rows.status()
+        except Exception as error:
+            raise self._failed("scan", error) from error
+        return found
+
+    def checkpoint(self, path: Path) -> None:
+        """Make a consistent copy in a new directory, by hard links where the file system has them."""
+        try:
+            Checkpoint(self._open()).create_checkpoint(str(path))
+        except Exception as error:
+            raise self._failed("checkpoint", error) from error
+
+    def close(self) -> None:
+        """Flush and release the files. Idempotent."""
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    def _open(self) -> Rdict:
+        if self._db is None:
+            raise StoreError(f"the local state in {self.path} is closed")
+        return self._db
+
+    def _failed(self, doing: str, error: Exception) -> StoreError:
+        if CORRUPTION in str(error):
+            corruption_mark(self.path).touch()
+        return StoreError(f"cannot {doing} the local state in {self.path}: {error}")

@@ -1,0 +1,190 @@
+"""Faust as the control plane: lifecycle, group membership and assignment are Faust's, the data path is ours.
+
+Faust's own path from fetch to agent, its offset tracking and its tables are replaced by handing whole fetched lists to
+the `PartitionOwner`. Rule: every override of a private name is listed in `OVERRIDES`, with the signature it was written
+against, and a test fails when an upgrade changes one. Nothing here may wait for recovery: heartbeats stop meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, cast
+
+import faust
+from faust import SASLCredentials, SSLCredentials
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from schemas.topics import Topic, topic_name
+from services.evaluator.owner import PartitionOwner
+from services.evaluator.settings import EvaluatorSettings
+from services.runtime.kafka import client_options
+
+FETCH_WAIT_MS = 100
+FETCH_PARTITION_BYTES = 256 << 10
+FETCH_RECORDS_MAX = 4_000
+FETCH_TIMEOUT_S = 0.2
+"""How long one fetch waits for records; a seek is applied between two."""
+IDLE_WAIT_S = 0.02
+"""How long the loop rests while there is no partition to fetch."""
+HEARTBEAT_INTERVAL_S = 3.0
+REBALANCE_TIMEOUT_S = 30.0
+REQUEST_TIMEOUT_S = 40.0
+COMMIT_INTERVAL_S = 60.0
+"""Faust has nothing to commit: the worker's transactions carry the offsets."""
+SCHEME = "tidegate"
+
+OVERRIDES: Mapping[tuple[type, str], str] = {
+    (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): "(self, transport)",
+    (driver.Consumer, "_new_consumer_thread"): "(self)",
+    (driver.Consumer, "_drain_messages"): "(self, fetcher)",
+    (driver.Consumer, "_getmany"): "(self, active_partitions, timeout)",
+    (driver.Consumer, "_get_active_partitions"): "(self)",
+    (driver.Consumer, "force_commit"): "(self, topics=None, start_new_transaction=True)",
+    (driver.Consumer, "wait_empty"): "(self)",
+    (driver.Consumer, "perform_seek"): "(self)",
+    (driver.Consumer, "seek"): "(self, partition, offset)",
+    (driver.Consumer, "on_partitions_revoked"): "(self, revoked)",
+    (driver.Consumer, "on_partitions_assigned"): "(self, assigned, generation_id=0)",
+}
+"""What we override or call of Faust's private surface, with its parameters as of the pinned version."""
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread, with a fetch that does not wait 1.5 s and reads committed records only."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - fixed in the driver, with no setting
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - likewise
+        return consumer
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, feeding the partition workers instead of streams."""
+
+    def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(transport, *args, **kwargs)
+        app = cast("App", self.app)
+        self.owner = app.owner
+        self.input_topic = app.input_topic
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Fetch whole lists and hand them over, until Faust stops its fetcher."""
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                for partition, offset in self.owner.take_seeks().items():
+                    await self.seek(TP(self.input_topic, partition), offset)
+                wanted = {at for at in self._get_active_partitions() if at.partition not in self.owner.paused}
+                if not wanted or not self.flow_active:
+                    await asyncio.sleep(IDLE_WAIT_S)
+                    continue
+                for at, records in (await self._getmany(wanted, FETCH_TIMEOUT_S)).items():
+                    self.owner.feed(at.partition, records)
+                await asyncio.sleep(0)
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def force_commit(
+        self,
+        topics: Any = None,  # noqa: ARG002 - Faust's signature
+        start_new_transaction: bool = True,  # noqa: ARG002 - Faust's signature
+    ) -> bool:
+        """Nothing: offsets are committed in the workers' transactions."""
+        return False
+
+    async def perform_seek(self) -> None:
+        """Nothing: a recovered worker says where to read on."""
+
+    async def wait_empty(self) -> None:
+        """Finish what is in hand. Runs on revocation and on stop, while the partitions are still ours."""
+        await self.owner.revoke()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Give everything up before the group moves on: the protocol revokes all and assigns anew."""
+        await self.owner.revoke()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Note the assignment before the first await: records may arrive while this runs."""
+        partitions = {at.partition for at in assigned if at.topic == self.input_topic}
+        await self.owner.revoke()
+        self.owner.assign(partitions)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+
+class Transport(driver.Transport):
+    """The transport behind broker addresses that begin with `tidegate://`."""
+
+    Consumer = Consumer
+
+
+def register() -> None:
+    """Make `tidegate://` addresses known to Faust."""
+    drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
+
+
+class App(faust.App):
+    """A member of the evaluator's group on the input topic, and nothing else."""
+
+    owner: PartitionOwner
+    input_topic: str
+
+
+def create_app(settings: EvaluatorSettings, owner: PartitionOwner) -> App:
+    """The Faust app that drives `owner`. Call it inside the running loop."""
+    register()
+    input_topic = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
+    session_timeout_s = settings.session_timeout_ms / 1_000
+    app = App(
+        settings.group,
+        broker=[f"{SCHEME}://{server.strip()}" for server in settings.kafka_bootstrap.split(",")],
+        broker_credentials=_credentials(settings),
+        datadir=str(settings.state_dir / "faust"),
+        web_enabled=False,
+        autodiscover=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        topic_partitions=settings.partitions,
+        table_standby_replicas=0,
+        stream_wait_empty=True,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_session_timeout=session_timeout_s,
+        broker_heartbeat_interval=min(HEARTBEAT_INTERVAL_S, session_timeout_s / 3),
+        broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
+        broker_request_timeout=max(REQUEST_TIMEOUT_S, session_timeout_s),
+        broker_max_poll_records=FETCH_RECORDS_MAX,
+        consumer_max_fetch_size=FETCH_PARTITION_BYTES,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.static_member,
+    )
+    app.owner = owner
+    app.input_topic = input_topic
+    topic = app.topic(input_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(topic)
+    async def keep_subscribed(stream: Any) -> None:
+        """Faust subscribes to topics that agents name; no record is ever delivered this way."""
+        async for _ in stream:
+            raise AssertionError("a record went through Faust's own path")
+
+    return app
+
+
+def _credentials(settings: EvaluatorSettings) -> SASLCredentials | SSLCredentials | None:
+    options = client_options(settings)
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+            mechanism=options["sasl_mechanism"],
+        )
+    return SSLCredentials(context=context) if context is not None else None

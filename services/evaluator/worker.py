@@ -1,0 +1,224 @@
+"""One task a partition, the only writer of its state: drain, decide, send, maybe commit; then one slice of other work.
+
+The write protocol: outputs, changed contacts, control rows and the input position are one transaction; only after its
+commit does one local write put the same into the store. So the disk is always a committed prefix, and a crash anywhere
+replays from the last commit and repeats identical records. Rule: any failure ends the worker before it touches local
+state; it never aborts, retries or skips. Live records come first, background work in slices between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from schemas.topics import Topic
+from segmentation.model import Change
+from services.evaluator.partition import Partition
+from services.evaluator.ports import InputRecord, TransactionalLog
+
+COMMIT_AFTER_MS = 100
+COMMIT_GAP_MS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When to commit and how much to do at once. Units: milliseconds, records, contacts."""
+
+    batch_records_max: int = 500
+    commit_records: int = 2_000
+    commit_after_ms: int = COMMIT_AFTER_MS
+    """A transaction is open no longer than this under load."""
+    commit_gap_ms: int = COMMIT_GAP_MS
+    """Without load it commits at once, but not more often than this: a commit costs the broker about 2 ms."""
+    position_after_ms: int = 5_000
+    """A position alone, with nothing to publish, waits this long."""
+    slice_ms: int = 5
+    slice_contacts: int = 100
+    """Contacts between two looks at the clock in a slice."""
+    queue_records_max: int = 20_000
+    """Beyond it the consumer is asked to stop fetching this partition; a shallow queue starves it."""
+    backfill_queue_max: int = 5_000
+    """With more live records than this waiting, backfill rests; deadlines never do."""
+
+
+CommitListener = Callable[[int, Sequence[Change]], None]
+"""Called after each commit with the next input offset and the committed changes."""
+FlowListener = Callable[[bool], None]
+"""Called with True when the queue is full and with False when it has room again."""
+
+
+class PartitionWorker:
+    """Drives one `Partition` against one `TransactionalLog`.
+
+    `run` ends when `stop` has been called and everything decided is committed, or raises what broke it.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        log: TransactionalLog,
+        *,
+        monotonic: Callable[[], float],
+        pace: Pace | None = None,
+        on_commit: CommitListener | None = None,
+        on_flow: FlowListener | None = None,
+    ) -> None:
+        self.partition = partition
+        self.pace = pace or Pace()
+        self.queued = 0
+        self.commits = 0
+        self.last_input_timestamp_ms = 0
+        self._log = log
+        self._monotonic = monotonic
+        self._on_commit = on_commit
+        self._on_flow = on_flow
+        self._queue: deque[Sequence[InputRecord]] = deque()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._full = False
+        self._open = False  # a transaction is open on the log
+        self._ahead_since: float | None = None  # when the first uncommitted output or position arose
+        self._outputs_since: float | None = None
+        self._last_commit = 0.0
+        self._records_since = 0
+
+    def feed(self, records: Sequence[InputRecord]) -> None:
+        """Take records of the log, in order, each once."""
+        if self._stopping or not records:
+            return
+        self._queue.append(records)
+        self.queued += len(records)
+        if self.queued > self.pace.queue_records_max and not self._full:
+            self._full = True
+            if self._on_flow is not None:
+                self._on_flow(True)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Drop what is queued, which the next owner reads again; commit what is decided; then end."""
+        self._stopping = True
+        self._queue.clear()
+        self.queued = 0
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until stopped. Errors: whatever the log, the store or the core raised; the worker is then dead."""
+        while not self._stopping:
+            worked = bool(self._queue)
+            if worked:
+                self.partition.consume(self._next_batch())
+                await self._send()
+            if await self._background():
+                worked = True
+            if self._is_commit_due():
+                await self.commit()
+            elif worked:
+                # The log may have taken everything without waiting: reads and heartbeats need their turn.
+                await asyncio.sleep(0)
+            if not worked and not self._queue:
+                await self._rest()
+        if self.partition.is_ahead:
+            await self.commit()
+
+    def _next_batch(self) -> Sequence[InputRecord]:
+        limit = self.pace.batch_records_max
+        batch = self._queue.popleft()
+        if len(batch) > limit:
+            self._queue.appendleft(batch[limit:])
+            batch = batch[:limit]
+        else:
+            while self._queue and len(batch) + len(self._queue[0]) <= limit:
+                batch = [*batch, *self._queue.popleft()]
+        self.queued -= len(batch)
+        self._records_since += len(batch)
+        self.last_input_timestamp_ms = batch[-1].timestamp
+        if self._full and self.queued < self.pace.queue_records_max // 2:
+            self._full = False
+            if self._on_flow is not None:
+                self._on_flow(False)
+        return batch
+
+    async def _send(self) -> None:
+        """Hand what was decided to the broker, where readers of uncommitted records see it at once."""
+        partition = self.partition
+        now = self._monotonic()
+        if self._ahead_since is None and partition.is_ahead:
+            self._ahead_since = now
+        if self._outputs_since is None and partition.has_outputs:
+            self._outputs_since = now
+        unsent = partition.take_unsent()
+        if not unsent:
+            return
+        await self._begin()
+        if unsent.memberships:
+            await self._log.append(Topic.MEMBERSHIPS, unsent.memberships)
+        if unsent.dead_letters:
+            await self._log.append(Topic.DEAD_LETTERS, unsent.dead_letters)
+
+    async def _background(self) -> bool:
+        """One slice of due deadlines, else of backfill; whether there was anything to do."""
+        partition = self.partition
+        fires = partition.due.any_due(partition.clock)
+        if not fires and not (partition.behind_definitions and self.queued <= self.pace.backfill_queue_max):
+            return False
+        work = partition.wake_due if fires else partition.backfill
+        until = self._monotonic() + self.pace.slice_ms / 1_000
+        while work(self.pace.slice_contacts) and self._monotonic() < until:
+            pass
+        await self._send()
+        return True
+
+    def _is_commit_due(self) -> bool:
+        due = self._commit_due_at()
+        return due is not None and self._monotonic() >= due
+
+    def _commit_due_at(self) -> float | None:
+        """When the uncommitted should be committed if nothing more arrives; None if there is nothing."""
+        pace = self.pace
+        if self._outputs_since is not None:
+            if max(self._records_since, self.partition.changed_contacts) >= pace.commit_records:
+                return self._last_commit
+            latest = self._outputs_since + pace.commit_after_ms / 1_000
+            return latest if self._queue else min(latest, self._last_commit + pace.commit_gap_ms / 1_000)
+        if self._ahead_since is not None:
+            return self._ahead_since + pace.position_after_ms / 1_000
+        return None
+
+    async def commit(self) -> None:
+        """One transaction, then one local write. Nothing else of this worker runs in between."""
+        partition = self.partition
+        await self._begin()
+        contacts, controls = partition.seal()
+        if contacts:
+            await self._log.append(Topic.CONTACTS_CHANGELOG, contacts)
+        await self._log.append(Topic.CONTROL_CHANGELOG, controls)
+        ends = await self._log.acknowledged()
+        await self._log.commit(partition.next_offset)
+        changes = partition.committed(ends)
+        self._open = False
+        self._ahead_since = self._outputs_since = None
+        self._records_since = 0
+        self._last_commit = self._monotonic()
+        self.commits += 1
+        if self._on_commit is not None:
+            self._on_commit(partition.next_offset, changes)
+
+    async def _begin(self) -> None:
+        if not self._open:
+            await self._log.begin()
+            self._open = True
+
+    async def _rest(self) -> None:
+        """Wait for records or for the time to commit."""
+        self._wake.clear()
+        due = self._commit_due_at()
+        if due is None:
+            await self._wake.wait()
+            return
+        timer = asyncio.get_running_loop().call_later(max(0.0, due - self._monotonic()), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
