@@ -1,0 +1,143 @@
+"""What both forms check alike: the limits of a whole expression, names, ids; and advice about what is allowed but odd.
+
+Rule: `finished` is the only way from a parsed tree to a canonical one, so no form can keep other limits. Advice never
+refuses anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from segmentation.attributes import AttributeCatalogue, AttributeType, nearest_name
+from segmentation.errors import Problem, Rejection
+from segmentation.expression import limits
+from segmentation.expression.canonical import canonicalize
+from segmentation.expression.codes import LanguageCode, problem
+from segmentation.expression.reads import parts
+from segmentation.expression.syntax import (
+    AllOf,
+    AnyOf,
+    BooleanLiteral,
+    Compare,
+    Condition,
+    Equals,
+    Expression,
+    InstantLiteral,
+    Not,
+    NumberLiteral,
+    TextLiteral,
+)
+from segmentation.values import DAY_MS
+
+EXACT_INTEGER_MAX = 2**53
+"""Larger whole numbers are rounded to the next 64-bit float."""
+
+
+def finished(expression: Expression) -> Expression | Rejection:
+    """The canonical tree of a parsed one, or why it is too much."""
+    conditions = sum(1 for _ in parts(expression))
+    if conditions > limits.CONDITIONS_MAX:
+        return Rejection((_too_many(conditions),))
+    canonical = canonicalize(expression)
+    if nesting(canonical) > limits.NESTING_MAX:
+        return Rejection((too_deep(),))
+    return canonical
+
+
+def nesting(canonical: Expression) -> int:
+    """How many brackets stand within one another in the canonical text of an expression."""
+    deepest = 0
+    pending: list[tuple[Expression, int, bool]] = [(canonical, 0, True)]
+    while pending:
+        node, depth, outermost = pending.pop()
+        if isinstance(node, Not):
+            pending.append((node.child, depth, False))
+        elif isinstance(node, AllOf | AnyOf):
+            inside = depth if outermost else depth + 1
+            deepest = max(deepest, inside)
+            pending.extend((child, inside, False) for child in node.children)
+    return deepest
+
+
+def too_deep() -> Problem:
+    """More levels than allowed."""
+    return problem(
+        LanguageCode.NESTED_TOO_DEEP,
+        f"groups within one another are limited to {limits.NESTING_MAX}",
+        "leave out brackets that change nothing, or save the inner part as a segment and use `in segment …`",
+    )
+
+
+def _too_many(conditions: int) -> Problem:
+    return problem(
+        LanguageCode.TOO_MANY_CONDITIONS,
+        f"this expression has {conditions:,} conditions; at most {limits.CONDITIONS_MAX} are allowed",
+        "write several values of one attribute as a set: `country in [US, CA, UK]`",
+    )
+
+
+def name_problem(name: str) -> Problem | None:
+    """What is wrong with an attribute's name, if anything."""
+    if not name:
+        return problem(LanguageCode.EXPECTS_ATTRIBUTE, "an attribute's name is empty", "write the attribute's name")
+    if len(name) > limits.ATTRIBUTE_NAME_CHARS_MAX:
+        return problem(
+            LanguageCode.NAME_TOO_LONG,
+            f"this name has {len(name):,} characters; at most {limits.ATTRIBUTE_NAME_CHARS_MAX} are allowed",
+            "no contact can have such an attribute; check the name",
+        )
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        hint = "write the character itself"
+        return problem(LanguageCode.INVALID_CHARACTER, "this name holds half of a surrogate pair", hint)
+    return None
+
+
+def segment_id_problem(segment_id: str) -> Problem | None:
+    """What is wrong with a segment's id, if anything."""
+    if limits.SEGMENT_ID.fullmatch(segment_id) is not None:
+        return None
+    return problem(
+        LanguageCode.EXPECTS_SEGMENT,
+        f"`{limits.shortened(segment_id)}` is not a segment's id",
+        "ids are lower-case letters, digits, - and _, beginning with a letter or digit, for example active_pro_users",
+    )
+
+
+def advice(expression: Expression, attributes: AttributeCatalogue) -> tuple[Problem, ...]:
+    """What is allowed but probably not meant: for showing beside a saved or edited expression.
+
+    Cost: one search through the known names for each unknown attribute.
+    """
+    return tuple(
+        found for part in parts(expression) if isinstance(part, Condition) for found in _advice(part, attributes)
+    )
+
+
+def _advice(condition: Condition, attributes: AttributeCatalogue) -> Iterator[Problem]:
+    name, test, span = condition.attribute, condition.test, condition.span
+    if next(attributes.names(), None) is not None and not attributes.knows(name):
+        near = nearest_name(name, attributes.names())
+        hint = f"did you mean `{near}`?" if near else "check the name, or send the attribute"
+        yield Problem("unknown_attribute", f"no contact has an attribute `{name}` yet", hint, span)
+    literal = test.literal if isinstance(test, Equals | Compare) else None
+    if isinstance(literal, NumberLiteral) and literal.value.is_integer() and abs(literal.value) > EXACT_INTEGER_MAX:
+        hint = 'if it is an identifier, compare it as text: put it in "quotes"'
+        yield Problem("inexact_number", "whole numbers are exact to 2^53; this one is rounded", hint, span)
+    if isinstance(test, Equals) and isinstance(literal, InstantLiteral) and literal.at % DAY_MS == 0:
+        hint = "for the whole day use `on` with the date"
+        yield Problem("midnight_only", "this matches exactly 00:00 UTC, not the whole day", hint, span)
+    declared = attributes.declared.get(name)
+    if declared is not None and declared.type is not None and literal is not None:
+        expected = _UNREADABLE_TYPES.get(type(literal), frozenset())
+        if declared.type in expected:
+            hint = f"compare it with a value of that kind: it is declared as {declared.type.value}"
+            yield Problem("unlikely_type", f"`{name}` is declared as {declared.type.value}", hint, span)
+
+
+_UNREADABLE_TYPES: dict[type, frozenset[AttributeType]] = {
+    NumberLiteral: frozenset((AttributeType.BOOLEAN, AttributeType.VERSION)),
+    BooleanLiteral: frozenset((AttributeType.NUMBER, AttributeType.INSTANT, AttributeType.VERSION)),
+    InstantLiteral: frozenset((AttributeType.BOOLEAN, AttributeType.VERSION)),
+    TextLiteral: frozenset((AttributeType.INSTANT,)),
+}
+"""For a literal, the declared types whose values can hardly be read as it asks."""

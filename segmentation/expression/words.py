@@ -1,0 +1,77 @@
+"""The words and symbols of the text form: those that begin an operator, and those that people write instead.
+
+Rule: data only. A near miss is never accepted silently; it leads to the spelling that was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from segmentation.errors import Problem
+from segmentation.expression import codes
+from segmentation.expression.syntax import Order
+
+_VERBS = ("is", "not", "does", "in", "contains", "starts", "ends", "has", "exists", "exactly")
+OPERATOR_WORDS = frozenset((*_VERBS, "between", "within", "less", "more", "before", "after", "on"))
+"""Words that begin an operator; as an attribute's name they are clearer in backticks."""
+RESERVED_NAMES = OPERATOR_WORDS | {"and", "or", "true", "false", "excluding", "including"}
+"""Attribute names that the canonical text form puts in backticks."""
+ORDER_SYMBOLS = {">": Order.GT, ">=": Order.GTE, "<": Order.LT, "<=": Order.LTE}
+EQUAL_SYMBOLS = {"=": False, "==": False, "!=": True, "<>": True}
+"""Symbol to whether it is negated."""
+NEAR_SYMBOLS = {"\u2265": ">=", "\u2264": "<=", "\u2260": "!=", "=>": ">=", "=<": "<="}
+PATTERN_SYMBOLS = frozenset(("~", "=~", "!~"))
+ALL_SYMBOLS = (*ORDER_SYMBOLS, *EQUAL_SYMBOLS, *NEAR_SYMBOLS, *PATTERN_SYMBOLS)
+OPERATORS_HINT = "operators are is, =, !=, >, >=, <, <=, between, in, contains, has any of, within, before, exists, …"
+MEANT_WORDS = {
+    "does": "does not",
+    "equals": "is",
+    "equal": "is",
+    "eq": "is",
+    "are": "is",
+    "was": "is",
+    "isnt": "is not",
+    "includes": "contains",
+    "include": "contains",
+    "containing": "contains",
+    "begins": "starts with",
+    "startswith": "starts with",
+    "endswith": "ends with",
+    "gt": ">",
+    "above": ">",
+    "over": ">",
+    "exceeds": ">",
+    "greater": ">",
+    "lt": "<",
+    "below": "<",
+    "under": "<",
+    "gte": ">=",
+    "lte": "<=",
+    "since": "after",
+    "older": "more than 30 days ago",
+    "newer": "within last 30 days",
+    "exist": "exists",
+    "have": "has any of",
+    "any": "has any of",
+    "all": "has all of",
+    "none": "has none of",
+    "empty": "is not set",
+    "missing": "is missing",
+    "set": "is set",
+    "last": "within last",
+    "next": "within next",
+}
+RESERVED_WORDS: dict[str, Callable[[], Problem]] = {
+    "matches": codes.reserved_regular_expression,
+    "match": codes.reserved_regular_expression,
+    "like": codes.reserved_regular_expression,
+    "ilike": codes.reserved_regular_expression,
+    "regex": codes.reserved_regular_expression,
+    "regexp": codes.reserved_regular_expression,
+    "anniversary": codes.reserved_anniversary,
+    "birthday": codes.reserved_anniversary,
+    "count": codes.reserved_event_count,
+    "times": codes.reserved_event_count,
+    "at": codes.reserved_event_count,
+    "this": lambda: codes.reserved_calendar("this"),
+}
