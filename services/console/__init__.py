@@ -1,0 +1,1 @@
+"""The console: reads for people, live events, and one address that a browser needs."""

@@ -1,0 +1,75 @@
+"""`python -m services.console`: the process. Puts the console together, serves it, and stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from schemas.topics import Topic
+from services.console.app import build_app
+from services.console.feed import Feed
+from services.console.follow import follow_changes, follow_statuses, tell_counts
+from services.console.forward import Ingest
+from services.console.owners import Owners
+from services.console.settings import ConsoleSettings
+from services.console.status import StatusBoard
+from services.runtime.application import ServiceContext, run_service
+from services.runtime.keys import KeyFile
+from services.runtime.topics import verify_topics
+from services.runtime.web import listen, serve
+
+READS = (Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS)
+
+
+async def main(context: ServiceContext[ConsoleSettings]) -> None:
+    """Read statuses and changes, then serve until told to stop."""
+    settings = context.settings
+    listening = listen(settings.host, settings.console_port)
+    await verify_topics(settings, READS)
+    board, feed = StatusBoard(settings.partitions), Feed(settings.partitions)
+    owners, ingest = Owners(board, settings.partitions), Ingest(settings.ingest_url)
+    app = build_app(settings, KeyFile(settings.keys_path), board, feed, owners, ingest)
+    caught_up = asyncio.Event()
+    followers = [
+        asyncio.create_task(follow_statuses(settings, board, caught_up), name="statuses"),
+        asyncio.create_task(follow_changes(settings, feed), name="changes"),
+        asyncio.create_task(tell_counts(board, feed), name="counts"),
+    ]
+    try:
+        await _first_done([*followers, asyncio.create_task(_both(caught_up, feed.started), name="caught up")])
+        serving = asyncio.create_task(serve(app, listening, context.stopping, context.health.ready), name="serve")
+        ending = asyncio.create_task(_end_streams(context.stopping, feed), name="end streams")
+        try:
+            await _first_done([*followers, serving])
+        finally:
+            ending.cancel()
+            context.stopping.set()
+            await serving
+    finally:
+        for follower in followers:
+            follower.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
+        await owners.close()
+        await ingest.close()
+
+
+async def _both(first: asyncio.Event, second: asyncio.Event) -> None:
+    await first.wait()
+    await second.wait()
+
+
+async def _end_streams(stopping: asyncio.Event, feed: Feed) -> None:
+    """Live readers are told that the console stops, so that their requests end."""
+    await stopping.wait()
+    feed.close()
+
+
+async def _first_done(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait for one of these to end; a failure is raised here and ends the process."""
+    done, _ = await asyncio.wait(list(tasks), return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+if __name__ == "__main__":
+    run_service("console", ConsoleSettings, main)

@@ -1,0 +1,131 @@
+"""The console's HTTP application: its own reads, the page, and everything else on to ingest.
+
+Rule: routes that the console serves are mounted first, so that what it does not know is ingest's to answer. Every
+answer carries the headers that keep a browser safe. Puts parts together; decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Connection
+
+from services.console.access import requires
+from services.console.contact_reads import contacts_router
+from services.console.events import events_router
+from services.console.feed import Feed
+from services.console.forward import API, Ingest
+from services.console.instants import rfc3339
+from services.console.owners import Owners
+from services.console.page import page_router
+from services.console.preview import preview_router
+from services.console.problems import ProblemError, answer_http, answer_invalid, answer_problem
+from services.console.segment_reads import segments_router
+from services.console.settings import ConsoleSettings
+from services.console.status import StatusBoard
+from services.runtime.keys import KeyFile, Scope
+
+FORWARDED: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+SAFETY_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def build_app(
+    settings: ConsoleSettings, keys: KeyFile, board: StatusBoard, feed: Feed, owners: Owners, ingest: Ingest
+) -> FastAPI:
+    """The application over its parts."""
+    app = FastAPI(title="Tidegate console", version="2", docs_url=None, redoc_url=None, openapi_url=None)
+    for kind, answer in (
+        (ProblemError, answer_problem),
+        (RequestValidationError, answer_invalid),
+        (HTTPException, answer_http),
+    ):
+        app.add_exception_handler(kind, answer)
+    app.add_middleware(SafetyHeaders)
+    contacts, segments = requires(keys, Scope.CONTACTS_READ), requires(keys, Scope.SEGMENTS_READ)
+    for router in (
+        contacts_router(owners, contacts),
+        preview_router(owners, ingest, segments),
+        segments_router(owners, ingest, board, segments),
+        events_router(settings, feed, segments),
+        _status_router(board, segments),
+        _forwarding_router(ingest),
+    ):
+        app.include_router(router, prefix=API)
+    app.include_router(page_router())
+    return app
+
+
+class SafetyHeaders:
+    """Puts the safety headers on every answer. At the level of messages, so that streams are not held up."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Pass the connection on; the headers join the start of its answer."""
+
+        async def send_safe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SAFETY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_safe)
+
+
+def _status_router(board: StatusBoard, admit: Any) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/status", dependencies=[Depends(admit)])
+    async def status() -> dict[str, Any]:
+        """Partitions with their owners, states and lag; `complete` when every one is served."""
+        parts = [board.owners[partition] for partition in sorted(board.owners)]
+        return {
+            "complete": all(board.owner(partition) is not None for partition in range(board.partitions)),
+            "partitions_expected": board.partitions,
+            "contacts": sum(part.contacts for part in parts),
+            "dead_letters": sum(part.dead_letters for part in parts),
+            "partitions": [
+                {
+                    "partition": part.partition,
+                    "state": part.state.value,
+                    "owner": part.owner,
+                    "contacts": part.contacts,
+                    "lag_records": part.lag_records,
+                    "lag_ms": part.lag_ms,
+                    "deadline_lateness_ms": part.deadline_lateness_ms,
+                    "recovered_percent": part.recovered_percent,
+                    "reported_at": rfc3339(part.reported_at),
+                }
+                for part in parts
+            ],
+        }
+
+    return router
+
+
+def _forwarding_router(ingest: Ingest) -> APIRouter:
+    router = APIRouter()
+
+    @router.api_route("/{path:path}", methods=FORWARDED, include_in_schema=False)
+    async def forward(request: Request) -> Response:
+        """Everything else is ingest's."""
+        return await ingest.forward(request)
+
+    return router

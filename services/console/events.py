@@ -1,0 +1,82 @@
+"""`GET /api/v2/events`: membership changes and counts as server-sent events, resumable by `Last-Event-ID`.
+
+Rule: after a resume the stream goes on exactly where the named event stood, from any console: what was missed is read
+from the log, then the live feed takes over at the position where the reading ended. A reader is told why it is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import StreamingResponse
+
+from segmentation.model import SegmentId
+from services.console.feed import Event, Feed, Reader, decode_positions, encode_positions
+from services.console.follow import RESUME_RECORDS_MAX, missed, replay
+from services.console.problems import ProblemError, not_ready
+from services.console.settings import ConsoleSettings
+
+KEEP_OPEN_S: Final = 15.0
+"""A comment goes out after this much silence, so that proxies keep the connection and a dead one is noticed."""
+RETRY_MS: Final = 1_000
+
+
+def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRouter:
+    """The route, for readers that `admit` lets in."""
+    router = APIRouter()
+
+    @router.get("/events", dependencies=[Depends(admit)])
+    async def events(
+        segment: Annotated[list[str] | None, Query(description="Only these segments; all when absent.")] = None,
+        last_event_id: Annotated[str | None, Header()] = None,
+    ) -> StreamingResponse:
+        """Live membership changes (`change`) and member counts (`counts`)."""
+        if not feed.started.is_set():
+            raise not_ready("the membership changes are not being read yet")
+        resume = None if last_event_id is None else decode_positions(last_event_id, settings.partitions)
+        if last_event_id is not None and resume is None:
+            raise ProblemError(400, "bad_event_id", "Last-Event-ID is not an id of this stream", "leave it out")
+        reader = feed.join(None if segment is None else frozenset(map(SegmentId, segment)))
+        if reader is None:
+            raise ProblemError(503, "too_many_readers", "too many live readers", "ask again later", retry_after_s=5)
+        stream = _stream(settings, feed, reader, resume, dict(feed.positions))
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    return router
+
+
+async def _stream(
+    settings: ConsoleSettings, feed: Feed, reader: Reader, resume: dict[int, int] | None, joined: dict[int, int]
+) -> AsyncIterator[bytes]:
+    """What was missed before the reader joined, then what waits for it, until it is let go or leaves."""
+    try:
+        yield b"retry: %d\n" % RETRY_MS + _frame(Event("hello", {}, encode_positions(resume or joined)))
+        if resume is not None and missed(resume, joined) > RESUME_RECORDS_MAX:
+            yield _frame(Event("restart", {"reason": "too much was missed; read the lists again"}))
+        elif resume is not None:
+            async for event in replay(settings, resume, joined):
+                if reader.wants(SegmentId(event.data["segment_id"])):
+                    yield _frame(event)
+        while True:
+            try:
+                waiting = await asyncio.wait_for(reader.waiting.get(), KEEP_OPEN_S)
+            except TimeoutError:
+                yield b": open\n\n"
+                continue
+            if waiting is None:
+                reason = "too slow: events were waiting" if reader.let_go else "the console is stopping"
+                yield _frame(Event("bye", {"reason": reason}))
+                return
+            yield _frame(waiting)
+    finally:
+        feed.leave(reader)
+
+
+def _frame(event: Event) -> bytes:
+    identity = f"id: {event.id}\n" if event.id else ""
+    return f"{identity}event: {event.name}\n".encode() + b"data: " + orjson.dumps(event.data) + b"\n\n"

@@ -1,0 +1,115 @@
+"""The console's two readings of Kafka: the evaluators' statuses, and the membership changes as they are committed.
+
+Rule: each goes on until the service stops; a failure ends the process, which is started again and reads anew, because
+a console that quietly shows old numbers is worse than none. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Final
+
+from pydantic import ValidationError
+
+from schemas.evaluator_status import decode_status
+from schemas.membership_change import MembershipChangeRecord
+from schemas.topics import Topic, topic_name
+from segmentation.model import SegmentId
+from services.console.feed import Event, Feed, Reader, change_event, encode_positions
+from services.console.log import open_log
+from services.console.settings import ConsoleSettings
+from services.console.status import StatusBoard
+from services.runtime import metrics
+from services.runtime.logs import get_logger
+
+RESUME_RECORDS_MAX: Final = 200_000
+"""A reader that has been away for longer starts anew instead."""
+CATCH_UP_POLL_MS: Final = 500
+STATUS_POLL_MS: Final = 5_000
+COUNTS_INTERVAL_S: Final = 0.5
+
+CHANGES = metrics.counter("tidegate_console_changes", "Membership changes read for live readers.")
+READERS = metrics.gauge("tidegate_console_live_readers", "Readers of live events.")
+
+log = get_logger("follow")
+
+
+async def follow_statuses(settings: ConsoleSettings, board: StatusBoard, caught_up: asyncio.Event) -> None:
+    """Fold `evaluator-status` into the board, for ever; `caught_up` is set once what is there has been read."""
+    topic = topic_name(settings.topic_prefix, Topic.EVALUATOR_STATUS)
+    async with open_log(settings, topic, 1) as reading:
+        end = (await reading.ends())[0]
+        reading.seek(await reading.begins())
+        while True:
+            if not caught_up.is_set() and await reading.position(0) >= end:
+                caught_up.set()
+            for record in await reading.poll(CATCH_UP_POLL_MS if not caught_up.is_set() else STATUS_POLL_MS):
+                _take_status(board, record.key, record.value)
+
+
+def _take_status(board: StatusBoard, key: bytes, value: bytes | None) -> None:
+    if value is None:
+        board.forget(key)
+        return
+    try:
+        board.take(decode_status(value))
+    except ValidationError as error:
+        log.warning("status not understood", key=key.decode(errors="replace"), problems=error.error_count())
+
+
+async def follow_changes(settings: ConsoleSettings, feed: Feed) -> None:
+    """Publish every membership change committed from now on, for ever."""
+    topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
+    async with open_log(settings, topic, settings.partitions) as reading:
+        ends = await reading.ends()
+        reading.seek(ends)
+        feed.start(ends)
+        while True:
+            records = await reading.poll()
+            for record in records:
+                change = None if record.value is None else MembershipChangeRecord.decode(record.value)
+                feed.publish(record.partition, record.offset, change)
+            CHANGES.inc(len(records))
+            READERS.set(feed.readers)
+
+
+async def tell_counts(board: StatusBoard, feed: Feed) -> None:
+    """Tell changed counts to the readers who asked for those segments, at most twice a second, for ever."""
+    while True:
+        await asyncio.sleep(COUNTS_INTERVAL_S)
+        touched = board.take_touched()
+        if not touched or not feed.readers:
+            continue
+        counts = {segment_id: board.count(segment_id, 0) for segment_id in touched}
+        known = {segment_id: count.members for segment_id, count in counts.items() if count.members is not None}
+        feed.broadcast("counts", partial(_wanted_counts, known))
+
+
+def _wanted_counts(known: Mapping[SegmentId, int], reader: Reader) -> dict[str, int]:
+    return {segment_id: members for segment_id, members in known.items() if reader.wants(segment_id)}
+
+
+async def replay(settings: ConsoleSettings, start: Mapping[int, int], end: Mapping[int, int]) -> AsyncIterator[Event]:
+    """The changes between two positions, as the live feed would have told them.
+
+    Shape: in order within each partition. Bound: the caller checks `missed` first.
+    """
+    positions = dict(start)
+    topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
+    async with open_log(settings, topic, settings.partitions) as reading:
+        reading.seek(start)
+        while any([await reading.position(partition) < end[partition] for partition in end]):
+            for record in await reading.poll(CATCH_UP_POLL_MS):
+                if record.offset >= end[record.partition]:
+                    continue
+                positions[record.partition] = record.offset + 1
+                if record.value is not None:
+                    change = MembershipChangeRecord.decode(record.value)
+                    yield change_event(change, encode_positions(positions))
+
+
+def missed(start: Mapping[int, int], end: Mapping[int, int]) -> int:
+    """How many offsets lie between two positions."""
+    return sum(max(0, end[partition] - start[partition]) for partition in end)

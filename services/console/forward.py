@@ -1,0 +1,94 @@
+"""Passes on to ingest what is ingest's: every write, and every path that the console does not serve itself.
+
+Rule: the request and its answer pass unchanged, streamed, with the caller's own key; ingest decides. Only headers that
+belong to one connection are dropped. What must not happen here: reading a body to decide something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import httpx
+import orjson
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+
+from services.console.problems import ProblemError
+
+API: Final = "/api/v2"
+TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0)
+CONNECTIONS_MAX: Final = 200
+ONE_CONNECTION_ONLY: Final = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+     "upgrade", "host"}
+)  # fmt: skip
+OF_A_BODY: Final = frozenset({"content-length", "content-type", "content-encoding"})
+
+
+class Ingest:
+    """The ingest service at one address."""
+
+    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
+        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, transport=transport)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def ask(self, request: Request, path: str | None = None, body: object = None) -> httpx.Response:
+        """Ask in the caller's name, by default the same thing; the answer is read whole. Errors: ProblemError."""
+        headers = _passed_on(request.headers, without=OF_A_BODY)
+        try:
+            if path is None:
+                return await self._http.get(_target(request), headers=headers)
+            headers["content-type"] = "application/json"
+            return await self._http.post(API + path, content=orjson.dumps(body), headers=headers)
+        except httpx.TransportError as error:
+            raise _away(error) from error
+
+    def relay(self, answer: httpx.Response) -> Response:
+        """Ingest's answer as ours."""
+        return Response(answer.content, answer.status_code, _passed_on(answer.headers, without={"content-encoding"}))
+
+    async def forward(self, request: Request) -> Response:
+        """Pass a request on and its answer back, both streamed. Errors: raises ProblemError when ingest is away."""
+        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+        asked = self._http.build_request(
+            request.method,
+            _target(request),
+            headers=_passed_on(request.headers),
+            content=request.stream() if has_body else None,
+        )
+        try:
+            answer = await self._http.send(asked, stream=True)
+        except httpx.TransportError as error:
+            raise _away(error) from error
+        return StreamingResponse(_body(answer), answer.status_code, _passed_on(answer.headers))
+
+
+async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for part in answer.aiter_raw():
+            yield part
+    finally:
+        await answer.aclose()
+
+
+def _target(request: Request) -> str:
+    """The path and query exactly as they were sent: an escaped slash in an id stays escaped."""
+    path = str(request.scope["raw_path"], "ascii")
+    query = str(request.scope["query_string"], "ascii")
+    return f"{path}?{query}" if query else path
+
+
+def _passed_on(headers: object, without: frozenset[str] | set[str] = frozenset()) -> dict[str, str]:
+    """The headers that go on: not those of one connection."""
+    named = dict(headers.items()) if hasattr(headers, "items") else {}
+    return {name: value for name, value in named.items() if name.lower() not in ONE_CONNECTION_ONLY | set(without)}
+
+
+def _away(error: httpx.TransportError) -> ProblemError:
+    detail = f"nothing was changed that you were not told of ({type(error).__name__}); ask again"
+    return ProblemError(503, "ingest_away", "the ingest service does not answer", detail, retry_after_s=1)

@@ -1,0 +1,90 @@
+"""What there is to read about segments: definitions from ingest, counts from statuses, members from every owner.
+
+Rule: a count says as of when and whether the segment is still settling; one that not every partition has told is null,
+never a smaller number. A list over partitions is whole or a 503.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from segmentation.model import SegmentId
+from services.console.contact_reads import PAGE_DEFAULT, Limit, listed
+from services.console.forward import Ingest
+from services.console.instants import rfc3339
+from services.console.owners import Owners
+from services.console.problems import not_found
+from services.console.status import StatusBoard
+
+
+def segments_router(owners: Owners, ingest: Ingest, board: StatusBoard, admit: Any) -> APIRouter:
+    """The routes, for readers that `admit` lets in; ingest checks the key again for what it is asked."""
+    router = APIRouter(prefix="/segments", dependencies=[Depends(admit)])
+
+    @router.get("")
+    async def segments(request: Request) -> Response:
+        """Every segment with its live count."""
+        answer = await ingest.ask(request)
+        if answer.status_code != 200:
+            return ingest.relay(answer)
+        body = orjson.loads(answer.content)
+        body["segments"] = [{**entry, **_counts(board, entry)} for entry in body["segments"]]
+        return Response(orjson.dumps(body), media_type="application/json")
+
+    @router.get("/{segment_id}")
+    async def segment(segment_id: str, request: Request) -> Response:
+        """One segment with its live count; the ETag is what `If-Match` wants."""
+        answer = await ingest.ask(request)
+        if answer.status_code != 200:
+            return ingest.relay(answer)
+        entry = orjson.loads(answer.content)
+        whole = {**entry, **_counts(board, {"id": segment_id, **entry})}
+        headers = {"ETag": answer.headers["ETag"]} if "ETag" in answer.headers else {}
+        return Response(orjson.dumps(whole), media_type="application/json", headers=headers)
+
+    @router.get("/{segment_id}/members")
+    async def members(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
+        """The members by contact id, each with since-when; `next` is the `after` of the next page."""
+        path = f"/segments/{segment_id}/members"
+        pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
+        found = sorted((entry["contact_id"], entry["since_ms"]) for page in pages for entry in page["members"])
+        more = len(found) > limit or any(page["next"] for page in pages)
+        found = found[:limit]
+        return {
+            "members": [{"contact_id": contact_id, "since": rfc3339(since)} for contact_id, since in found],
+            "next": found[-1][0] if more and found else None,
+        }
+
+    @router.get("/{segment_id}/changes")
+    async def changes(segment_id: str, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
+        """The segment's membership changes, newest first."""
+        path = f"/segments/{segment_id}/changes"
+        pages = _known(await owners.of_all("GET", path, params={"limit": limit}), segment_id)
+        found = [change for page in pages for change in page["changes"]]
+        found.sort(key=lambda change: (change["at"], change["offset"]), reverse=True)
+        return {"changes": [listed(change) for change in found[:limit]], "next": None}
+
+    return router
+
+
+def _counts(board: StatusBoard, entry: dict[str, Any]) -> dict[str, Any]:
+    count = board.count(SegmentId(entry["id"]), int(entry.get("version") or 0))
+    return {
+        "members": count.members,
+        "entered": count.entered,
+        "exited": count.exited,
+        "settling": count.settling,
+        "settled_percent": round(count.settled_percent, 1),
+        "unreadable": count.unreadable,
+        "counted_at": rfc3339(count.reported_at_ms),
+    }
+
+
+def _known(pages: list[Any], segment_id: str) -> list[Any]:
+    if any(page is None for page in pages):
+        raise not_found("segment", segment_id)
+    return pages

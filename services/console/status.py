@@ -1,0 +1,88 @@
+"""What the evaluators last said about themselves: owners, progress and counts, folded from `evaluator-status`.
+
+Rule: a moment old, and says how old; a count over partitions is given only when every partition has told its part.
+Pure but for `follow`, which feeds it. Nothing here takes part in evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.evaluator_status import PartitionState, PartitionStatusRecord, SegmentStatusRecord
+from segmentation.model import SegmentId
+
+WHOLE_PERCENT: Final = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCount:
+    """A segment over all partitions. Units: `reported_at_ms` is the oldest part's instant; percent 0 to 100.
+
+    `members` is None until every partition has told its part.
+    """
+
+    members: int | None
+    entered: int
+    exited: int
+    settling: bool
+    settled_percent: float
+    reported_at_ms: int | None
+    unreadable: int
+
+
+@dataclass
+class StatusBoard:
+    """The newest status of each partition, and of each segment in each partition."""
+
+    partitions: int
+    owners: dict[int, PartitionStatusRecord] = field(default_factory=dict)
+    segments: dict[SegmentId, dict[int, SegmentStatusRecord]] = field(default_factory=dict)
+    touched: set[SegmentId] = field(default_factory=set)
+
+    def take(self, record: PartitionStatusRecord | SegmentStatusRecord) -> None:
+        """Take a newer status."""
+        if isinstance(record, PartitionStatusRecord):
+            self.owners[record.partition] = record
+            return
+        self.segments.setdefault(record.segment_id, {})[record.partition] = record
+        self.touched.add(record.segment_id)
+
+    def forget(self, key: bytes) -> None:
+        """Take a tombstone: what had this key is gone."""
+        kind, _, rest = key.decode(errors="replace").partition("|")
+        name, _, partition = rest.rpartition("|")
+        if kind == "segment":
+            parts = self.segments.get(SegmentId(name), {})
+            parts.pop(int(partition), None)
+            self.touched.add(SegmentId(name))
+            if not parts:
+                self.segments.pop(SegmentId(name), None)
+        elif kind == "partition":
+            self.owners.pop(int(rest), None)
+
+    def owner(self, partition: int) -> str | None:
+        """The address that serves a partition's reads; None while nobody does."""
+        status = self.owners.get(partition)
+        return status.owner if status is not None and status.state is PartitionState.READY else None
+
+    def count(self, segment_id: SegmentId, version: int) -> SegmentCount:
+        """A segment's members over all partitions, as of `version`: a part that is behind it is still settling."""
+        parts = self.segments.get(segment_id, {})
+        current = [part for part in parts.values() if part.version >= version]
+        complete = len(parts) >= self.partitions
+        settled = sum(part.settled_percent for part in current) / max(1, self.partitions)
+        return SegmentCount(
+            members=sum(part.members for part in parts.values()) if complete else None,
+            entered=sum(part.entered for part in parts.values()),
+            exited=sum(part.exited for part in parts.values()),
+            settling=len(current) < self.partitions or any(part.settling for part in current),
+            settled_percent=min(WHOLE_PERCENT, settled),
+            reported_at_ms=min((part.reported_at for part in parts.values()), default=None),
+            unreadable=sum(entry.count for part in parts.values() for entry in part.unreadable),
+        )
+
+    def take_touched(self) -> set[SegmentId]:
+        """The segments whose counts changed since this was last asked."""
+        touched, self.touched = self.touched, set()
+        return touched

@@ -1,0 +1,237 @@
+"""Reads are routed to owners, gathered whole or refused, and shaped for people."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from schemas.evaluator_status import PartitionState
+from services.console import owners
+from services.runtime.keys import Scope
+from tests.services.console.evaluators import NOW, World, contact_in, streamed
+
+
+@pytest.fixture
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(owners, "RETRY_PAUSE_S", 0.001)
+    made = World(tmp_path)
+    made.serve(0)
+    made.serve(1)
+    yield made
+    await made.close()
+
+
+async def test_a_contact_is_asked_of_the_owner_of_its_partition(world: World) -> None:
+    asked: list[str] = []
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        body = {"attributes": {"plan": "pro"}, "members": {"b": NOW, "a": NOW + 1}, "due_ms": None, "clock_ms": NOW}
+        return httpx.Response(200, json=body)
+
+    world.owner = owner
+    contact = contact_in(1)
+    answer = await world.get(f"/contacts/{contact}")
+    assert asked == [f"http://owner-1/internal/v1/contacts/{contact}"]
+    assert answer.json() == {
+        "id": contact,
+        "attributes": {"plan": "pro"},
+        "memberships": [
+            {"segment_id": "a", "since": "2026-09-21T14:13:20.001Z"},
+            {"segment_id": "b", "since": "2026-09-21T14:13:20.000Z"},
+        ],
+        "next_deadline": None,
+        "as_of": "2026-09-21T14:13:20.000Z",
+    }
+
+
+async def test_a_contact_that_nobody_knows_is_a_404_problem(world: World) -> None:
+    world.owner = lambda _request: httpx.Response(404)
+    answer = await world.get("/contacts/nobody")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_moved_partition_is_asked_for_again(world: World) -> None:
+    answers = [
+        httpx.Response(421),
+        httpx.Response(503),
+        httpx.Response(200, json={"attributes": {}, "members": {}, "due_ms": None, "clock_ms": None}),
+    ]
+    world.owner = lambda _request: answers.pop(0)
+    assert (await world.get("/contacts/u")).status_code == 200
+
+
+async def test_a_recovering_partition_is_a_503_with_retry_after(world: World) -> None:
+    world.serve(0, PartitionState.RECOVERING)
+    world.owner = lambda _request: httpx.Response(200, json={"members": [], "next": None})
+    answer = await world.get("/segments/a/members")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert "partition 0" in answer.json()["detail"]
+
+
+async def test_an_owner_that_does_not_answer_is_a_503_and_never_a_partial_answer(world: World) -> None:
+    def owner(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "owner-1":
+            raise httpx.ConnectError("gone", request=request)
+        return httpx.Response(200, json={"members": [{"contact_id": "u", "since_ms": NOW}], "next": None})
+
+    world.owner = owner
+    answer = await world.get("/segments/a/members")
+    assert answer.status_code == 503
+    assert "members" not in answer.json()
+
+
+async def test_members_of_all_partitions_are_one_ordered_page_with_a_cursor(world: World) -> None:
+    held = {"owner-0": ["a", "c", "e"], "owner-1": ["b", "d"]}
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        after, limit = request.url.params.get("after", ""), int(request.url.params["limit"])
+        found = [name for name in held[request.url.host] if name > after]
+        page = [{"contact_id": name, "since_ms": NOW} for name in found[:limit]]
+        return httpx.Response(200, json={"members": page, "next": page[-1]["contact_id"] if found[limit:] else None})
+
+    world.owner = owner
+    seen: list[str] = []
+    after: str | None = None
+    while True:
+        page = (await world.get("/segments/s/members", limit=2, **({"after": after} if after else {}))).json()
+        seen += [member["contact_id"] for member in page["members"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert seen == ["a", "b", "c", "d", "e"]
+
+
+async def test_changes_of_all_partitions_are_newest_first(world: World) -> None:
+    def owner(request: httpx.Request) -> httpx.Response:
+        partition = int(request.url.params["partition"])
+        changes = [
+            {"segment_id": "s", "segment_version": 1, "contact_id": f"u{partition}", "change": "enter",
+             "at": NOW + at * 10 + partition, "offset": at, "cause": {"kind": "write"}}
+            for at in (2, 1)
+        ]  # fmt: skip
+        return httpx.Response(200, json={"changes": changes})
+
+    world.owner = owner
+    listed = (await world.get("/segments/s/changes", limit=3)).json()["changes"]
+    assert [(change["contact_id"], change["at"][-5:]) for change in listed] == [
+        ("u1", ".021Z"),
+        ("u0", ".020Z"),
+        ("u1", ".011Z"),
+    ]
+
+
+async def test_a_segment_list_carries_counts_only_when_every_partition_has_told(world: World) -> None:
+    world.ingest = lambda _request: httpx.Response(
+        200, json={"segments": [{"id": "a", "version": 1}, {"id": "b", "version": 1}]}
+    )
+    world.count("a", 0, 3)
+    world.count("a", 1, 4)
+    world.count("b", 0, 5)
+    listed = {entry["id"]: entry for entry in (await world.get("/segments")).json()["segments"]}
+    assert (listed["a"]["members"], listed["a"]["settling"]) == (7, False)
+    assert (listed["b"]["members"], listed["b"]["settling"]) == (None, True)
+
+
+async def test_a_segment_whose_newest_version_is_not_everywhere_is_settling(world: World) -> None:
+    world.ingest = lambda _request: httpx.Response(200, json={"id": "a", "version": 2}, headers={"ETag": '"2"'})
+    world.count("a", 0, 3, version=2)
+    world.count("a", 1, 4, version=1)
+    answer = await world.get("/segments/a")
+    assert answer.headers["ETag"] == '"2"'
+    assert (answer.json()["members"], answer.json()["settling"], answer.json()["settled_percent"]) == (7, True, 50.0)
+
+
+async def test_a_preview_is_checked_by_ingest_and_summed_over_partitions(world: World) -> None:
+    canonical = {"plan": {"is": "pro"}}
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        assert orjson.loads(request.content)["where"] == canonical
+        partition = int(request.url.params["partition"])
+        return httpx.Response(200, json={"matched": partition + 1, "total": 10, "sample": [f"u{partition}"]})
+
+    world.owner = owner
+    world.ingest = lambda _request: httpx.Response(200, json={"where": canonical})
+    answer = await world.post("/segments/preview", {"where": "plan is pro"})
+    assert answer.json() == {"matched": 3, "total": 20, "sample": ["u0", "u1"], "would_enter": 0, "would_leave": 0}
+
+
+async def test_a_refused_expression_comes_back_from_preview_as_ingest_said_it(world: World) -> None:
+    refused = {"title": "cannot be read", "errors": [{"code": "expects_number"}]}
+    world.ingest = lambda _request: httpx.Response(422, json=refused)
+    answer = await world.post("/segments/preview", {"where": "mrr >"})
+    assert (answer.status_code, answer.json()) == (422, refused)
+
+
+async def test_writes_pass_to_ingest_unchanged_and_its_answer_back(world: World) -> None:
+    seen: list[httpx.Request] = []
+
+    def ingest(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return streamed(202, {"receipts": []}, {"X-Request-Id": "req_1"})
+
+    world.ingest = ingest
+    body = {"contacts": [{"id": "u", "attributes": {"plan": "pro"}}]}
+    answer = await world.post("/contacts", body)
+    assert (answer.status_code, answer.json(), answer.headers["X-Request-Id"]) == (202, {"receipts": []}, "req_1")
+    assert orjson.loads(seen[0].read()) == body
+    assert seen[0].headers["Authorization"] == f"Bearer {world.key}"
+    assert seen[0].url.path == "/api/v2/contacts"
+
+
+async def test_an_escaped_contact_id_reaches_ingest_as_it_was_sent(world: World) -> None:
+    seen: list[bytes] = []
+
+    def ingest(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return streamed(202, {})
+
+    world.ingest = ingest
+    await world.http.request("DELETE", "/api/v2/contacts/a%2Fb%20c?x=%26", headers={"Authorization": "Bearer k"})
+    assert seen == [b"/api/v2/contacts/a%2Fb%20c?x=%26"]
+
+
+async def test_ingest_away_is_a_503_with_retry_after(world: World) -> None:
+    def ingest(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    world.ingest = ingest
+    answer = await world.post("/contacts", {"id": "u", "attributes": {}})
+    assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "ingest_away", "1")
+
+
+@pytest.mark.parametrize("path", ["/contacts/u", "/contacts", "/segments", "/segments/a/members", "/events", "/status"])
+async def test_every_read_refuses_a_request_without_a_key(world: World, path: str) -> None:
+    answer = await world.http.get(f"/api/v2{path}")
+    assert (answer.status_code, answer.json()["code"]) == (401, "no_key")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_a_key_without_the_scope_is_told_which_scope_it_lacks(world: World) -> None:
+    token = world.keys.create("narrow", [Scope.CONTACTS_READ]).token
+    answer = await world.get("/segments", key=token)
+    assert answer.status_code == 403
+    assert "segments:read" in answer.json()["title"]
+
+
+async def test_the_page_runs_no_inline_script_and_asks_only_its_own_origin(world: World) -> None:
+    answer = await world.http.get("/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "<script>" not in answer.text
+    assert "http://" not in answer.text
+    for name in ("page.css", "page.js", "mark.svg"):
+        assert (await world.http.get(f"/assets/{name}")).status_code == 200
+
+
+async def test_status_says_whether_every_partition_is_served(world: World) -> None:
+    status = (await world.get("/status")).json()
+    assert (status["complete"], status["contacts"]) == (True, 20)
+    world.serve(1, PartitionState.RECOVERING)
+    assert (await world.get("/status")).json()["complete"] is False
