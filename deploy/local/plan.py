@@ -15,7 +15,9 @@ from types import MappingProxyType
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK
+from services.runtime import settings as runtime_settings
 
+PARTITIONS_MAX = runtime_settings.PARTITIONS_MAX
 PORT_BASE_MIN = 1024
 PORT_BASE_MAX = 65_500
 SERVICE_STOP_GRACE_MS = 10_000

@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.local.plan import PORT_BASE_MAX, PORT_BASE_MIN
+from deploy.local.plan import PARTITIONS_MAX, PORT_BASE_MAX, PORT_BASE_MIN
 from deploy.local.up import UpOptions, run_stack
-from services.runtime.settings import PARTITIONS_MAX
 
 app = typer.Typer(add_completion=False)
 
