@@ -125,6 +125,8 @@ def _boundaries_of(test: object, t: int) -> set[int]:
 
 def _condition_holds(condition: Condition, attributes: Attributes, now: InstantMs) -> bool:
     value = attributes.get(condition.attribute)
+    if isinstance(condition.test, IsSet):
+        return (value is not None) != condition.negated
     truth = None if value is None else _test_holds(condition, value, now)
     if truth is not None:
         return truth != condition.negated
@@ -139,8 +141,6 @@ def _test_holds(condition: Condition, value: Value, now: InstantMs) -> bool | No
     """The test on a present value; None when the value is unreadable to it."""
     test = condition.test
     match test:
-        case IsSet():
-            return True
         case IsTrue():
             return _matches_any((BooleanLiteral(True),), False, value)
         case Equals(literal, exact):

@@ -86,7 +86,8 @@ def _random_condition(rng: Random, now: int) -> Condition:
     test = _time_test(rng, now) if attribute in TIME_ATTRIBUTES else _TESTS[attribute](rng)
     if rng.random() < 0.05:
         test = IsSet()
-    policy = rng.choice(list(MissingPolicy)) if rng.random() < 0.2 else MissingPolicy.DEFAULT
+    plain = isinstance(test, IsSet) or rng.random() >= 0.2
+    policy = MissingPolicy.DEFAULT if plain else rng.choice(list(MissingPolicy))
     return Condition(attribute, test, negated=rng.random() < 0.25, missing=policy)
 
 

@@ -1,0 +1,167 @@
+"""An in-process broker with Kafka's rules for what the product uses: logs, transactions, fencing, compaction.
+
+Kept from Kafka: offsets grow by one and control markers take one each; a reader of committed records sees nothing at
+or beyond the last stable offset, and no aborted record; one open transaction a transactional id; a newer owner of the
+id, or a time-out, aborts the open transaction and fences the older owner for ever; a committed group offset becomes
+visible with its transaction; compaction keeps the newest value of each key, leaves holes and may drop old tombstones.
+Rule: synchronous and without chance. When things happen, and what is lost on the way, is `world.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from schemas.topics import Topic
+from services.evaluator.ports import FencedError, OutputRecord
+
+TopicPartition = tuple[Topic, int]
+
+
+class Outcome(Enum):
+    """How a transaction stands."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """What one transaction touched."""
+
+    transactional_id: str
+    epoch: int
+    outcome: Outcome = Outcome.OPEN
+    partitions: dict[TopicPartition, int] = field(default_factory=dict)
+    """Where its first record of each partition stands."""
+
+
+@dataclass(slots=True, frozen=True)
+class StoredRecord:
+    """One record of a log, with the fields of a consumer's record."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    transaction: Transaction | None
+
+
+class PartitionLog:
+    """One partition of one topic."""
+
+    def __init__(self) -> None:
+        self.records: list[StoredRecord] = []
+        self.end = 0
+        self.open: dict[Transaction, int] = {}
+
+    def append(self, record: OutputRecord, timestamp: int, transaction: Transaction | None) -> int:
+        """Store one record; its offset."""
+        offset = self.end
+        self.records.append(StoredRecord(offset, timestamp, record.key, record.value, record.headers, transaction))
+        if transaction is not None:
+            self.open.setdefault(transaction, offset)
+        self.end += 1
+        return offset
+
+    def finish(self, transaction: Transaction) -> None:
+        """Write the marker that ends a transaction here."""
+        self.open.pop(transaction, None)
+        self.end += 1
+
+    @property
+    def last_stable(self) -> int:
+        """The offset before which everything is decided."""
+        return min(self.open.values(), default=self.end)
+
+    def committed(self, first: int, end: int | None = None) -> list[StoredRecord]:
+        """What a reader of committed records sees of `first` <= offset < `end`."""
+        stop = self.last_stable if end is None else min(end, self.last_stable)
+        return [
+            record
+            for record in self.records
+            if first <= record.offset < stop
+            and (record.transaction is None or record.transaction.outcome is Outcome.COMMITTED)
+        ]
+
+    def compact(self, stop: int, *, drop_tombstones: bool) -> None:
+        """Keep the newest committed record of each key before `stop`; records from there on stay as they are.
+
+        A tombstone may only go when nothing older of its key is left, which holds once this pass is done.
+        """
+        newest = {record.key: record.offset for record in self.committed(0, stop)}
+        self.records = [
+            record
+            for record in self.records
+            if record.offset >= min(stop, self.last_stable)
+            or (newest.get(record.key) == record.offset and not (drop_tombstones and record.value is None))
+        ]
+
+
+class SimulatedBroker:
+    """All logs, the producers' epochs and the group's committed input positions."""
+
+    def __init__(self) -> None:
+        self.logs: dict[TopicPartition, PartitionLog] = {}
+        self.positions: dict[int, int] = {}
+        self._epochs: dict[str, int] = {}
+        self._open: dict[str, Transaction] = {}
+
+    def log(self, topic: Topic, partition: int) -> PartitionLog:
+        """A partition's log, created when first named."""
+        return self.logs.setdefault((topic, partition), PartitionLog())
+
+    def produce(self, topic: Topic, partition: int, record: OutputRecord, timestamp: int) -> int:
+        """Append outside any transaction; the offset."""
+        return self.log(topic, partition).append(record, timestamp, None)
+
+    def take_over(self, transactional_id: str) -> int:
+        """Become the owner: abort what the former one left open, and fence it. Gives the new epoch."""
+        open_transaction = self._open.pop(transactional_id, None)
+        if open_transaction is not None:
+            self._finish(open_transaction, Outcome.ABORTED)
+        self._epochs[transactional_id] = self._epochs.get(transactional_id, -1) + 1
+        return self._epochs[transactional_id]
+
+    def append(
+        self, transactional_id: str, epoch: int, target: TopicPartition, records: Iterable[OutputRecord], timestamp: int
+    ) -> int:
+        """Append inside the owner's transaction; the offset after the last record."""
+        self._check(transactional_id, epoch)
+        transaction = self._open.setdefault(transactional_id, Transaction(transactional_id, epoch))
+        log = self.log(*target)
+        for record in records:
+            transaction.partitions.setdefault(target, log.end)
+            log.append(record, timestamp, transaction)
+        return log.end
+
+    def commit(self, transactional_id: str, epoch: int, partition: int, position: int) -> None:
+        """Commit the owner's transaction together with the input position."""
+        self._check(transactional_id, epoch)
+        transaction = self._open.pop(transactional_id, None)
+        if transaction is not None:
+            self._finish(transaction, Outcome.COMMITTED)
+        self.positions[partition] = position
+
+    def expire(self, transactional_id: str) -> None:
+        """Abort a transaction that was open for too long; its owner is fenced."""
+        if transactional_id in self._open:
+            self.take_over(transactional_id)
+
+    def is_open(self, transactional_id: str) -> bool:
+        """Whether a transaction is open."""
+        return transactional_id in self._open
+
+    def _check(self, transactional_id: str, epoch: int) -> None:
+        if self._epochs.get(transactional_id) != epoch:
+            raise FencedError(
+                f"{transactional_id} at epoch {epoch} was fenced by epoch {self._epochs.get(transactional_id)}"
+            )
+
+    def _finish(self, transaction: Transaction, outcome: Outcome) -> None:
+        transaction.outcome = outcome
+        for target in transaction.partitions:
+            self.logs[target].finish(transaction)

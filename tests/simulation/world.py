@@ -1,0 +1,238 @@
+"""The simulated world behind the evaluator's ports: machines, disks and connections that fail by seed.
+
+Every asynchronous call of a port is a fault point: the process may be killed there (before or after the effect), frozen
+and thawed later, delayed, or answered with an error although the effect took place. A killed process never runs again:
+its tasks wait for ever, as no handler of theirs would run after a `kill -9`. Rule: all chance comes from one generator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+from schemas.topics import Topic
+from services.evaluator.ports import Bounds, Drained, LogError, OutputRecord
+from tests.simulation.broker import SimulatedBroker
+
+WRITES_LOST_MAX = 3
+"""How many of its last writes a disk may lose when the power goes: the store does not sync each one."""
+DELAY_MS_MAX = 40
+DRAIN_RECORDS = 7
+
+
+class ProcessDeadError(BaseException):
+    """Raised from a synchronous call of a killed process; nothing catches it."""
+
+
+class Chances:
+    """How likely each fault is at each fault point. Units: probabilities."""
+
+    def __init__(self, kill: float = 0.0, freeze: float = 0.0, fail: float = 0.0) -> None:
+        self.kill = kill
+        self.freeze = freeze
+        self.fail = fail
+
+
+class Process:
+    """One incarnation of a partition's owner."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dead = False
+        self.thawed: asyncio.Event | None = None
+        """Set while frozen: what its tasks wait for."""
+
+
+class World:
+    """Chance, time and the broker, shared by all processes."""
+
+    def __init__(self, rng: Random, broker: SimulatedBroker) -> None:
+        self.rng = rng
+        self.broker = broker
+        self.now_ms = 0
+        self.chances = Chances()
+        self.kills: Counter[str] = Counter()
+        self.visited: Counter[str] = Counter()
+
+    async def point(self, process: Process, name: str, *, may_fail: bool = False) -> None:
+        """A named fault point. Errors: LogError when a failure is due and the call may fail."""
+        self.visited[name] += 1
+        roll = self.rng.random()
+        chances = self.chances
+        if roll < chances.kill:
+            self.kills[name] += 1
+            process.dead = True
+        elif roll < chances.kill + chances.freeze and process.thawed is None:
+            process.thawed = asyncio.Event()
+        elif roll < chances.kill + chances.freeze + chances.fail and may_fail and not process.dead:
+            raise LogError(f"simulated failure at {name}")
+        elif roll > 0.9:
+            await asyncio.sleep(self.rng.random() * DELAY_MS_MAX / 1_000)
+        elif roll > 0.5:
+            await asyncio.sleep(0)
+        while process.dead or process.thawed is not None:
+            if process.dead:
+                await asyncio.get_running_loop().create_future()
+            elif process.thawed is not None:
+                await process.thawed.wait()
+
+
+class SimulatedLog:
+    """`TransactionalLog` on the simulated broker. Appends reach it in order, some at once and some only later."""
+
+    def __init__(self, world: World, process: Process, partition: int, group: str = "evaluator") -> None:
+        self._world = world
+        self._process = process
+        self._partition = partition
+        self._id = f"{group}-{partition}"
+        self._epoch = -1
+        self._unsent: deque[tuple[Topic, Sequence[OutputRecord]]] = deque()
+        self._ends: dict[Topic, int] = {}
+
+    async def start(self) -> None:
+        """Fence former owners."""
+        await self._world.point(self._process, "fence:before")
+        self._epoch = self._world.broker.take_over(self._id)
+        await self._world.point(self._process, "fence:after")
+
+    async def begin(self) -> None:
+        """Open a transaction."""
+        self._ends = {}
+        await self._world.point(self._process, "begin", may_fail=True)
+
+    async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
+        """Queue records and let some of the queue reach the broker."""
+        await self._world.point(self._process, f"append {topic}:before", may_fail=True)
+        self._unsent.append((topic, list(records)))
+        while self._unsent and self._world.rng.random() < 0.6:
+            self._flush_one()
+        await self._world.point(self._process, f"append {topic}:after")
+
+    async def acknowledged(self) -> Mapping[Topic, int]:
+        """Flush the queue."""
+        await self._world.point(self._process, "acknowledge:before", may_fail=True)
+        while self._unsent:
+            self._flush_one()
+        await self._world.point(self._process, "acknowledge:after", may_fail=True)
+        return dict(self._ends)
+
+    async def commit(self, offset: int) -> None:
+        """Commit; a failure may come before or after the broker has done it."""
+        await self._world.point(self._process, "commit:before", may_fail=True)
+        self._world.broker.commit(self._id, self._epoch, self._partition, offset)
+        await self._world.point(self._process, "commit:after", may_fail=True)
+
+    async def close(self) -> None:
+        """Drop what was not sent."""
+        self._unsent.clear()
+
+    def _flush_one(self) -> None:
+        topic, records = self._unsent.popleft()
+        # Part of a batch list may arrive and the rest be lost with the process.
+        target = (topic, self._partition)
+        self._ends[topic] = self._world.broker.append(self._id, self._epoch, target, records, self._world.now_ms)
+
+
+class Disk:
+    """The rows of one partition on one machine, and how to undo the last writes."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.keys: list[bytes] = []
+        self.holder: Process | None = None
+        self._undo: deque[dict[bytes, bytes | None]] = deque(maxlen=WRITES_LOST_MAX)
+
+    def write(self, rows: Mapping[bytes, bytes | None]) -> None:
+        """Apply all rows."""
+        self._undo.append({key: self.rows.get(key) for key in rows})
+        self._apply(rows)
+
+    def lose_power(self, rng: Random) -> None:
+        """Forget some of the last writes, the newest first, as a log that was not synced does."""
+        for _ in range(rng.randint(0, len(self._undo))):
+            self._apply(self._undo.pop())
+
+    def wipe(self) -> None:
+        """Lose everything."""
+        self.rows.clear()
+        self.keys.clear()
+        self._undo.clear()
+
+    def _apply(self, rows: Mapping[bytes, bytes | None]) -> None:
+        for key, value in rows.items():
+            if value is not None:
+                if key not in self.rows:
+                    insort(self.keys, key)
+                self.rows[key] = value
+            elif self.rows.pop(key, None) is not None:
+                del self.keys[bisect_left(self.keys, key)]
+
+
+class SimulatedStore:
+    """`Store` on a simulated disk, which one living process holds at a time."""
+
+    def __init__(self, process: Process, disk: Disk) -> None:
+        if disk.holder is not process:
+            raise AssertionError(f"{process.name} opens a disk that it was not given")
+        self._process = process
+        self._disk = disk
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values in the order of keys."""
+        return [self._open().rows.get(key) for key in keys]
+
+    def write(self, rows: Mapping[bytes, bytes | None]) -> None:
+        """All rows or none."""
+        self._open().write(rows)
+
+    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Rows in key order."""
+        disk = self._open()
+        first = bisect_left(disk.keys, start)
+        last = min(bisect_left(disk.keys, end), first + limit)
+        return [(key, disk.rows[key]) for key in disk.keys[first:last]]
+
+    def checkpoint(self, path: Path) -> None:
+        """Not simulated."""
+        raise AssertionError(f"the simulated store makes no checkpoint in {path}")
+
+    def close(self) -> None:
+        """Release the disk."""
+        if self._disk.holder is self._process:
+            self._disk.holder = None
+
+    def _open(self) -> Disk:
+        if self._process.dead:
+            raise ProcessDeadError
+        return self._disk
+
+
+class SimulatedChangelogs:
+    """`Changelogs` on the simulated broker."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def bounds(self, topic: Topic, partition: int) -> Bounds:
+        """First and last stable offset now."""
+        await self._world.point(self._process, "bounds", may_fail=True)
+        log = self._world.broker.log(topic, partition)
+        # Compaction leaves holes but never moves the beginning of a log.
+        return Bounds(0, log.last_stable)
+
+    async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
+        """Every committed record of the ranges, a few at a time; a compaction may run in between."""
+        for (topic, partition), at in starts.items():
+            first = at.first
+            while first < at.end:
+                await self._world.point(self._process, f"drain {topic}", may_fail=True)
+                found = self._world.broker.log(topic, partition).committed(first, at.end)[:DRAIN_RECORDS]
+                if not found:
+                    break
+                first = found[-1].offset + 1
+                yield Drained(topic, partition, found)
