@@ -117,6 +117,11 @@ class Tidegate:
         async for event in self._wire.events("/events", {"segment": segment_id}, last_id):
             yield event
 
+    async def status(self) -> dict[str, Any]:
+        """Partitions with their owners, states and lag, and whether every one is served."""
+        status: dict[str, Any] = decoded(await self._wire.request("GET", "/status"))
+        return status
+
     # Imports and keys
 
     async def start_import(

@@ -55,7 +55,7 @@ def build_app(
         (HTTPException, answer_http),
     ):
         app.add_exception_handler(kind, answer)
-    app.add_middleware(SafetyHeaders)
+    app.add_middleware(Edge)
     contacts, segments = requires(keys, Scope.CONTACTS_READ), requires(keys, Scope.SEGMENTS_READ)
     for router in (
         contacts_router(owners, contacts),
@@ -70,8 +70,11 @@ def build_app(
     return app
 
 
-class SafetyHeaders:
-    """Puts the safety headers on every answer. At the level of messages, so that streams are not held up."""
+class Edge:
+    """Puts the safety headers on every answer, and routes by the path as it was sent, so that ids may hold `/`.
+
+    At the level of messages, so that streams are not held up.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,6 +89,8 @@ class SafetyHeaders:
                     headers.setdefault(name, value)
             await send(message)
 
+        if scope["type"] == "http":
+            scope["path"] = scope["raw_path"].decode("latin-1")
         await self._app(scope, receive, send_safe)
 
 

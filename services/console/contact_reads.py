@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated, Any, Final
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import AfterValidator
 
 from services.console.instants import rfc3339
 from services.console.owners import Owners
@@ -18,6 +20,14 @@ PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 50
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+
+def _as_meant(encoded: str) -> str:
+    """An id in the path as the sender meant it; the path is routed still encoded. Errors: ValueError if not UTF-8."""
+    return unquote(encoded, errors="strict")
+
+
+ContactInPath = Annotated[str, AfterValidator(_as_meant)]
 
 
 def contacts_router(owners: Owners, admit: Any) -> APIRouter:
@@ -35,7 +45,7 @@ def contacts_router(owners: Owners, admit: Any) -> APIRouter:
         return {"contacts": [{"id": contact_id} for contact_id in ids], "next": ids[-1] if more and ids else None}
 
     @router.get("/{contact_id}")
-    async def contact(contact_id: str) -> dict[str, Any]:
+    async def contact(contact_id: ContactInPath) -> dict[str, Any]:
         """Attributes, memberships with since-when, and the next instant at which time alone could change something."""
         held = await owners.of_contact(contact_id)
         if held is None:
@@ -52,7 +62,7 @@ def contacts_router(owners: Owners, admit: Any) -> APIRouter:
         }
 
     @router.get("/{contact_id}/changes")
-    async def contact_changes(contact_id: str, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
+    async def contact_changes(contact_id: ContactInPath, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
         """The contact's membership changes, newest first."""
         held, told = await asyncio.gather(
             owners.of_contact(contact_id), owners.of_contact(contact_id, "/changes", {"limit": limit})
@@ -62,7 +72,7 @@ def contacts_router(owners: Owners, admit: Any) -> APIRouter:
         return {"changes": [listed(change) for change in (told or {"changes": []})["changes"]], "next": None}
 
     @router.get("/{contact_id}/explain")
-    async def explain(contact_id: str, segment: str) -> dict[str, Any]:
+    async def explain(contact_id: ContactInPath, segment: str) -> dict[str, Any]:
         """Why the contact is in the segment or not, test by test, and until when."""
         explained = await owners.of_contact(contact_id, "/explain", {"segment": segment})
         if explained is None:

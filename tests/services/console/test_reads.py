@@ -56,6 +56,18 @@ async def test_a_contact_that_nobody_knows_is_a_404_problem(world: World) -> Non
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
+async def test_an_id_with_a_slash_is_read_by_its_encoded_path(world: World) -> None:
+    asked: list[bytes] = []
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json={"attributes": {}, "members": {}, "due_ms": None, "clock_ms": NOW})
+
+    world.owner = owner
+    assert (await world.get("/contacts/a%2Fb%20c")).json()["id"] == "a/b c"
+    assert asked == [b"/internal/v1/contacts/a%2Fb%20c"]
+
+
 async def test_a_moved_partition_is_asked_for_again(world: World) -> None:
     answers = [
         httpx.Response(421),

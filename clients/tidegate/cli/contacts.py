@@ -1,0 +1,67 @@
+"""`tidegate contacts`: set attributes, look one up, erase one.
+
+Rule: `name=value` reads the value as JSON when it is JSON (numbers, true, null, lists), as text otherwise; `null`
+removes the attribute.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.output import complain, print_json, print_table, say
+
+app = typer.Typer(help="Write and read contacts.", no_args_is_help=True, add_completion=False)
+
+ContactId = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")]
+Assignments = Annotated[
+    list[str], typer.Argument(metavar="NAME=VALUE...", help="For example plan=pro mrr=120 phone=null.")
+]
+
+
+@app.command("set")
+def set_contact(contact_id: ContactId, assignments: Assignments, url: Url = None, key: Key = None) -> None:
+    """Set attributes of a contact; `null` removes one, others are kept."""
+    attributes = dict(_assignment(text) for text in assignments)
+    talk(lambda tidegate: tidegate.set_contact(contact_id, attributes), url, key)
+    say(f"accepted {contact_id}: {', '.join(attributes)}")
+
+
+@app.command("get")
+def get_contact(contact_id: ContactId, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Show a contact: attributes, and the segments that it is in since when."""
+    contact = talk(lambda tidegate: tidegate.contact(contact_id), url, key)
+    if as_json:
+        print_json(contact.model_dump(mode="json"))
+        return
+    print_table(("attribute", "value"), [(name, _shown(value)) for name, value in sorted(contact.attributes.items())])
+    print_table(
+        ("segment", "since"), [(membership.segment_id, str(membership.since)) for membership in contact.memberships]
+    )
+    if contact.next_deadline is not None:
+        say(f"next deadline {contact.next_deadline}")
+
+
+@app.command()
+def delete(contact_id: ContactId, url: Url = None, key: Key = None) -> None:
+    """Erase a contact: it leaves every segment, and nothing of it is kept."""
+    talk(lambda tidegate: tidegate.delete_contact(contact_id), url, key)
+    say(f"erased {contact_id}")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        complain(f"{text!r} is not NAME=VALUE", ["hint: for example plan=pro"])
+        raise typer.Exit(2)
+    try:
+        return name, orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return name, value
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

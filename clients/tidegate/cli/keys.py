@@ -1,0 +1,52 @@
+"""`tidegate keys`: create, list, revoke. Rule: a key's secret is printed once, when it is created, and never again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.output import print_json, print_table, say
+from tidegate.client import Tidegate
+
+app = typer.Typer(help="Manage API keys; needs the scope admin.", no_args_is_help=True, add_completion=False)
+
+SCOPES: Final = ("contacts:write", "contacts:read", "segments:write", "segments:read", "imports:write", "admin")
+
+
+@app.command("list")
+def list_keys(url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """List the keys, without their secrets."""
+    keys = talk(Tidegate.keys, url, key)
+    if as_json:
+        print_json([entry.model_dump(mode="json", exclude_none=True) for entry in keys])
+        return
+    print_table(("id", "name", "scopes"), [(entry.id, entry.name, " ".join(entry.scopes)) for entry in keys])
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    scopes: Annotated[list[str], typer.Option("--scope", help=f"One of {', '.join(SCOPES)}; may be repeated.")],
+    url: Url = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a key and print its secret, once."""
+    made = talk(lambda tidegate: tidegate.create_key(name, scopes), url, key)
+    if as_json:
+        print_json(made.model_dump(mode="json", exclude_none=True))
+        return
+    say(f"{made.key}")
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, from `tidegate keys list`.")],
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Refuse a key from now on."""
+    talk(lambda tidegate: tidegate.revoke_key(key_id), url, key)
+    say(f"revoked {key_id}")

@@ -1,0 +1,101 @@
+"""The `tidegate` command: one table of subcommands, each imported only when it is called.
+
+Rule: the base install is enough for every command but those marked `server`; a marked one says what to install instead
+of failing on an import. This module mounts commands and must not do anything itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+
+SERVER_INSTALL = "pip install 'tidegate[server]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """Where a subcommand lives: a module with `app: typer.Typer`. `server`: needs the services' dependencies."""
+
+    module: str
+    server: bool = False
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "up": Subcommand("tidegate.cli.up", server=True),
+    "segments": Subcommand("tidegate.cli.segments"),
+    "contacts": Subcommand("tidegate.cli.contacts"),
+    "import": Subcommand("tidegate.cli.imports"),
+    "tail": Subcommand("tidegate.cli.tail"),
+    "keys": Subcommand("tidegate.cli.keys"),
+    "doctor": Subcommand("tidegate.cli.doctor"),
+}
+"""In the order of `tidegate --help`."""
+
+
+class LazyGroup(TyperGroup):
+    """A command group that imports a subcommand's module at the moment it is needed."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Name every subcommand, importing none."""
+        return [*SUBCOMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Import one subcommand; when the services' dependencies are absent, give a command that says so."""
+        place = SUBCOMMANDS.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        try:
+            app = import_module(place.module).app
+        except ModuleNotFoundError as error:
+            if not place.server or error.name == place.module:
+                raise
+            app = _needs_server(cmd_name, error.name or "a package")
+        command = typer.main.get_command(app)
+        command.name = cmd_name
+        return command
+
+
+def _needs_server(command: str, package: str) -> typer.Typer:
+    """Stand for a command whose dependencies are not installed: it only says what to install."""
+    app = typer.Typer(add_completion=False)
+
+    @app.command(
+        help=f"Needs the services: {SERVER_INSTALL}",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def explain_absence() -> None:
+        typer.echo(f"`tidegate {command}` needs {package}, which is not installed. Run: {SERVER_INSTALL}", err=True)
+        raise typer.Exit(2)
+
+    return app
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="tidegate",
+    help="Real-time contact segmentation: segments, contacts and live membership changes.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+
+
+@app.callback()
+def tidegate() -> None:
+    """Real-time contact segmentation: segments, contacts and live membership changes."""
+
+
+def run() -> Any:
+    """Run the command line; the exit code is the process's."""
+    return app(prog_name="tidegate")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,142 @@
+"""`tidegate segments`: list, create, edit, show, delete, preview.
+
+Rule: an expression is given as text, or as JSON when it begins with `{` or `[`; the service reads it, and its errors
+are shown where they are in the text. An edit names the version that it replaces.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.output import complain, print_json, print_table, say
+from tidegate.client import Tidegate
+from tidegate.definition import SegmentDefinition, Where
+from tidegate.responses import Segment
+
+app = typer.Typer(help="Define segments, and see who is in them.", no_args_is_help=True, add_completion=False)
+
+SHOWN = ("id", "name", "version", "state", "members", "text", "english", "where")
+SegmentId = Annotated[str, typer.Argument(metavar="SEGMENT", help="The segment's id.")]
+Expression = Annotated[
+    str, typer.Argument(metavar="EXPRESSION", help='Text (`plan is Pro AND ...`) or JSON (`[{"plan": "pro"}]`).')
+]
+Name = Annotated[str | None, typer.Option("--name", help="A name for people.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000, help="How many to show.")]
+
+
+@app.command("list")
+def list_segments(url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """List the segments with their live counts."""
+    segments = talk(Tidegate.segments, url, key)
+    if as_json:
+        print_json([segment.model_dump(mode="json") for segment in segments])
+        return
+    rows = [(segment.id, segment.members, _state(segment), segment.text) for segment in segments]
+    print_table(("segment", "members", "state", "expression"), rows, numbers=(1,))
+
+
+@app.command()
+def create(
+    segment_id: SegmentId,
+    expression: Expression,
+    name: Name = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a segment; every contact is evaluated against it."""
+    definition = SegmentDefinition(segment_id, _where(expression), name)
+    _show_saved(talk(lambda tidegate: tidegate.create_segment(definition), url, key, expression), as_json=as_json)
+
+
+@app.command()
+def edit(
+    segment_id: SegmentId,
+    expression: Expression,
+    name: Name = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace a segment's expression; only the difference enters and exits."""
+
+    async def replace(tidegate: Tidegate) -> Segment:
+        current = await tidegate.segment(segment_id)
+        definition = SegmentDefinition(segment_id, _where(expression), name or current.name or None)
+        return await tidegate.replace_segment(definition, etag=current.etag)
+
+    _show_saved(talk(replace, url, key, expression), as_json=as_json)
+
+
+@app.command()
+def show(segment_id: SegmentId, limit: Limit = 10, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Show a segment: its expression in every form, its count and its first members."""
+
+    async def read(tidegate: Tidegate) -> dict[str, Any]:
+        segment = await tidegate.segment(segment_id)
+        members = await tidegate.members(segment_id, limit=limit)
+        return {**segment.model_dump(mode="json"), "first_members": members.model_dump(mode="json")["members"]}
+
+    shown = talk(read, url, key)
+    if as_json:
+        print_json(shown)
+        return
+    rows = [(name, shown.get(name)) for name in SHOWN]
+    print_table(("", ""), [row for row in rows if row[1] not in (None, "")])
+    print_table(("member", "since"), [(member["contact_id"], member["since"]) for member in shown["first_members"]])
+
+
+@app.command()
+def delete(segment_id: SegmentId, url: Url = None, key: Key = None) -> None:
+    """Delete a segment; its members exit."""
+
+    async def remove(tidegate: Tidegate) -> None:
+        current = await tidegate.segment(segment_id)
+        await tidegate.delete_segment(segment_id, etag=current.etag)
+
+    talk(remove, url, key)
+    say(f"deleted {segment_id}")
+
+
+@app.command()
+def preview(expression: Expression, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Say how many contacts an expression matches now, without saving it."""
+    found = talk(lambda tidegate: tidegate.preview(_where(expression)), url, key, expression)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    say(f"{found.matched:,} of {found.total:,} contacts match")
+    if found.sample:
+        say(f"for example {', '.join(found.sample)}")
+
+
+def _where(expression: str) -> Where:
+    """The expression as the API takes it: JSON when it looks like it, text otherwise."""
+    if not expression.lstrip().startswith(("{", "[")):
+        return expression
+    try:
+        where: Where = json.loads(expression)
+    except json.JSONDecodeError as error:
+        complain(f"the expression looks like JSON but is not: {error.msg} at character {error.pos + 1}")
+        raise typer.Exit(2) from error
+    return where
+
+
+def _show_saved(segment: Segment, *, as_json: bool) -> None:
+    if as_json:
+        print_json(segment.model_dump(mode="json"))
+        return
+    say(f"{segment.id} version {segment.version}: {segment.text}")
+    if segment.english:
+        say(segment.english)
+
+
+def _state(segment: Segment) -> str:
+    extra = segment.model_extra or {}
+    if segment.state == "active" and extra.get("settling"):
+        return f"settling {extra.get('settled_percent', 0):.0f} %"
+    return segment.state
