@@ -12,7 +12,7 @@ TAIL_BYTES = 64 * 1024
 _KNOWN = (
     (
         "Address already in use",
-        "one of its ports is in use; stop what listens there, or choose others with --port-base",
+        "a port is in use; stop what listens there, or choose others with --port-base",
     ),
     ("No space left on device", "the disk is full; free some space in {directory} or choose another --data-dir"),
     ("Permission denied", "its files cannot be written; check who owns {directory}"),

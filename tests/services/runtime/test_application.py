@@ -1,0 +1,105 @@
+"""How a service's process ends: the exit code, and what its log says, for each way it can go."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from deploy.local.ports import free_ports
+
+PROGRAM = """
+import asyncio
+from services.runtime.application import run_service
+from services.runtime.errors import ServiceError, StartRefusedError
+from services.runtime.settings import RuntimeSettings
+
+async def main(context):
+    {body}
+
+run_service("sample", RuntimeSettings, main)
+"""
+
+
+class Process:
+    """One service process that runs `body` as its main coroutine."""
+
+    def __init__(self, body: str, **settings: str) -> None:
+        (self.port,) = free_ports(1)
+        environment = {**os.environ, "TIDEGATE_ADMIN_PORT": str(self.port), **settings}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(body=body)],
+            env=environment,
+            cwd=Path(__file__).parents[3],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def await_ready(self) -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=1):
+                    return
+            except urllib.error.HTTPError as answer:
+                answer.close()
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the process did not get ready")
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> tuple[int, list[dict[str, object]]]:
+        shown, _ = self._process.communicate(timeout=20)
+        return self._process.returncode, [json.loads(line) for line in shown.splitlines()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_service_finish_and_ends_with_0(number: signal.Signals) -> None:
+    process = Process("context.health.ready(); await context.stopping.wait(); await asyncio.sleep(0.2)")
+    process.await_ready()
+    process.send(number)
+    code, log = process.end()
+    assert (code, [line["event"] for line in log]) == (0, ["started", "stopping", "stopped"])
+
+
+def test_a_service_that_does_not_stop_in_its_grace_is_cut_off_and_ends_with_1() -> None:
+    process = Process("context.health.ready(); await asyncio.sleep(60)", TIDEGATE_STOP_GRACE_MS="300")
+    process.await_ready()
+    process.send(signal.SIGTERM)
+    code, log = process.end()
+    assert code == 1
+    assert log[-1]["event"] == "stop took too long; work in hand is cut off"
+
+
+def test_a_crash_ends_with_1_and_shows_its_traceback() -> None:
+    code, log = Process('raise ValueError("our bug")').end()
+    assert code == 1
+    assert "ValueError: our bug" in str(log[-1]["exception"])
+
+
+def test_a_failure_of_the_world_ends_with_1_and_names_its_place() -> None:
+    code, log = Process('raise ServiceError("fenced", topic="memberships", partition=2)').end()
+    assert (code, log[-1]["reason"]) == (1, "fenced (topic memberships, partition 2)")
+
+
+def test_a_refusal_ends_with_78_so_that_nobody_restarts_it() -> None:
+    code, log = Process('raise StartRefusedError("topic segments is missing")').end()
+    assert (code, log[-1]["event"], log[-1]["reason"]) == (78, "start refused", "topic segments is missing")
+
+
+def test_an_unusable_setting_ends_with_78_before_anything_starts() -> None:
+    code, log = Process("pass", TIDEGATE_PARTITIONS="0").end()
+    assert code == 78
+    assert [line["event"] for line in log] == ["start refused"]
+    assert "TIDEGATE_PARTITIONS" in str(log[0]["reason"])

@@ -1,0 +1,100 @@
+"""Liveness is observed from the loop's beats; readiness is what the service last declared."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from services.runtime.admin import AdminServer
+from services.runtime.errors import StartRefusedError
+from services.runtime.health import LIVE_BEAT_AGE_MAX_MS, Health
+
+
+class HandDrivenClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> HandDrivenClock:
+    return HandDrivenClock()
+
+
+@pytest.fixture
+def health(clock: HandDrivenClock) -> Health:
+    return Health(clock)
+
+
+@pytest.fixture
+def admin(health: Health) -> Iterator[AdminServer]:
+    server = AdminServer("evaluator", health, "127.0.0.1", 0)
+    server.start()
+    yield server
+    server.close()
+
+
+def get(server: AdminServer, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code, answer.read().decode()
+
+
+def test_a_new_process_is_alive_and_not_ready(health: Health) -> None:
+    assert health.live
+    assert not health.readiness.ready
+    assert health.readiness.reason == "starting"
+
+
+def test_a_loop_is_alive_through_the_last_allowed_moment_and_stuck_after_it(
+    health: Health, clock: HandDrivenClock
+) -> None:
+    seen = []
+    for seconds in (LIVE_BEAT_AGE_MAX_MS / 1000, LIVE_BEAT_AGE_MAX_MS / 1000 + 0.001):
+        clock.seconds = seconds
+        seen.append(health.live)
+    health.beat()
+    assert [*seen, health.live] == [True, False, True]
+
+
+def test_ready_answers_200_with_the_reason_and_503_when_it_is_taken_back(admin: AdminServer, health: Health) -> None:
+    health.ready("8 partitions")
+    status, body = get(admin, "/ready")
+    assert (status, json.loads(body)) == (200, {"service": "evaluator", "ready": True, "reason": "8 partitions"})
+    health.not_ready("recovering partition 3")
+    status, body = get(admin, "/ready?verbose")
+    assert (status, json.loads(body)["reason"]) == (503, "recovering partition 3")
+
+
+def test_a_stuck_loop_is_reported_by_a_server_that_still_answers(admin: AdminServer, clock: HandDrivenClock) -> None:
+    assert get(admin, "/live")[0] == 200
+    clock.seconds = 60
+    status, body = get(admin, "/live")
+    assert (status, json.loads(body)["beat_age_ms"]) == (503, 60_000)
+
+
+def test_metrics_are_in_prometheus_text_and_say_whether_the_process_is_ready(
+    admin: AdminServer, health: Health
+) -> None:
+    assert "tidegate_ready_info 0.0" in get(admin, "/metrics")[1]
+    health.ready()
+    assert "tidegate_ready_info 1.0" in get(admin, "/metrics")[1]
+
+
+def test_an_unknown_path_says_which_there_are(admin: AdminServer) -> None:
+    status, body = get(admin, "/health")
+    assert (status, json.loads(body)["paths"]) == (404, ["/live", "/metrics", "/ready"])
+
+
+def test_a_taken_admin_port_refuses_the_start_and_names_the_setting(admin: AdminServer, health: Health) -> None:
+    with pytest.raises(StartRefusedError, match=rf"127.0.0.1:{admin.port} cannot be used: .*TIDEGATE_ADMIN_PORT"):
+        AdminServer("second", health, "127.0.0.1", admin.port)

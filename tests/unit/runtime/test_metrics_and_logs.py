@@ -1,0 +1,68 @@
+"""Metric names keep their shape, labels stay bounded, and log lines are one JSON object each."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from services.runtime.logs import configure_logs, get_logger
+from services.runtime.metrics import MetricNameError, counter, exposition, histogram
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("name", ["records_total", "tidegate_", "tidegate_Records", "tidegate__records"])
+def test_a_name_of_another_shape_is_refused(name: str) -> None:
+    with pytest.raises(MetricNameError, match="should look like"):
+        counter(name, "about", registry=CollectorRegistry())
+
+
+@pytest.mark.parametrize("label", ["contact_id", "value", "url"])
+def test_an_unbounded_label_is_refused(label: str) -> None:
+    with pytest.raises(MetricNameError, match="unbounded label"):
+        counter("tidegate_records_total", "about", [label], registry=CollectorRegistry())
+
+
+def test_metrics_are_exposed_with_their_labels_and_buckets() -> None:
+    registry = CollectorRegistry()
+    counter("tidegate_records_total", "Records.", ["partition"], registry=registry).labels("3").inc(2)
+    histogram("tidegate_commit_seconds", "Commits.", buckets=(0.008, 1), registry=registry).observe(0.008)
+    text = exposition(registry)[0].decode()
+    assert 'tidegate_records_total{partition="3"} 2.0' in text
+    assert 'tidegate_commit_seconds_bucket{le="0.008"} 1.0' in text
+
+
+def test_our_lines_and_the_libraries_are_json_of_one_shape(restored_logging: None) -> None:
+    stream = io.StringIO()
+    configure_logs("ingest", "json", stream=stream)
+    get_logger("admission").info("records accepted", count=3)
+    logging.getLogger("aiokafka").warning("coordinator %s is away", 1)
+    logging.getLogger("aiokafka").info("chatter")
+    ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (ours["event"], ours["count"], ours["service"], ours["level"]) == ("records accepted", 3, "ingest", "info")
+    assert (theirs["event"], theirs["service"], theirs["level"]) == ("coordinator 1 is away", "ingest", "warning")
+
+
+def test_a_failure_is_logged_with_its_traceback_on_one_line(restored_logging: None) -> None:
+    stream = io.StringIO()
+    configure_logs("ingest", "json", stream=stream)
+    try:
+        raise ValueError("broken")
+    except ValueError as error:
+        get_logger("admission").error("failed", exc_info=error)
+    (line,) = stream.getvalue().splitlines()
+    assert "ValueError: broken" in json.loads(line)["exception"]
