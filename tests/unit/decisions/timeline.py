@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from segmentation.attributes import AttributeCatalogue
 from segmentation.decide import CatchUp, Command, Delete, Write, decide
 from segmentation.definitions import DefinitionLog
 from segmentation.errors import Rejection
 from segmentation.expression.compiler import compile_segment
-from segmentation.expression.parser import AttributeCatalogue, parse_text
+from segmentation.expression.parser import parse_text
 from segmentation.model import (
     ORIGIN,
     Change,
