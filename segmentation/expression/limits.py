@@ -24,8 +24,11 @@ SEGMENT_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 """An attribute name that needs no backticks."""
 
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half a pair, which is no character: it cannot be encoded, so nothing may show it."""
+
 
 def shortened(text: str) -> str:
     """What was written, cut so that a message stays one line."""
-    line = " ".join(text.split())
+    line = " ".join(SURROGATE.sub("\ufffd", text[: 4 * SHOWN_CHARS_MAX]).split())
     return line if len(line) <= SHOWN_CHARS_MAX else f"{line[: SHOWN_CHARS_MAX - 1]}…"

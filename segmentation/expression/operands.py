@@ -180,11 +180,14 @@ def version_operand(text: str) -> VersionLiteral | Problem:
 def number_operand(text: str) -> NumberLiteral | Problem:
     """A number as written in the source, which is already known to be a JSON number."""
     number = read_number(text)
-    if number is not None:
-        return NumberLiteral(number)
+    return NumberLiteral(number) if number is not None else out_of_range()
+
+
+def out_of_range() -> Problem:
+    """A number that 64 bits cannot hold, or that is none."""
     return problem(
         LanguageCode.NUMBER_OUT_OF_RANGE,
-        f"`{limits.shortened(text)}` is larger than any 64-bit number",
+        "this is larger than any 64-bit number",
         "write a number below 1.8e308; for long digits that are a name, use quotes",
     )
 

@@ -8,7 +8,6 @@ Source: `GRAMMAR.md`, "Text form".
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from segmentation.attributes import AttributeCatalogue
@@ -23,8 +22,6 @@ from segmentation.expression.syntax import AllOf, AnyOf, Condition, Expression, 
 from segmentation.expression.words import OPERATOR_WORDS
 from segmentation.model import SegmentId
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
 
 def parse_text(source: str, attributes: AttributeCatalogue) -> Expression | Rejection:
     """The canonical tree of a text.
@@ -36,7 +33,7 @@ def parse_text(source: str, attributes: AttributeCatalogue) -> Expression | Reje
         whole = Source(source).span(0, len(source))
         return Rejection((replace(_too_long(size), span=whole),))
     # Half a surrogate pair cannot be shown, stored or sent on; U+FFFD in its place is refused like any stray character.
-    text = Source(_SURROGATE.sub("\ufffd", source))
+    text = Source(limits.SURROGATE.sub("\ufffd", source))
     tokens, problems = tokenize(text)
     parser = _Parser(Cursor(text, tokens, problems), attributes)
     expression = parser.parse()
