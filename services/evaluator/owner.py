@@ -8,19 +8,20 @@ to read on. Any failure of a worker ends the process: the next start replays fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import Topic
 from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
 from services.evaluator.partition import Partition
-from services.evaluator.ports import InputRecord
+from services.evaluator.ports import InputRecord, Store
 from services.evaluator.quarantine import Opened, open_store
 from services.evaluator.recovery import InputStart, Recovery, check_input, recover
+from services.evaluator.restored import RestoredPartition
 from services.evaluator.store import StoreMemory
 from services.evaluator.worker import CommitListener, Pace, PartitionWorker
 from services.runtime import clock
@@ -44,6 +45,19 @@ class Workspace:
     pace: Pace = field(default_factory=Pace)
 
 
+class Observer(Protocol):
+    """Who wants to know which partitions are worked here, such as the read API."""
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """These partitions are ours and being recovered."""
+
+    def started(self, partition: Partition, store: Store) -> CommitListener:
+        """A partition is recovered and worked from now on."""
+
+    def stopping(self, index: int) -> None:
+        """A partition is about to be given up: its store will be closed."""
+
+
 @dataclass(slots=True)
 class Owned:
     """One partition of this process. `worker` is None until it is recovered."""
@@ -64,7 +78,7 @@ class PartitionOwner:
     The consumer's loop calls `feed`, and before each fetch `take_seeks`; it must not fetch partitions in `paused`.
     """
 
-    def __init__(self, workspace: Workspace, on_commit: Callable[[int], CommitListener] | None = None) -> None:
+    def __init__(self, workspace: Workspace, observer: Observer | None = None) -> None:
         self.workspace = workspace
         self.owned: dict[int, Owned] = {}
         self.paused: set[int] = set()
@@ -73,7 +87,7 @@ class PartitionOwner:
         self._memory = StoreMemory()
         self._seeks: dict[int, int] = {}
         self._recovering: asyncio.Task[None] | None = None
-        self._on_commit = on_commit
+        self._observer = observer
 
     @property
     def ready(self) -> bool:
@@ -87,6 +101,8 @@ class PartitionOwner:
         for index in sorted(partitions):
             self.owned[index] = Owned(index)
         self.paused = set(self.owned)
+        if self._observer is not None:
+            self._observer.assigned(sorted(self.owned))
         self._seeks.clear()
         self._recovering = asyncio.create_task(self._recover(), name="recovery")
         self._recovering.add_done_callback(self._check)
@@ -150,16 +166,7 @@ class PartitionOwner:
         finally:
             await changelogs.close()
         for each in owned:
-            self._start(
-                each,
-                Partition(
-                    each.index,
-                    self.workspace.partitions,
-                    self.workspace.topic_name(Topic.CONTACT_CHANGES),
-                    _opened(each).store,
-                    restored[each.index],
-                ),
-            )
+            self._start(each, restored[each.index])
         self.recovered_at = clock.monotonic()
         log.info(
             "partitions recovered",
@@ -209,7 +216,10 @@ class PartitionOwner:
             if at.topic == input_topic and committed.offset >= 0
         }
 
-    def _start(self, owned: Owned, partition: Partition) -> None:
+    def _start(self, owned: Owned, restored: RestoredPartition) -> None:
+        store = _opened(owned).store
+        input_topic = self.workspace.topic_name(Topic.CONTACT_CHANGES)
+        partition = Partition(owned.index, self.workspace.partitions, input_topic, store, restored)
         if owned.log is None:
             raise AssertionError(f"partition {owned.index} was recovered before it was fenced")
         owned.worker = PartitionWorker(
@@ -217,7 +227,7 @@ class PartitionOwner:
             owned.log,
             monotonic=clock.monotonic,
             pace=self.workspace.pace,
-            on_commit=self._on_commit(owned.index) if self._on_commit is not None else None,
+            on_commit=self._observer.started(partition, store) if self._observer is not None else None,
             on_flow=lambda full: self._on_flow(owned.index, full),
         )
         owned.expected = self._seeks[owned.index] = partition.next_offset
@@ -240,6 +250,8 @@ class PartitionOwner:
             self.failed.set_exception(error)
 
     async def _give_up(self, owned: Owned) -> None:
+        if self._observer is not None:
+            self._observer.stopping(owned.index)
         if owned.worker is not None and owned.task is not None:
             owned.worker.stop()
             done, _ = await asyncio.wait({owned.task}, timeout=STOP_TIMEOUT_S)

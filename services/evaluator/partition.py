@@ -27,9 +27,9 @@ from schemas.control_rows import CLOCK_KEY, CURSOR_KEY, ClockRow, CursorRow, Def
 from schemas.membership_change import membership_key
 from schemas.partitioner import partition_for
 from schemas.topics import Topic
-from segmentation.definitions import BackfillCursor
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide
-from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset
+from segmentation.definitions import BackfillCursor
+from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
 from services.evaluator import rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
 from services.evaluator.deadlines import DueContacts
@@ -175,6 +175,18 @@ class Partition:
         """Whether some contact may not have passed every definition."""
         return bool(self.definitions.pending)
 
+    @property
+    def settling(self) -> list[SegmentId]:
+        """The segments of which some contacts may still stand at an older definition."""
+        return list(dict.fromkeys(placed.segment.segment_id for placed in self.definitions.pending))
+
+    @property
+    def settled(self) -> float:
+        """How much of the pending definitions' backfill is done. Units: 0 to 1, an estimate."""
+        if not self.definitions.pending:
+            return 1.0
+        return min(1.0, self.tally.backfilled / self.contacts) if self.contacts else 0.0
+
     def backfill(self, limit: int) -> int:
         """Bring at most `limit` more contacts through the pending definitions; how many were looked at."""
         cursor = self.definitions.cursor or self._begin_backfill()
@@ -259,6 +271,10 @@ class Partition:
             self.contacts += (contact is not None) - (before is not None)
             if contact is not None and contact.due is not None:
                 dues.append((contact.due, contact_id))
+            if contact is None and before is not None:
+                self._erase_history(batch, contact_id, before)
+        if self._changes:
+            self._put_history(batch)
         for key, row in self._control.items():
             batch.rows[rows.control_key(key)] = row
         self.due.committed(dues)
@@ -275,6 +291,20 @@ class Partition:
         changes, self._changes = self._changes, []
         self._overlay, self._committed, self._control, self._sealed = {}, {}, {}, {}
         return changes
+
+    def _put_history(self, batch: rows.CommitRows) -> None:
+        changes = [change for change in self._changes if self._overlay.get(change.contact_id) is not None]
+        contact_ids = list(dict.fromkeys(change.contact_id for change in changes))
+        found = self._store.get_many([rows.contact_history_key(contact_id) for contact_id in contact_ids])
+        batch.put_history(changes, dict(zip(contact_ids, found, strict=True)))
+
+    def _erase_history(self, batch: rows.CommitRows, contact_id: ContactId, before: ContactState) -> None:
+        """Cost: one scan of the bounded history of each segment that the contact was in; erasures are rare."""
+        for segment_id in (*before.members, *before.left):
+            prefix = rows.segment_history_prefix(segment_id)
+            found = self._store.scan(prefix, prefix + b"\xff", rows.SEGMENT_HISTORY_MAX)
+            name = contact_id.encode()
+            batch.erase_history(contact_id, [(key, row) for key, row in found if name in row or b"\\" in row])
 
     # Within
 

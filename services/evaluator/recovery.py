@@ -32,7 +32,7 @@ class Recovery:
     partition: int
     store: Store
     marks: rows.Marks = rows.EMPTY
-    counts: dict[SegmentId, int] = field(default_factory=dict)
+    counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
     records: int = 0
     todo: int = 0
 
@@ -52,7 +52,7 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
     for recovery in recoveries:
         recovery.marks = read_marks(recovery.store)
         counts = scan_all(recovery.store, rows.COUNTS_START, rows.COUNTS_END)
-        recovery.counts = {SegmentId(key[1:].decode()): int(value) for key, value in counts}
+        recovery.counts = {SegmentId(key[1:].decode()): rows.Count.decode(value) for key, value in counts}
         for topic in CHANGELOGS:
             bounds = await changelogs.bounds(topic, recovery.partition)
             start = _start(topic, recovery, bounds)

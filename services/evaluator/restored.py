@@ -24,7 +24,7 @@ class RestoredPartition:
     marks: rows.Marks
     clock: InstantMs
     definitions: DefinitionLog
-    counts: dict[SegmentId, int]
+    counts: dict[SegmentId, rows.Count]
     failed: rows.Failure | None
 
 
@@ -45,7 +45,8 @@ def restore(store: Store) -> RestoredPartition:
         elif is_definition_key(key[1:]):
             placed.append(_placed(DefinitionRow.decode(value)))
     counts = {
-        SegmentId(key[1:].decode()): int(value) for key, value in scan_all(store, rows.COUNTS_START, rows.COUNTS_END)
+        SegmentId(key[1:].decode()): rows.Count.decode(value)
+        for key, value in scan_all(store, rows.COUNTS_START, rows.COUNTS_END)
     }
     return RestoredPartition(
         marks._replace(input=clock.offset),

@@ -11,12 +11,16 @@ import gc
 from schemas.topics import Topic, topic_name
 from services.evaluator.kafka_log import lower_transaction_backoff
 from services.evaluator.owner import PartitionOwner, Workspace
+from services.evaluator.read_api import create_read_api
+from services.evaluator.serving import Serving
 from services.evaluator.settings import EvaluatorSettings
+from services.evaluator.status import StatusReporter
 from services.evaluator.transport import App, create_app
 from services.runtime.application import ServiceContext
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.topics import verify_topics
+from services.runtime.web import listen, serve
 
 TOPICS = (
     Topic.CONTACT_CHANGES,
@@ -37,6 +41,8 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     context.health.not_ready("waiting for Kafka")
     await verify_topics(settings, TOPICS)
     lower_transaction_backoff()
+    serving = Serving()
+    listening = listen(settings.read_api_host, settings.read_api_port)
     owner = PartitionOwner(
         Workspace(
             group=settings.group,
@@ -45,26 +51,43 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
             client=client_options(settings),
             state_dir=settings.state_dir,
             pace=settings.pace,
-        )
+        ),
+        serving,
     )
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(settings, owner)
     context.health.not_ready("joining the group")
+    address = settings.read_address or f"http://{settings.read_api_host}:{listening.getsockname()[1]}"
+    reporter = StatusReporter(
+        serving,
+        address,
+        topic_name(settings.topic_prefix, Topic.EVALUATOR_STATUS),
+        client_options(settings),
+        app.end_offset,
+    )
+    api = create_read_api(serving, settings.partitions)
+    serving_http = asyncio.create_task(serve(api, listening, closing := asyncio.Event(), _nothing), name="read api")
     tasks = {
+        asyncio.create_task(reporter.run(), name="status"),
         asyncio.create_task(app.start(), name="faust"),
         asyncio.create_task(_crash_of(app), name="faust crash"),
         asyncio.create_task(_report_readiness(context, owner), name="readiness"),
     }
     stop = asyncio.create_task(context.stopping.wait(), name="stop")
     try:
-        await _first_failure({*tasks, owner.failed}, stop)
+        await _first_failure({*tasks, serving_http, owner.failed}, stop)
     finally:
         stop.cancel()
         for task in tasks:
             task.cancel()
+        closing.set()
         await app.stop()
         await owner.revoke()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, serving_http, return_exceptions=True)
+
+
+def _nothing() -> None:
+    """Readiness is about the partitions; that the read API listens is not news."""
 
 
 async def _first_failure(parts: set[asyncio.Future[None]], stop: asyncio.Task[bool]) -> None:

@@ -136,6 +136,13 @@ class App(faust.App):
     owner: PartitionOwner
     input_topic: str
 
+    def end_offset(self, partition: int) -> int | None:
+        """The end of a partition's log as of the last fetch; None before the first."""
+        at = TP(self.input_topic, partition)
+        if at not in self.consumer.assignment():
+            return None
+        return cast("int | None", self.consumer.highwater(at))
+
 
 def create_app(settings: EvaluatorSettings, owner: PartitionOwner) -> App:
     """The Faust app that drives `owner`. Call it inside the running loop."""

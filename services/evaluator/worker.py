@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.topics import Topic
 from segmentation.model import Change
@@ -43,8 +44,20 @@ class Pace:
     """With more live records than this waiting, backfill rests; deadlines never do."""
 
 
-CommitListener = Callable[[int, Sequence[Change]], None]
-"""Called after each commit with the next input offset and the committed changes."""
+class Committed(NamedTuple):
+    """What one transaction committed.
+
+    `stamps` holds broker timestamps of inputs, of the first and the last of each batch, for measuring latency.
+    """
+
+    next_offset: int
+    records: int
+    changes: Sequence[Change]
+    stamps: Sequence[int]
+    took_s: float
+
+
+CommitListener = Callable[[Committed], None]
 FlowListener = Callable[[bool], None]
 """Called with True when the queue is full and with False when it has room again."""
 
@@ -69,7 +82,6 @@ class PartitionWorker:
         self.pace = pace or Pace()
         self.queued = 0
         self.commits = 0
-        self.last_input_timestamp_ms = 0
         self._log = log
         self._monotonic = monotonic
         self._on_commit = on_commit
@@ -83,6 +95,7 @@ class PartitionWorker:
         self._outputs_since: float | None = None
         self._last_commit = 0.0
         self._records_since = 0
+        self._stamps: list[int] = []
 
     def feed(self, records: Sequence[InputRecord]) -> None:
         """Take records of the log, in order, each once."""
@@ -117,7 +130,7 @@ class PartitionWorker:
             elif worked:
                 # The log may have taken everything without waiting: reads and heartbeats need their turn.
                 await asyncio.sleep(0)
-            if not worked and not self._queue:
+            if not worked and not self._queue and not self._stopping:
                 await self._rest()
         if self.partition.is_ahead:
             await self.commit()
@@ -133,7 +146,7 @@ class PartitionWorker:
                 batch = [*batch, *self._queue.popleft()]
         self.queued -= len(batch)
         self._records_since += len(batch)
-        self.last_input_timestamp_ms = batch[-1].timestamp
+        self._stamps += (batch[0].timestamp, batch[-1].timestamp)
         if self._full and self.queued < self.pace.queue_records_max // 2:
             self._full = False
             if self._on_flow is not None:
@@ -189,6 +202,7 @@ class PartitionWorker:
     async def commit(self) -> None:
         """One transaction, then one local write. Nothing else of this worker runs in between."""
         partition = self.partition
+        began = self._monotonic()
         await self._begin()
         contacts, controls = partition.seal()
         if contacts:
@@ -199,11 +213,13 @@ class PartitionWorker:
         changes = partition.committed(ends)
         self._open = False
         self._ahead_since = self._outputs_since = None
-        self._records_since = 0
         self._last_commit = self._monotonic()
         self.commits += 1
+        done = Committed(partition.next_offset, self._records_since, changes, self._stamps, self._last_commit - began)
+        self._records_since = 0
+        self._stamps = []
         if self._on_commit is not None:
-            self._on_commit(partition.next_offset, changes)
+            self._on_commit(done)
 
     async def _begin(self) -> None:
         if not self._open:

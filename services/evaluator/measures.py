@@ -1,0 +1,70 @@
+"""The evaluator's metrics, and the two moments at which they are brought along: a commit, and a look from outside.
+
+Rule: nothing is measured per record on the hot path; counters take differences of the workers' own tallies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+from services.evaluator.partition import Partition, Tally
+from services.evaluator.worker import Committed
+from services.runtime import clock
+from services.runtime.metrics import SIZE_BUCKETS, counter, gauge, histogram
+
+PROCESSED = counter("tidegate_evaluator_records", "Input records evaluated, refused ones included.", ["partition"])
+DEAD_LETTERS = counter("tidegate_evaluator_dead_letters", "Input records refused.", ["partition"])
+CHANGES = counter("tidegate_evaluator_changes", "Membership changes committed.", ["partition"])
+FIRES = counter("tidegate_evaluator_deadlines_fired", "Contacts woken by a due deadline.", ["partition"])
+COMMITS = counter("tidegate_evaluator_commits", "Transactions committed.", ["partition"])
+COMMIT_SECONDS = histogram("tidegate_evaluator_commit_seconds", "From the start of a commit to the local write.")
+COMMIT_RECORDS = histogram(
+    "tidegate_evaluator_commit_records", "Input records in one transaction.", buckets=SIZE_BUCKETS
+)
+LATENCY_SECONDS = histogram(
+    "tidegate_evaluator_latency_seconds",
+    "From an input's broker timestamp to its commit, of the first and the last record of each batch.",
+)
+QUEUED = gauge("tidegate_evaluator_queued_records", "Fetched records not yet evaluated.", ["partition"])
+LAG = gauge("tidegate_evaluator_lag_records", "Records on the broker not yet evaluated.", ["partition"])
+LATENESS_SECONDS = gauge(
+    "tidegate_evaluator_deadline_lateness_seconds",
+    "By how much the partition clock was past the deadline last fired.",
+    ["partition"],
+)
+CONTACTS = gauge("tidegate_evaluator_contacts", "Contacts in the partition.", ["partition"])
+RECOVERY_SECONDS = gauge("tidegate_evaluator_recovery_seconds", "How long the last recovery took.")
+RECOVERED_RECORDS = gauge("tidegate_evaluator_recovered_records", "Changelog records that the last recovery read.")
+
+
+class PartitionMeasures:
+    """Brings one partition's metrics along."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        label = str(partition.index)
+        self._counters = [each.labels(label) for each in (PROCESSED, DEAD_LETTERS, CHANGES, FIRES)]
+        self._commits = COMMITS.labels(label)
+        self._lateness = LATENESS_SECONDS.labels(label)
+        self._contacts = CONTACTS.labels(label)
+        self._told = Tally()
+
+    def committed(self, done: Committed) -> None:
+        """Count a commit and measure what it held."""
+        self._commits.inc()
+        COMMIT_SECONDS.observe(done.took_s)
+        if done.records:
+            COMMIT_RECORDS.observe(done.records)
+        now = clock.now_ms()
+        for stamp in done.stamps:
+            LATENCY_SECONDS.observe(max(0, now - stamp) / 1_000)
+
+    def refresh(self) -> None:
+        """Bring the counters level with the partition's tally."""
+        tally = self._partition.tally
+        for metric, now, told in zip(self._counters, astuple(tally)[:4], astuple(self._told)[:4], strict=True):
+            if now > told:
+                metric.inc(now - told)
+        self._told = Tally(*astuple(tally))
+        self._lateness.set(tally.deadline_lateness_ms / 1_000)
+        self._contacts.set(self._partition.contacts)

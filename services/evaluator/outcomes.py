@@ -1,0 +1,82 @@
+"""What became of recent inputs, for those who wait for them: an offset, and once it is committed, its changes.
+
+Rule: bounded and in memory only; an offset that is no longer remembered is answered with "unknown", never with "no
+change".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segmentation.model import Change
+
+REMEMBERED_CHANGES_MAX = 20_000
+"""Per partition."""
+WAITERS_MAX = 10_000
+"""Per partition; beyond it a wait is refused at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An input at an offset: committed or not yet; `changes` is None when it is too long ago to say."""
+
+    offset: int
+    committed: bool
+    changes: Sequence[Change] | None
+
+
+class TooManyWaitersError(Exception):
+    """The waiting list is full; ask again later."""
+
+
+class Outcomes:
+    """The outcomes of one partition from `since`, the offset at which its owner started."""
+
+    def __init__(self, since: int) -> None:
+        self._known_from = since
+        self._next_offset = since
+        self._changes: deque[Change] = deque()
+        self._waiters: dict[asyncio.Future[None], int] = {}
+
+    def committed(self, next_offset: int, changes: Sequence[Change]) -> None:
+        """Take note of a commit, and wake those who waited for it."""
+        self._next_offset = next_offset
+        self._changes.extend(changes)
+        while len(self._changes) > REMEMBERED_CHANGES_MAX:
+            self._known_from = max(self._known_from, self._changes.popleft().version.offset + 1)
+        if self._waiters:
+            for waiter in [waiter for waiter, offset in self._waiters.items() if offset < next_offset]:
+                del self._waiters[waiter]
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def wait_for(self, offset: int, timeout_s: float) -> None:
+        """Return when the input at `offset` is committed, or the time is up."""
+        if offset < self._next_offset:
+            return
+        if len(self._waiters) >= WAITERS_MAX:
+            raise TooManyWaitersError
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = offset
+        try:
+            await asyncio.wait({waiter}, timeout=timeout_s)
+        finally:
+            self._waiters.pop(waiter, None)
+
+    def outcomes(self, offsets: Sequence[int]) -> list[Outcome]:
+        """The outcome of each offset, in the order given. Cost: one pass over the remembered changes."""
+        wanted: dict[int, list[Change]] = {offset: [] for offset in offsets}
+        for change in self._changes:
+            if change.version.offset in wanted:
+                wanted[change.version.offset].append(change)
+        return [
+            Outcome(
+                offset,
+                committed=offset < self._next_offset,
+                changes=wanted[offset] if self._known_from <= offset < self._next_offset else None,
+            )
+            for offset in offsets
+        ]

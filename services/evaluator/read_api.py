@@ -1,0 +1,253 @@
+"""The internal read API: what the committed state of this process's partitions answers, over HTTP, for our services.
+
+Rule: never public, so it knows no keys; a partition that is being recovered answers 503 with Retry-After, one that is
+worked elsewhere 421, and the caller looks the owner up again. Instants are epoch milliseconds. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from schemas.partitioner import partition_for
+from segmentation.attributes import AttributeCatalogue
+from segmentation.errors import Rejection
+from segmentation.expression.compiler import CompiledSegment, compile_segment
+from segmentation.expression.source import parse_where
+from segmentation.model import ContactId, SegmentId, SegmentState
+from services.evaluator import reads
+from services.evaluator.outcomes import TooManyWaitersError
+from services.evaluator.reads import ServedPartition
+from services.evaluator.serving import Serving
+
+BASE = "/internal/v1"
+PAGE_DEFAULT = 100
+RETRY_AFTER_S = 1
+WAIT_MAX_MS = 30_000
+WAIT_OFFSETS_MAX = 1_000
+BODY_BYTES_MAX = 5 << 20
+UNSAVED = SegmentId("unsaved")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class RefusedError(Exception):
+    """An answer that is not 200."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+
+def create_read_api(serving: Serving, partitions: int) -> Starlette:
+    """The ASGI application."""
+    api = _ReadApi(serving, partitions)
+    routes: Sequence[tuple[str, str, Handler]] = (
+        ("GET", "/contacts", api.list_contacts),
+        ("GET", "/contacts/{contact_id:path}/changes", api.contact_changes),
+        ("GET", "/contacts/{contact_id:path}/explain", api.explain),
+        ("GET", "/contacts/{contact_id:path}", api.contact),
+        ("GET", "/counts", api.counts),
+        ("GET", "/segments/{segment_id}/members", api.members),
+        ("GET", "/segments/{segment_id}/changes", api.segment_changes),
+        ("POST", "/preview", api.preview),
+        ("POST", "/outcomes", api.outcomes),
+    )
+    return Starlette(
+        routes=[Route(BASE + path, handler, methods=[method]) for method, path, handler in routes],
+        exception_handlers={RefusedError: _refused},
+    )
+
+
+class _ReadApi:
+    def __init__(self, serving: Serving, partitions: int) -> None:
+        self._serving = serving
+        self._partitions = partitions
+
+    async def contact(self, request: Request) -> Response:
+        contact_id, served = self._contact_of(request)
+        contact = reads.read_contact(served, contact_id)
+        if contact is None:
+            raise _unknown_contact()
+        return _json(
+            {
+                "contact_id": contact_id,
+                "partition": served.partition.index,
+                "attributes": contact.attributes,
+                "members": contact.members,
+                "due_ms": contact.due,
+                "clock_ms": served.partition.clock,
+                "offset": contact.position.offset,
+            }
+        )
+
+    async def explain(self, request: Request) -> Response:
+        contact_id, served = self._contact_of(request)
+        contact = reads.read_contact(served, contact_id)
+        if contact is None:
+            raise _unknown_contact()
+        segment = served.partition.definitions.catalogue.segments.get(
+            SegmentId(request.query_params.get("segment", ""))
+        )
+        if segment is None:
+            raise RefusedError(404, "unknown_segment", "no such segment is in force; name it as ?segment=<id>")
+        return _json(reads.explain(served, contact_id, contact, segment))
+
+    async def contact_changes(self, request: Request) -> Response:
+        contact_id, served = self._contact_of(request)
+        return _records(reads.contact_changes(served, contact_id, _limit(request)))
+
+    async def list_contacts(self, request: Request) -> Response:
+        limit = _limit(request)
+        query = request.query_params
+        found = reads.list_contacts(self._partition_of(request), query.get("prefix", ""), query.get("after", ""), limit)
+        return _json({"contacts": found, "next": found[-1] if len(found) == limit else None})
+
+    async def counts(self, request: Request) -> Response:
+        del request
+        partitions = {str(index): reads.counts(served) for index, served in self._serving.served.items()}
+        return _json({"partitions": partitions})
+
+    async def members(self, request: Request) -> Response:
+        limit = _limit(request)
+        segment_id = SegmentId(request.path_params["segment_id"])
+        after = request.query_params.get("after", "")
+        found = reads.list_members(self._partition_of(request), segment_id, after, limit)
+        members = [{"contact_id": contact_id, "since_ms": since} for contact_id, since in found]
+        return _json({"members": members, "next": found[-1][0] if len(found) == limit else None})
+
+    async def segment_changes(self, request: Request) -> Response:
+        segment_id = SegmentId(request.path_params["segment_id"])
+        return _records(reads.segment_changes(self._partition_of(request), segment_id, _limit(request)))
+
+    async def preview(self, request: Request) -> Response:
+        """Body: `{"where": …, "segment_id": …}`; the segment is the saved one to compare with, and optional."""
+        served = self._partition_of(request)
+        body = await _body(request)
+        saved = SegmentId(body["segment_id"]) if isinstance(body.get("segment_id"), str) else None
+        segment = _compile(saved, body.get("where"))
+        index = served.partition.index
+        found = await reads.preview(served, segment, saved, lambda: self._serving.served.get(index) is served)
+        if self._serving.served.get(index) is not served:
+            raise self._elsewhere(index)
+        return _json(
+            {
+                "matched": found.matched,
+                "total": found.total,
+                "sample": found.sample,
+                "would_enter": found.would_enter,
+                "would_leave": found.would_leave,
+            }
+        )
+
+    async def outcomes(self, request: Request) -> Response:
+        """Body: `{"partition": 3, "offsets": [17, 18], "timeout_ms": 2000}`: wait until all are committed."""
+        body = await _body(request)
+        served = self._served(_whole(body.get("partition"), "partition", self._partitions - 1))
+        offsets = body.get("offsets")
+        if not isinstance(offsets, list) or not 0 < len(offsets) <= WAIT_OFFSETS_MAX:
+            raise RefusedError(400, "invalid_offsets", f"`offsets` must be a list of 1 to {WAIT_OFFSETS_MAX} offsets")
+        wanted = [_whole(offset, "offsets", 1 << 62) for offset in offsets]
+        timeout_ms = _whole(body.get("timeout_ms", 0), "timeout_ms", WAIT_MAX_MS)
+        try:
+            await served.outcomes.wait_for(max(wanted), timeout_ms / 1_000)
+        except TooManyWaitersError:
+            raise RefusedError(503, "too_many_waiters", "too many requests wait", _retry_after()) from None
+        results = b",".join(
+            b'{"offset":%d,"committed":%s,"changes":%s}'
+            % (
+                outcome.offset,
+                b"true" if outcome.committed else b"false",
+                b"null"
+                if outcome.changes is None
+                else b"[" + b",".join(reads.as_record(change, served) for change in outcome.changes) + b"]",
+            )
+            for outcome in served.outcomes.outcomes(wanted)
+        )
+        return Response(b'{"outcomes":[' + results + b"]}", media_type="application/json")
+
+    def _contact_of(self, request: Request) -> tuple[ContactId, ServedPartition]:
+        contact_id = ContactId(request.path_params["contact_id"])
+        return contact_id, self._served(partition_for(contact_id, self._partitions))
+
+    def _partition_of(self, request: Request) -> ServedPartition:
+        text = request.query_params.get("partition", "")
+        return self._served(_whole(int(text) if text.isdecimal() else None, "partition", self._partitions - 1))
+
+    def _served(self, index: int) -> ServedPartition:
+        served = self._serving.served.get(index)
+        if served is None:
+            raise self._elsewhere(index)
+        return served
+
+    def _elsewhere(self, index: int) -> RefusedError:
+        if index in self._serving.recovering:
+            return RefusedError(503, "recovering", f"partition {index} is being recovered", _retry_after())
+        return RefusedError(421, "not_owner", f"partition {index} is worked by another evaluator")
+
+
+def _compile(segment_id: SegmentId | None, where: object) -> CompiledSegment:
+    parsed = parse_where(where, AttributeCatalogue.empty())
+    if isinstance(parsed, Rejection):
+        raise RefusedError(422, "invalid_where", "; ".join(problem.message for problem in parsed.problems))
+    return compile_segment(segment_id or UNSAVED, 0, SegmentState.ACTIVE, parsed)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > BODY_BYTES_MAX:
+            raise RefusedError(413, "too_large", f"a body has at most {BODY_BYTES_MAX} bytes")
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(400, "invalid_json", str(error)) from error
+    if not isinstance(body, dict):
+        raise RefusedError(400, "invalid_json", "the body must be a JSON object")
+    return cast("dict[str, Any]", body)
+
+
+def _whole(value: object, name: str, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise RefusedError(400, f"invalid_{name}", f"`{name}` must be a whole number from 0 to {most}")
+    return value
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(PAGE_DEFAULT))
+    limit = _whole(int(text) if text.isdecimal() else None, "limit", reads.PAGE_MAX)
+    return max(1, limit)
+
+
+def _json(content: object) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def _records(found: Sequence[bytes]) -> Response:
+    return Response(b'{"changes":[' + b",".join(found) + b"]}", media_type="application/json")
+
+
+def _unknown_contact() -> RefusedError:
+    return RefusedError(404, "unknown_contact", "no such contact")
+
+
+def _retry_after() -> dict[str, str]:
+    return {"Retry-After": str(RETRY_AFTER_S)}
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    await asyncio.sleep(0)
+    if not isinstance(error, RefusedError):
+        raise error
+    content = orjson.dumps({"code": error.code, "message": str(error)})
+    return Response(content, error.status, headers=error.headers, media_type="application/json")

@@ -1,0 +1,145 @@
+"""What a partition's committed state answers: contacts, members, changes, counts, previews.
+
+Rule: reads the store, which is always a committed prefix of the log, and never the overlay; returns plain data for the
+wire. Every answer is bounded; a scan over all contacts yields to the partition's worker every few milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.codec import decode_contact, encode_membership_change
+from segmentation.expression.compiler import CompiledSegment
+from segmentation.model import Change, ContactId, ContactState, SegmentId
+from services.evaluator import rows
+from services.evaluator.outcomes import Outcomes
+from services.evaluator.partition import Partition
+from services.evaluator.ports import Store
+
+PAGE_MAX = 1_000
+PREVIEW_SAMPLE_MAX = 20
+PREVIEW_SLICE_CONTACTS = 200
+"""Contacts evaluated between two turns of the event loop."""
+
+
+@dataclass(slots=True)
+class ServedPartition:
+    """One partition that this process works, as its readers see it."""
+
+    partition: Partition
+    store: Store
+    outcomes: Outcomes
+
+
+@dataclass(slots=True)
+class Preview:
+    """What a segment would hold. `would_enter` and `would_leave` compare with a saved segment's members."""
+
+    matched: int = 0
+    total: int = 0
+    sample: list[ContactId] = field(default_factory=list)
+    would_enter: int = 0
+    would_leave: int = 0
+
+
+def read_contact(served: ServedPartition, contact_id: ContactId) -> ContactState | None:
+    """A contact as last committed."""
+    row = served.store.get_many([rows.contact_key(contact_id)])[0]
+    return decode_contact(row) if row is not None else None
+
+
+def list_contacts(served: ServedPartition, prefix: str, after: str, limit: int) -> list[ContactId]:
+    """Ids in byte order that begin with `prefix`, after `after`."""
+    begin = rows.contact_key(ContactId(prefix))
+    start = max(begin, rows.after(rows.contact_key(ContactId(after)))) if after else begin
+    end = begin + b"\xff" if prefix else rows.CONTACTS_END
+    return [rows.contact_of(key) for key, _ in served.store.scan(start, end, min(limit, PAGE_MAX))]
+
+
+def list_members(served: ServedPartition, segment_id: SegmentId, after: str, limit: int) -> list[tuple[str, int]]:
+    """Members in byte order of their ids, after `after`, each with the instant it entered."""
+    prefix = rows.listing_prefix(segment_id)
+    start = rows.after(rows.listing_key(segment_id, ContactId(after))) if after else prefix
+    found = served.store.scan(start, prefix + b"\xff", min(limit, PAGE_MAX))
+    return [(key[len(prefix) :].decode(), int(value)) for key, value in found]
+
+
+def contact_changes(served: ServedPartition, contact_id: ContactId, limit: int) -> list[bytes]:
+    """A contact's latest changes as membership records, newest first."""
+    row = served.store.get_many([rows.contact_history_key(contact_id)])[0]
+    if row is None:
+        return []
+    changes = [rows.decode_change(each) for each in row.split(b"\n")]
+    return [as_record(change, served) for change in reversed(changes)][:limit]
+
+
+def segment_changes(served: ServedPartition, segment_id: SegmentId, limit: int) -> list[bytes]:
+    """A segment's latest changes in this partition as membership records, newest first."""
+    prefix = rows.segment_history_prefix(segment_id)
+    found = served.store.scan(prefix, prefix + b"\xff", rows.SEGMENT_HISTORY_MAX)
+    changes = sorted((rows.decode_change(row) for _, row in found), key=lambda change: change.version, reverse=True)
+    return [as_record(change, served) for change in changes[:limit]]
+
+
+def as_record(change: Change, served: ServedPartition) -> bytes:
+    """The change as its record on the memberships topic."""
+    return encode_membership_change(change, served.partition.index)[1]
+
+
+def counts(served: ServedPartition) -> dict[str, Any]:
+    """What the partition holds, and how far pending definitions have come."""
+    partition = served.partition
+    return {
+        "clock_ms": partition.clock,
+        "offset": partition.next_offset,
+        "contacts": partition.contacts,
+        "segments": {segment_id: count.members for segment_id, count in partition.counts.items()},
+        "settling": dict.fromkeys(partition.settling, partition.settled),
+    }
+
+
+def explain(
+    served: ServedPartition, contact_id: ContactId, contact: ContactState, segment: CompiledSegment
+) -> dict[str, Any]:
+    """Whether the contact is in the segment, since when, and until when if nothing is written."""
+    now = served.partition.clock
+    return {
+        "contact_id": contact_id,
+        "segment_id": segment.segment_id,
+        "segment_version": segment.version,
+        "member": segment.segment_id in contact.members,
+        "since_ms": contact.members.get(segment.segment_id),
+        "holds": segment.holds(contact.attributes, now, contact.members),
+        "at_ms": now,
+        "until_ms": segment.next_flip(contact.attributes, now),
+    }
+
+
+async def preview(
+    served: ServedPartition, segment: CompiledSegment, saved: SegmentId | None, is_open: Callable[[], bool]
+) -> Preview:
+    """Evaluate a segment over every contact of the partition, at the partition's clock, without saving anything.
+
+    Cost: every contact once. Ends early, with what it has, when `is_open` says that the partition was given up.
+    """
+    found = Preview()
+    now = served.partition.clock
+    start = rows.CONTACTS_START
+    while is_open() and (chunk := served.store.scan(start, rows.CONTACTS_END, PREVIEW_SLICE_CONTACTS)):
+        for key, row in chunk:
+            contact = decode_contact(row)
+            holds = segment.holds(contact.attributes, now, contact.members)
+            found.matched += holds
+            if holds and len(found.sample) < PREVIEW_SAMPLE_MAX:
+                found.sample.append(rows.contact_of(key))
+            if saved is not None:
+                was = saved in contact.members
+                found.would_enter += holds and not was
+                found.would_leave += was and not holds
+        found.total += len(chunk)
+        start = rows.after(chunk[-1][0])
+        await asyncio.sleep(0)
+    return found

@@ -1,0 +1,56 @@
+"""Which partitions can be read here, and what is told to whom when one of them commits.
+
+Rule: a partition is served from the moment it is recovered until just before its store is closed; asked for any other,
+readers are told whether it is being recovered here or is worked elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from services.evaluator.measures import PartitionMeasures
+from services.evaluator.outcomes import Outcomes
+from services.evaluator.partition import Partition
+from services.evaluator.ports import Store
+from services.evaluator.reads import ServedPartition
+from services.evaluator.worker import Committed
+
+
+class Serving:
+    """The partitions of this process as readers see them. An `Observer` of the owner."""
+
+    def __init__(self) -> None:
+        self.served: dict[int, ServedPartition] = {}
+        self.recovering: set[int] = set()
+        self._measures: dict[int, PartitionMeasures] = {}
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """Being recovered: not readable yet."""
+        self.recovering = set(partitions)
+
+    def started(self, partition: Partition, store: Store) -> Callable[[Committed], None]:
+        """Readable from now on."""
+        outcomes = Outcomes(partition.next_offset)
+        measures = PartitionMeasures(partition)
+        self.recovering.discard(partition.index)
+        self.served[partition.index] = ServedPartition(partition, store, outcomes)
+        self._measures[partition.index] = measures
+
+        def on_commit(done: Committed) -> None:
+            outcomes.committed(done.next_offset, done.changes)
+            measures.committed(done)
+
+        return on_commit
+
+    def stopping(self, index: int) -> None:
+        """No longer readable."""
+        self.recovering.discard(index)
+        self.served.pop(index, None)
+        measures = self._measures.pop(index, None)
+        if measures is not None:
+            measures.refresh()
+
+    def refresh_metrics(self) -> None:
+        """Bring the counters level with the workers' tallies."""
+        for measures in self._measures.values():
+            measures.refresh()
