@@ -16,14 +16,12 @@ from segmentation import deadlines
 from segmentation.expression import atoms
 from segmentation.expression.atoms import AtLeast, Below, Equal, Member, Present, Reading, Substring
 from segmentation.expression.normal import All, Literal, Normal, literals, normalize
-from segmentation.expression.readings import EPOCH_MS_MAX, EPOCH_MS_MIN, FOLDED, instant_of
+from segmentation.expression.readings import EPOCH_MS_MAX, EPOCH_MS_MIN, EXACT_INTEGERS_MAX, FOLDED, instant_of
 from segmentation.expression.syntax import Expression, TextMatchKind
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, SegmentState
 
 SHAPES_MAX = 4_096
 """Shapes of expressions whose code is kept for the next segment of that shape."""
-EXACT_INTEGERS_MAX = 2**53
-"""Up to this size a whole number compares as it stands as it would after being read as a float."""
 
 Truth = Callable[[Attributes, InstantMs, Container[SegmentId]], bool]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from segmentation.expression import syntax
 from segmentation.expression.atoms import (
@@ -60,9 +61,8 @@ CONJUNCTIONS_MAX = 16
 """An expression whose disjunctive form needs more conjunctions is not given one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """An atom, or its negation."""
+class Literal(NamedTuple):
+    """An atom, or its negation. A tuple, for it is hashed often and an atom hashes by identity."""
 
     atom: Atom
     positive: bool

@@ -6,47 +6,46 @@ is remembered: `1`, `1.0` and `True` are one key to a dictionary, but not one va
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from segmentation.model import InstantMs, Value
-from segmentation.values import INSTANT_MAX_MS, SECONDS_BELOW, fold, read_instant
+from segmentation.values import INSTANT_MAX_MS, SECONDS_BELOW, fold, read_instant, read_number, read_version
+
+_Read = TypeVar("_Read")
 
 REMEMBERED_TEXTS_MAX = 65_536
 """Texts that each memory holds before it is emptied."""
 REMEMBERED_CHARS_MAX = 256
 """A longer text is read anew each time."""
+EXACT_INTEGERS_MAX: Final = 2**53
+"""Below this size a whole number compares as it stands as it would after being read as a float."""
 EPOCH_MS_MIN: Final = int(SECONDS_BELOW)
 """The least number that is read as epoch milliseconds as it stands."""
 EPOCH_MS_MAX: Final = int(INSTANT_MAX_MS)
 """The greatest number that is an instant."""
 
 
-class _FoldedTexts(dict[str, str]):
-    """Text → what it is compared by. `FOLDED[text]` is `fold(text)`."""
+class Remembered(dict[str, _Read]):
+    """Text → what a reader makes of it: `memory[text]` is `reader(text)`."""
 
-    def __missing__(self, text: str) -> str:
-        folded = fold(text)
+    def __init__(self, reader: Callable[[str], _Read]) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def __missing__(self, text: str) -> _Read:
+        read = self._reader(text)
         if len(text) <= REMEMBERED_CHARS_MAX:
             if len(self) >= REMEMBERED_TEXTS_MAX:
                 self.clear()
-            self[text] = folded
-        return folded
+            self[text] = read
+        return read
 
 
-class _InstantsOfTexts(dict[str, "InstantMs | None"]):
-    """Text → the instant it is, or None. `INSTANTS[text]` is `read_instant(text)`."""
-
-    def __missing__(self, text: str) -> InstantMs | None:
-        instant = read_instant(text)
-        if len(text) <= REMEMBERED_CHARS_MAX:
-            if len(self) >= REMEMBERED_TEXTS_MAX:
-                self.clear()
-            self[text] = instant
-        return instant
-
-
-FOLDED: Final = _FoldedTexts()
-INSTANTS: Final = _InstantsOfTexts()
+FOLDED: Final = Remembered(fold)
+NUMBERS: Final = Remembered(read_number)
+VERSIONS: Final = Remembered(read_version)
+INSTANTS: Final = Remembered(read_instant)
 
 
 def instant_of(value: Value | None) -> InstantMs | None:

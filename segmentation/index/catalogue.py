@@ -6,11 +6,12 @@ A paused segment never flips and references to it see the membership as given; a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import NamedTuple
 
 from segmentation import deadlines
 from segmentation.expression.compiler import CompiledSegment
+from segmentation.index.matching import WIDE_OVER, Index, Outcome
 from segmentation.index.references import ReferenceGraph
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, SegmentState
 
@@ -28,48 +29,65 @@ NO_FLIPS = Flips((), ())
 class Catalogue:
     """All segments in force after a number of definitions."""
 
-    def __init__(self, segments: Mapping[SegmentId, CompiledSegment], graph: ReferenceGraph) -> None:
+    def __init__(self, segments: Mapping[SegmentId, CompiledSegment], index: Index, graph: ReferenceGraph) -> None:
         self.segments = segments
+        self.time_attributes: Set[AttributeName] = {name for name, _ in index.age_cuts}
+        self._ages = index.age_cuts
+        self._index = index
         self._graph = graph
-        self._active = [segment for segment in segments.values() if segment.state is SegmentState.ACTIVE]
-        ordered = graph.ordered(segment.segment_id for segment in self._active)
-        self._ordered = [segments[segment_id] for segment_id in ordered]
-        self._successor: tuple[CompiledSegment, Catalogue] | None = None
+        self._successor: Catalogue | None = None
+        self._step: CompiledSegment | None = None
 
     @classmethod
-    def empty(cls) -> Catalogue:
-        """No segments."""
-        return cls({}, ReferenceGraph.of(()))
+    def empty(cls, wide_over: int = WIDE_OVER) -> Catalogue:
+        """No segments. A change that touches more than `wide_over` segments is left to the index's blocks."""
+        return cls.of((), wide_over)
 
     @classmethod
-    def of(cls, segments: Iterable[CompiledSegment]) -> Catalogue:
+    def of(cls, segments: Iterable[CompiledSegment], wide_over: int = WIDE_OVER) -> Catalogue:
         """These segments; of several with one id, the last."""
         by_id = {one.segment_id: one for one in segments}
         kept = {key: one for key, one in by_id.items() if one.state is not SegmentState.DELETED}
-        return cls(kept, ReferenceGraph.of(kept.values()))
+        active = (one for one in kept.values() if one.state is SegmentState.ACTIVE)
+        return cls(kept, Index.of(active, wide_over), ReferenceGraph.of(kept.values()))
 
     def define(self, segment: CompiledSegment) -> Catalogue:
         """The catalogue after a segment is added, edited, paused, resumed or deleted, as its state says.
 
         The successor is remembered, so that all partitions that take the same step share one object.
+        Cost: shallow copies of what the old and the new version take part in; a millisecond at ten thousand segments.
         """
-        if self._successor is None or self._successor[0] is not segment:
-            self._successor = (segment, Catalogue.of([*self.segments.values(), segment]))
-        return self._successor[1]
+        if self._successor is None or self._step is None or not _is_same(self._step, segment):
+            self._step = segment
+            self._successor = self._after(segment)
+        return self._successor
 
-    @property
-    def time_attributes(self) -> Set[AttributeName]:
-        """The attributes whose values, with no write, can flip an active segment."""
-        return {attribute for segment in self._active for attribute, _ in segment.ages}
+    def _after(self, segment: CompiledSegment) -> Catalogue:
+        segments = dict(self.segments)
+        deleted = segment.state is SegmentState.DELETED
+        if deleted:
+            segments.pop(segment.segment_id, None)
+        else:
+            segments[segment.segment_id] = segment
+        gone = self._index.segments.get(segment.segment_id)
+        come = segment if segment.state is SegmentState.ACTIVE else None
+        references = frozenset[SegmentId]() if deleted else segment.references
+        return Catalogue(
+            segments, self._index.changed(gone, come), self._graph.replaced(segment.segment_id, references)
+        )
 
     def dependents(self, segment_id: SegmentId) -> tuple[SegmentId, ...]:
         """Every segment that refers to this one, directly or not, each after those it refers to."""
-        return self._graph.dependents(segment_id)
+        return self._graph.all_dependents((segment_id,))
 
     def members(self, attributes: Attributes, now: InstantMs) -> set[SegmentId]:
         """The active segments that a contact new at `now` is in."""
-        flips = self._evaluate(attributes, now, ())
-        return set(flips.entered)
+        found = self._index.holding(attributes, now)
+        for segment_id in self._graph.referring():
+            segment = self._index.segments.get(segment_id)
+            if segment is not None and segment.holds(attributes, now, found):
+                found.add(segment_id)
+        return found
 
     def flips(
         self,
@@ -81,28 +99,52 @@ class Catalogue:
     ) -> Flips:
         """What a write at `now` flips.
 
-        Shape: `members` are the segments the contact is in with `before` at `now`; `changed` names at least every
-        attribute whose value differs.
+        Shape: `members` are the segments the contact is in with `before` at `now`, looked up, so a set or the keys of a
+        mapping; `changed` names at least every attribute whose value differs.
+        Cost: by the segments whose conditions the new values flip, not by the number of segments.
         """
-        if before is after or not changed:
-            return NO_FLIPS
-        return self._evaluate(after, now, members)
+        outcome = self._index.flips(before, after, changed, now, members)
+        return NO_FLIPS if outcome is None else self._flips(outcome, after, now, members)
 
     def flips_at(self, attributes: Attributes, at: InstantMs, members: Collection[SegmentId]) -> Flips:
         """What time alone flips at `at`, against the millisecond before it."""
-        return self._evaluate(attributes, at, members)
+        outcome = self._index.flips_at(attributes, at, members)
+        return NO_FLIPS if outcome is None else self._flips(outcome, attributes, at, members)
 
     def due(self, attributes: Attributes, after: InstantMs) -> InstantMs | None:
         """The least instant strictly after `after` at which time alone flips an atom of an active segment."""
-        return deadlines.next_flip((ages for segment in self._active for ages in segment.ages), attributes, after)
+        return deadlines.next_flip(self._ages, attributes, after)
 
-    def _evaluate(self, attributes: Attributes, now: InstantMs, members: Container[SegmentId]) -> Flips:
-        entered: list[SegmentId] = []
-        left: list[SegmentId] = []
-        present = {segment_id for segment_id in self.segments if segment_id in members}
-        for segment in self._ordered:
-            was = segment.segment_id in present
-            if segment.holds(attributes, now, present) is not was:
-                (left if was else entered).append(segment.segment_id)
-                (present.discard if was else present.add)(segment.segment_id)
-        return Flips(entered, left)
+    def _flips(self, outcome: Outcome, attributes: Attributes, now: InstantMs, members: Collection[SegmentId]) -> Flips:
+        """Complete what flips by the segments that refer to others."""
+        entered, left, referring = outcome
+        if referring or (self._graph and (entered or left)):
+            self._follow_references(outcome, attributes, now, members)
+        return Flips(entered, left) if entered or left else NO_FLIPS
+
+    def _follow_references(
+        self, outcome: Outcome, attributes: Attributes, now: InstantMs, members: Collection[SegmentId]
+    ) -> None:
+        entered, left, touched = outcome
+        affected = touched.union(self._graph.all_dependents(entered | left | touched))
+        if not affected:
+            return
+        flipped = entered | left
+        view = ({segment_id for segment_id in members if segment_id in self.segments} | entered) - left
+        for segment_id in self._graph.ordered(affected):
+            segment = self._index.segments.get(segment_id)
+            if segment is None or (segment_id not in touched and flipped.isdisjoint(segment.references)):
+                continue
+            holds = segment.holds(attributes, now, view)
+            if holds is not (segment_id in members):
+                flipped.add(segment_id)
+                (entered if holds else left).add(segment_id)
+                (view.add if holds else view.discard)(segment_id)
+
+
+def _is_same(one: CompiledSegment, other: CompiledSegment) -> bool:
+    """Whether two definitions are one, however often it was compiled."""
+    return one is other or (
+        (one.segment_id, one.version, one.state) == (other.segment_id, other.version, other.state)
+        and one.expression == other.expression
+    )

@@ -56,13 +56,13 @@ class ReferenceGraph:
             incoming[target] = incoming.get(target, frozenset()) | {segment_id}
         return ReferenceGraph(outgoing, incoming)
 
-    def is_referred_to(self, segment_id: SegmentId) -> bool:
-        """Whether some segment refers to this one."""
-        return segment_id in self._referrers
+    def __bool__(self) -> bool:
+        """Whether any segment refers to another."""
+        return bool(self._references)
 
-    def dependents(self, segment_id: SegmentId) -> tuple[SegmentId, ...]:
-        """Every segment that refers to this one, directly or not, in order of evaluation."""
-        return self.all_dependents((segment_id,))
+    def referring(self) -> tuple[SegmentId, ...]:
+        """The segments that refer to others, in order of evaluation."""
+        return self.ordered(self._references)
 
     def all_dependents(self, segment_ids: Iterable[SegmentId]) -> tuple[SegmentId, ...]:
         """Every segment that refers to any of these, directly or not, in order of evaluation; none of these itself."""

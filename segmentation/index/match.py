@@ -1,0 +1,140 @@
+"""Equality, substrings and readability: the atoms of an attribute that are found by value, or tried one by one.
+
+Rule: equality is a look-up under each reading that some atom asks for; on a list, of each element. The places of values
+are remembered, for they repeat; the memory is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from segmentation.expression.atoms import READERS, Atom, Equal, Readable, Reading, Substring
+from segmentation.expression.readings import FOLDED
+from segmentation.expression.syntax import TextMatchKind
+from segmentation.index.places import Flipped, Place, Placer
+from segmentation.model import InstantMs, Scalar, Value
+from segmentation.values import read_text
+
+PLACES_MAX = 4_096
+"""Values whose place a facet remembers."""
+
+NOTHING: frozenset[Atom] = frozenset()
+EqualTables = dict[Reading, dict[Any, tuple[Equal, ...]]]
+"""By reading, from what a value is read as to the atoms that it equals."""
+
+
+class MatchTable:
+    """Equality, substrings and readability. Places: the set of atoms that hold."""
+
+    __slots__ = ("_equal", "_memory", "_readable", "_readable_by_lists", "_substrings", "place")
+
+    def __init__(self, equal: EqualTables, substrings: tuple[Substring, ...], readable: tuple[Readable, ...]) -> None:
+        self._equal = equal
+        self._substrings = substrings
+        self._readable = readable
+        self._memory: dict[tuple[type, Scalar, bool], frozenset[Atom]] = {}
+        self._readable_by_lists = frozenset[Atom](atom for atom in readable if atom.lists)
+        self.place: Placer = self._placer()
+
+    def with_atoms(self, atoms: Iterable[Any]) -> MatchTable:
+        """The table with more atoms."""
+        atoms = tuple(atoms)
+        tables = self._copied(atoms)
+        for atom in atoms:
+            for reading, payload in atom.keys if isinstance(atom, Equal) else ():
+                tables[reading][payload] = (*tables[reading].get(payload, ()), atom)
+        return MatchTable(
+            tables,
+            (*self._substrings, *(atom for atom in atoms if isinstance(atom, Substring))),
+            (*self._readable, *(atom for atom in atoms if isinstance(atom, Readable))),
+        )
+
+    def without_atoms(self, atoms: Iterable[Any]) -> MatchTable:
+        """The table with fewer atoms."""
+        gone = set(atoms)
+        tables = self._copied(gone)
+        for atom in gone:
+            for reading, payload in atom.keys if isinstance(atom, Equal) else ():
+                left = tuple(other for other in tables[reading][payload] if other is not atom)
+                if left:
+                    tables[reading][payload] = left
+                else:
+                    del tables[reading][payload]
+        return MatchTable(
+            {reading: table for reading, table in tables.items() if table},
+            tuple(atom for atom in self._substrings if atom not in gone),
+            tuple(atom for atom in self._readable if atom not in gone),
+        )
+
+    def _copied(self, atoms: Iterable[Any]) -> EqualTables:
+        """The tables of equality, with copies of those that these atoms are in."""
+        tables = dict(self._equal)
+        for reading in {reading for atom in atoms if isinstance(atom, Equal) for reading, _ in atom.keys}:
+            tables[reading] = dict(tables.get(reading, {}))
+        return tables
+
+    def flipped(self, old: frozenset[Atom], new: frozenset[Atom]) -> Flipped:
+        """The symmetric difference, by direction."""
+        return new - old, old - new
+
+    def _placer(self) -> Placer:
+        texts: dict[str, frozenset[Atom]] = {}
+        matching, matching_list, remembered = self._matching, self._matching_list, self._remembered
+
+        def place(value: Value | None, _: InstantMs) -> Place:
+            if value.__class__ is str:
+                found = texts.get(value)
+                if found is None:
+                    if len(texts) >= PLACES_MAX:
+                        texts.clear()
+                    found = texts[value] = matching(value, False)
+                return found
+            if value is None:
+                return NOTHING
+            return matching_list(value) if isinstance(value, list) else remembered(value, False)
+
+        return place
+
+    def _matching_list(self, value: list[Scalar]) -> frozenset[Atom]:
+        """The atoms that hold for a list: those that hold for any element, and readability by any list."""
+        remembered = self._remembered
+        return self._readable_by_lists.union(*[remembered(element, True) for element in value])
+
+    def _remembered(self, value: Scalar, in_list: bool) -> frozenset[Atom]:
+        """`_matching` with a memory. The type is part of the key: `1` and `True` are equal to a dictionary."""
+        memory = self._memory
+        key = (value.__class__, value, in_list)
+        found = memory.get(key)
+        if found is None:
+            if len(memory) >= PLACES_MAX:
+                memory.clear()
+            found = memory[key] = self._matching(value, in_list)
+        return found
+
+    def _matching(self, value: Scalar, in_list: bool) -> frozenset[Atom]:
+        """The atoms that hold for a scalar, alone or as an element of a list."""
+        found: list[Atom] = []
+        for reading, table in self._equal.items():
+            read = READERS[reading](value)
+            if read is not None:
+                found += table.get(read, ())
+        if self._substrings:
+            exact = read_text(value)
+            if exact is not None:
+                folded = FOLDED[exact]
+                found += [atom for atom in self._substrings if _has(atom, exact if atom.exact else folded, in_list)]
+        if not in_list:
+            found += [
+                atom for atom in self._readable if any(READERS[reading](value) is not None for reading in atom.readings)
+            ]
+        return frozenset(found) if found else NOTHING
+
+
+def _has(atom: Substring, text: str, in_list: bool) -> bool:
+    """A substring test; an element of a list is not searched, but compared."""
+    if atom.kind is TextMatchKind.CONTAINS:
+        return text == atom.text if in_list else atom.text in text
+    if atom.kind is TextMatchKind.STARTS_WITH:
+        return text.startswith(atom.text)
+    return text.endswith(atom.text)

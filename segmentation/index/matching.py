@@ -1,0 +1,275 @@
+"""The index of the active segments: from changed values to the segments that flip, references between segments apart.
+
+A change moves facets from place to place. A move that touches few segments tries each of them; a wide one asks the
+blocks which could flip, and tries those. Rule: whatever the way, a segment flips only if its own truth says so, against
+the membership that is given. Immutable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from segmentation.expression.atoms import Member
+from segmentation.expression.compiler import CompiledSegment
+from segmentation.expression.normal import Conjunction, conjunctions, literals
+from segmentation.index.blocks import BLOCK_BITS, Block, Moved
+from segmentation.index.facet import Facet, Occurrence
+from segmentation.index.places import FacetKey, FacetKind, Place, facet_key
+from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId
+
+WIDE_OVER = 48
+"""A move that touches more segments than this is left to the blocks."""
+
+Touched = list[tuple[Facet, Place, Place]]
+
+
+class Outcome(NamedTuple):
+    """What flips among the segments that refer to no other, and which of those that refer were touched."""
+
+    entered: set[SegmentId]
+    left: set[SegmentId]
+    referring: set[SegmentId]
+
+
+class Index:
+    """Facets by attribute, blocks of conjunctions, and the loose segments: those that refer or have too many."""
+
+    __slots__ = ("_aging", "_blocks", "_facets", "_loose", "_wide_over", "segments")
+
+    def __init__(
+        self,
+        segments: Mapping[SegmentId, CompiledSegment],
+        facets: Mapping[AttributeName, tuple[Facet, ...]],
+        blocks: tuple[Block, ...],
+        loose: Mapping[SegmentId, CompiledSegment],
+        wide_over: int,
+    ) -> None:
+        self.segments = segments
+        self._facets = facets
+        self._blocks = blocks
+        self._loose = loose
+        self._wide_over = wide_over
+        self._aging = [
+            (name, facet) for name, found in facets.items() for facet in found if facet.key.kind is FacetKind.AGE
+        ]
+
+    @classmethod
+    def of(cls, segments: Iterable[CompiledSegment], wide_over: int = WIDE_OVER) -> Index:
+        """The index of these segments, all at once."""
+        by_id = {segment.segment_id: segment for segment in segments}
+        formed = [(segment, _alternatives(segment)) for segment in by_id.values()]
+        come: dict[FacetKey, list[Occurrence]] = {}
+        for segment, alternatives in formed:
+            for key, found in _occurrences(segment, alternatives is None).items():
+                come.setdefault(key, []).extend(found)
+        facets: dict[AttributeName, tuple[Facet, ...]] = {}
+        for key, occurrences in come.items():
+            facet = Facet.empty(key, wide_over).changed((), occurrences)
+            facets[key.attribute] = (*facets.get(key.attribute, ()), facet)
+        held = [(segment, alternatives) for segment, alternatives in formed if alternatives is not None]
+        loose = {segment.segment_id: segment for segment, alternatives in formed if alternatives is None}
+        return cls(by_id, facets, tuple(map(Block.of, _packed(held))), loose, wide_over)
+
+    def changed(self, gone: CompiledSegment | None, come: CompiledSegment | None) -> Index:
+        """The index when one segment is gone, another has come, or one stands where the other stood.
+
+        Cost: shallow copies of what the two segments take part in.
+        """
+        segments = dict(self.segments)
+        loose = dict(self._loose)
+        blocks = list(self._blocks)
+        changes: dict[FacetKey, tuple[list[Occurrence], list[Occurrence]]] = {}
+        if gone is not None:
+            del segments[gone.segment_id]
+            alternatives = _alternatives(gone)
+            for key, found in _occurrences(gone, alternatives is None).items():
+                changes.setdefault(key, ([], []))[0].extend(found)
+            if alternatives is None:
+                del loose[gone.segment_id]
+            else:
+                at = next(place for place, block in enumerate(blocks) if gone.segment_id in block)
+                blocks[at] = blocks[at].without(gone, alternatives)
+        if come is not None:
+            segments[come.segment_id] = come
+            alternatives = _alternatives(come)
+            for key, found in _occurrences(come, alternatives is None).items():
+                changes.setdefault(key, ([], []))[1].extend(found)
+            if alternatives is None:
+                loose[come.segment_id] = come
+            else:
+                _add_to_blocks(blocks, come, alternatives)
+        return Index(segments, self._changed_facets(changes), tuple(blocks), loose, self._wide_over)
+
+    def _changed_facets(
+        self, changes: Mapping[FacetKey, tuple[list[Occurrence], list[Occurrence]]]
+    ) -> dict[AttributeName, tuple[Facet, ...]]:
+        facets = dict(self._facets)
+        for key, (gone, come) in changes.items():
+            of_attribute = {facet.key: facet for facet in facets.get(key.attribute, ())}
+            facet = of_attribute.get(key) or Facet.empty(key, self._wide_over)
+            of_attribute[key] = facet.changed(gone, come)
+            kept = tuple(facet for facet in of_attribute.values() if not facet.is_empty)
+            if kept:
+                facets[key.attribute] = kept
+            else:
+                del facets[key.attribute]
+        return facets
+
+    @property
+    def age_cuts(self) -> list[tuple[AttributeName, tuple[int, ...]]]:
+        """The attributes that time tests read, and the ages at which the tests flip."""
+        return [(name, facet.cuts) for name, facet in self._aging]
+
+    def flips(
+        self,
+        before: Attributes,
+        after: Attributes,
+        changed: Iterable[AttributeName],
+        now: InstantMs,
+        members: Collection[SegmentId],
+    ) -> Outcome | None:
+        """What changed values flip; None if nothing is even touched."""
+        facets_of = self._facets
+        touched: Touched | None = None
+        for name in changed:
+            facets = facets_of.get(name)
+            if facets is None:
+                continue
+            old = before.get(name)
+            new = after.get(name)
+            for facet in facets:
+                place = facet.place
+                was = place(old, now)
+                will = place(new, now)
+                if was != will:
+                    if touched is None:
+                        touched = []
+                    touched.append((facet, was, will))
+        return None if touched is None else self._outcome(touched, after, now, members)
+
+    def flips_at(self, attributes: Attributes, at: InstantMs, members: Collection[SegmentId]) -> Outcome | None:
+        """What the millisecond up to `at` flips; None if nothing is even touched."""
+        before = InstantMs(at - 1)
+        touched: Touched = []
+        for name, facet in self._aging:
+            value = attributes.get(name)
+            if value is not None:
+                was = facet.place(value, before)
+                will = facet.place(value, at)
+                if was != will:
+                    touched.append((facet, was, will))
+        return self._outcome(touched, attributes, at, members) if touched else None
+
+    def holding(self, attributes: Attributes, now: InstantMs) -> set[SegmentId]:
+        """The segments that hold, of those that refer to no other."""
+        found = {
+            segment.segment_id
+            for segment in self._loose.values()
+            if not segment.references and segment.holds(attributes, now, ())
+        }
+        if len(self.segments) <= self._wide_over:
+            return found.union(
+                segment.segment_id
+                for segment in self.segments.values()
+                if not segment.references and segment.holds(attributes, now, ())
+            )
+        places = _Places(self._facets, attributes, now)
+        for block in self._blocks:
+            for segment_id in block.holding(places):
+                if self.segments[segment_id].holds(attributes, now, ()):
+                    found.add(segment_id)
+        return found
+
+    def _outcome(
+        self, touched: Touched, attributes: Attributes, now: InstantMs, members: Collection[SegmentId]
+    ) -> Outcome:
+        outcome = Outcome(set(), set(), set())
+        entered, left, referring = outcome
+        wide: list[Moved] = []
+        for facet, was, will in touched:
+            up, down, refer, is_wide = facet.move(was, will)
+            for segment in up:
+                if segment.segment_id not in members and segment.holds(attributes, now, members):
+                    entered.add(segment.segment_id)
+            for segment in down:
+                if segment.segment_id in members and not segment.holds(attributes, now, members):
+                    left.add(segment.segment_id)
+            if refer:
+                referring.update(segment.segment_id for segment in refer)
+            if is_wide:
+                wide.append(Moved(facet.key, was, will))
+        if wide:
+            places = _Places(self._facets, attributes, now)
+            places.update({facet.key: (was, will) for facet, was, will in touched})
+            self._ask_blocks(wide, places, members, outcome)
+        return outcome
+
+    def _ask_blocks(self, wide: list[Moved], places: _Places, members: Collection[SegmentId], outcome: Outcome) -> None:
+        segments = self.segments
+        attributes, now = places.attributes, places.now
+        for block in self._blocks:
+            up, down = block.flipping(wide, places)
+            for segment_id in up:
+                if segment_id not in members and segments[segment_id].holds(attributes, now, members):
+                    outcome.entered.add(segment_id)
+            for segment_id in down:
+                if segment_id in members and not segments[segment_id].holds(attributes, now, members):
+                    outcome.left.add(segment_id)
+
+
+class _Places(dict[FacetKey, tuple[Place, Place]]):
+    """The old and the new place of each facet, found when asked for; the same, unless entered as moved."""
+
+    def __init__(
+        self, facets: Mapping[AttributeName, tuple[Facet, ...]], attributes: Attributes, now: InstantMs
+    ) -> None:
+        super().__init__()
+        self._facets = facets
+        self.attributes = attributes
+        self.now = now
+
+    def __missing__(self, key: FacetKey) -> tuple[Place, Place]:
+        value = self.attributes.get(key.attribute)
+        for facet in self._facets[key.attribute]:
+            if facet.key == key:
+                place = facet.place(value, self.now)
+                self[key] = (place, place)
+                return place, place
+        raise AssertionError(f"a block knows {key}, which no facet does")
+
+
+def _alternatives(segment: CompiledSegment) -> tuple[Conjunction, ...] | None:
+    """The conjunctions to put into a block; None for a segment that is loose."""
+    return None if segment.references else conjunctions(segment.normal)
+
+
+def _occurrences(segment: CompiledSegment, loose: bool) -> dict[FacetKey, list[Occurrence]]:
+    by_facet: dict[FacetKey, list[Occurrence]] = {}
+    for literal in dict.fromkeys(literals(segment.normal)):
+        if not isinstance(literal.atom, Member):
+            by_facet.setdefault(facet_key(literal.atom), []).append(Occurrence(segment, literal, loose))
+    return by_facet
+
+
+def _packed(
+    held: list[tuple[CompiledSegment, tuple[Conjunction, ...]]],
+) -> list[list[tuple[CompiledSegment, tuple[Conjunction, ...]]]]:
+    """In groups that fit into a block each."""
+    groups: list[list[tuple[CompiledSegment, tuple[Conjunction, ...]]]] = []
+    room = 0
+    for segment, alternatives in held:
+        if not groups or len(alternatives) > room:
+            groups.append([])
+            room = BLOCK_BITS
+        groups[-1].append((segment, alternatives))
+        room -= len(alternatives)
+    return groups
+
+
+def _add_to_blocks(blocks: list[Block], segment: CompiledSegment, alternatives: tuple[Conjunction, ...]) -> None:
+    for at, block in enumerate(blocks):
+        if block.room >= len(alternatives):
+            blocks[at] = block.plus(segment, alternatives)
+            return
+    blocks.append(Block.of([(segment, alternatives)]))
