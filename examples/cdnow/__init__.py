@@ -1,0 +1,1 @@
+"""A real shop's contacts and orders, as `make run` shows them."""

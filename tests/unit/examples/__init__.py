@@ -1,0 +1,1 @@
+"""The examples without a stack."""
