@@ -132,7 +132,7 @@ def run_core_seed(seed: int, operations: int) -> list[str]:
     reference, lazy = Reference(), LazyPartition(rng)
     now = START_MS
     for offset in range(operations):
-        now += workload.clock_step_ms()
+        now += workload.clock_step_ms(now)
         entry = LogEntry(offset, now, workload.any_input(now))
         reference.read(entry)
         lazy.read(entry)

@@ -109,7 +109,7 @@ class Simulation:
     def _append_any(self) -> None:
         """One input. A tick goes to every partition, but may be missed or doubled there; so does a definition."""
         proposed = self.workload.any_input(self.now)
-        self.now += self.workload.clock_step_ms()
+        self.now += self.workload.clock_step_ms(self.now)
         if isinstance(proposed, WriteInput | DeleteInput):
             self._append(home(proposed.contact_id, PARTITIONS), proposed)
         elif isinstance(proposed, PoisonInput):

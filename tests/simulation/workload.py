@@ -11,7 +11,7 @@ from random import Random
 from segmentation.expression.syntax import Expression
 from segmentation.model import AttributeName, ContactId, SegmentId, SegmentState, Value
 from tests.oracle.reference import DefinitionInput, DeleteInput, Input, PoisonInput, TickInput, WriteInput
-from tests.simulation.expressions import ATTRIBUTES, random_expression, random_value
+from tests.simulation.expressions import ATTRIBUTES, SECOND_MS, random_expression, random_value
 
 START_MS = 1_790_000_000_000
 CLOCK_STEPS_MS = (0, 0, 0, 1, 250, 500, 1_000, 1_000, 2_000, 2_000, 5_000, -1_500, -3_000)
@@ -32,8 +32,10 @@ class Workload:
         self._expressions: dict[SegmentId, Expression] = {}
         self._sent: list[DefinitionInput] = []
 
-    def clock_step_ms(self) -> int:
-        """How far time moves before the next record."""
+    def clock_step_ms(self, now: int) -> int:
+        """How far time moves before the next record: often to a whole second, where deadlines are."""
+        if self._rng.random() < 0.4:
+            return -now % SECOND_MS
         return self._rng.choice(RARE_CLOCK_STEPS_MS if self._rng.random() < 0.01 else CLOCK_STEPS_MS)
 
     def contact_input(self, now: int) -> WriteInput | DeleteInput:

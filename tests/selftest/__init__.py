@@ -1,0 +1,1 @@
+"""Do the judges notice? Faults planted on purpose, and clean runs that must not be accused."""
