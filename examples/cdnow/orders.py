@@ -22,15 +22,6 @@ LIVE_DAYS: Final = 30
 DAY_S: Final = 86_400
 STEP_S: Final = 7_919
 """A prime: successive orders of a day get times of day spread over the whole of it."""
-COLUMNS: Final = (
-    "contact_id",
-    "first_order_at",
-    "last_order_at",
-    "orders",
-    "total_spent",
-    "last_amount",
-    "repeat_flag",
-)
 TYPES: Final = {
     "first_order_at": "instant",
     "last_order_at": "instant",
