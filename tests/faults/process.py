@@ -1,0 +1,118 @@
+"""An evaluator as a real process that can be killed, frozen and stopped.
+
+Rule: only processes started here are signalled, by their own handle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+from deploy.local.ports import free_ports
+from tests.faults.workspace import Workspace
+
+READY_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 25.0
+POLL_S = 0.05
+
+
+class Evaluator:
+    """One evaluator process with a state directory of its own."""
+
+    def __init__(self, workspace: Workspace, directory: Path, **settings: str) -> None:
+        self.directory = directory
+        self._admin_port, self.read_port = free_ports(2)
+        self._log = directory / "evaluator.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {
+            **os.environ,
+            "TIDEGATE_KAFKA_BOOTSTRAP": workspace.broker,
+            "TIDEGATE_TOPIC_PREFIX": workspace.prefix,
+            "TIDEGATE_PARTITIONS": str(workspace.partitions),
+            "TIDEGATE_REPLAY_HISTORY": "true",
+            "TIDEGATE_DATA_DIR": str(directory),
+            "TIDEGATE_ADMIN_PORT": str(self._admin_port),
+            "TIDEGATE_READ_API_PORT": str(self.read_port),
+            **{f"TIDEGATE_{name.upper()}": value for name, value in settings.items()},
+        }
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def log(self) -> str:
+        """Everything that the process said."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process; it is not ready yet."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.evaluator"],
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=Path(__file__).parents[2],
+            )
+
+    async def ready(self, timeout_s: float = READY_TIMEOUT_S) -> float:
+        """Wait until it works its partitions; seconds waited."""
+        began = time.monotonic()
+        while not await asyncio.to_thread(self._is_ready):
+            if not self.running:
+                raise AssertionError(f"the evaluator ended before it was ready:\n{self.log[-4000:]}")
+            if time.monotonic() - began > timeout_s:
+                raise AssertionError(f"the evaluator was not ready after {timeout_s} s:\n{self.log[-4000:]}")
+            await asyncio.sleep(POLL_S)
+        return time.monotonic() - began
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        if self._process is None:
+            raise AssertionError("the evaluator was not started")
+        self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """`kill -9`, and wait for the end."""
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    async def ended(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        """Wait for the end; the exit code."""
+        if self._process is None:
+            raise AssertionError("the evaluator was not started")
+        return await asyncio.to_thread(self._process.wait, timeout_s)
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait; the exit code."""
+        self.signal(signal.SIGTERM)
+        return await self.ended()
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._admin_port}/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False

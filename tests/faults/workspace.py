@@ -1,0 +1,203 @@
+"""One workspace on a real broker: its topics, a load whose every record is remembered, and the judgement at the end.
+
+Rule: what must have been published is computed from the input log as the broker holds it, by the oracle alone. The
+input topic takes its producers' timestamps, so that hours pass in seconds and a clock can be made to jump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from random import Random
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.topics import Topic, topic_name
+from segmentation.model import ContactId
+from services.evaluator.ports import OutputRecord
+from services.runtime.settings import RuntimeSettings
+from services.runtime.topics import ensure_topics
+from tests.oracle.checker import (
+    Published,
+    check_committed,
+    check_readers_agree,
+    check_uncommitted,
+    fold,
+)
+from tests.oracle.partitions import home_partition
+from tests.oracle.reference import DeleteInput, Input, LogEntry, PoisonInput, Reference, WriteInput
+from tests.simulation.wire import encode
+from tests.simulation.workload import START_MS, Workload
+
+POLL_S = 0.1
+QUIET_S = 1.5
+"""Nothing new on the memberships topic for this long, with every input committed, means that the work is done."""
+SETTLE_TIMEOUT_S = 60.0
+READ_IDLE_MS = 500
+
+
+@dataclass
+class Workspace:
+    """The topics of one test and everything that was sent to them."""
+
+    broker: str
+    prefix: str
+    partitions: int = 4
+    seed: int = 1
+    contacts: int = 200
+    sent: dict[int, dict[int, tuple[int, Input]]] = field(default_factory=dict)
+    """By partition and offset: the timestamp and the input."""
+
+    def __post_init__(self) -> None:
+        self.settings = RuntimeSettings(
+            kafka_bootstrap=self.broker, topic_prefix=self.prefix, partitions=self.partitions, replay_history=True
+        )
+        self.rng = Random(self.seed)
+        self.workload = Workload(self.rng, contacts=self.contacts, segments=8)
+        self.now = START_MS
+        self.acknowledged = 0
+        self._strangers = {
+            partition: next(
+                name
+                for number in range(10_000)
+                if home_partition(name := ContactId(f"stranger{number}"), self.partitions) != partition
+            )
+            for partition in range(self.partitions)
+        }
+
+    def name(self, topic: Topic) -> str:
+        """The topic's name in this workspace."""
+        return topic_name(self.prefix, topic)
+
+    async def create(self) -> None:
+        """Create the topics."""
+        await ensure_topics(self.settings)
+
+    async def load(self, inputs: int, rate_per_s: float, poison: bool = True) -> None:
+        """Send so many inputs at a steady rate, each acknowledged by all replicas."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.broker, acks="all", enable_idempotence=True, request_timeout_ms=60_000
+        )
+        await producer.start()
+        began = time.monotonic()
+        pending: list[asyncio.Task[None]] = []
+        try:
+            for number in range(inputs):
+                proposed = self.workload.any_input(self.now)
+                if isinstance(proposed, PoisonInput) and not poison:
+                    continue
+                self.now = max(START_MS, self.now + self.workload.clock_step_ms(self.now))
+                for partition in self._targets(proposed):
+                    record = encode(self.rng, proposed, self.now, self._strangers[partition])
+                    pending.append(asyncio.create_task(self._send(producer, partition, record, self.now, proposed)))
+                await asyncio.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
+            await asyncio.gather(*pending)
+        finally:
+            await producer.stop()
+
+    def _targets(self, proposed: Input) -> list[int]:
+        if isinstance(proposed, WriteInput | DeleteInput):
+            return [home_partition(proposed.contact_id, self.partitions)]
+        return [self.rng.randrange(self.partitions)] if isinstance(proposed, PoisonInput) else [*range(self.partitions)]
+
+    async def _send(
+        self, producer: AIOKafkaProducer, partition: int, record: OutputRecord, timestamp: int, proposed: Input
+    ) -> None:
+        future = await producer.send(
+            self.name(Topic.CONTACT_CHANGES),
+            key=record.key,
+            # A tombstone without a key cannot be produced by this client; an empty key is as unreadable.
+            value=record.value if record.value is not None or record.key is not None else b"",
+            partition=partition,
+            timestamp_ms=timestamp,
+            headers=list(record.headers),
+        )
+        placed = await future
+        self.sent.setdefault(partition, {})[placed.offset] = (timestamp, proposed)
+        self.acknowledged += 1
+
+    async def settled(self, group: str | None = None, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+        """Wait until every input is committed and nothing more is published."""
+        deadline = time.monotonic() + timeout_s
+        ends = {partition: max(log) + 1 for partition, log in self.sent.items()}
+        input_topic = self.name(Topic.CONTACT_CHANGES)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
+        await admin.start()
+        try:
+            while True:
+                offsets = await admin.list_consumer_group_offsets(group or f"{self.prefix}evaluator")
+                behind = {
+                    partition: (offsets[at].offset if at in offsets else 0, end)
+                    for partition, end in ends.items()
+                    if (at := TopicPartition(input_topic, partition)) not in offsets or offsets[at].offset < end
+                }
+                if not behind:
+                    break
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"after {timeout_s:.0f} s still (committed, end) by partition: {behind}")
+                await asyncio.sleep(POLL_S)
+        finally:
+            await admin.close()
+        seen = -1
+        while (count := len(await self.published("read_uncommitted"))) != seen:
+            seen = count
+            await asyncio.sleep(QUIET_S)
+
+    async def read(self, topic: Topic, isolation: str = "read_committed") -> list[Published]:
+        """Everything on a topic."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.broker, isolation_level=isolation, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            wanted = [TopicPartition(self.name(topic), partition) for partition in range(self.partitions)]
+            ends = await consumer.end_offsets(wanted)
+            consumer.assign(wanted)
+            await consumer.seek_to_beginning(*wanted)
+            found: list[Published] = []
+            while any([await consumer.position(at) < ends[at] for at in wanted]):
+                for at, records in (await consumer.getmany(*wanted, timeout_ms=READ_IDLE_MS)).items():
+                    found.extend(Published(at.partition, r.offset, r.key or b"", r.value) for r in records)
+            return sorted(found, key=lambda record: record[:2])
+        finally:
+            await consumer.stop()
+
+    async def published(self, isolation: str = "read_committed") -> list[Published]:
+        """All membership records."""
+        return await self.read(Topic.MEMBERSHIPS, isolation)
+
+    def references(self) -> dict[int, Reference]:
+        """What each partition's log means."""
+        return {
+            partition: Reference().read_all(
+                LogEntry(offset, timestamp, proposed) for offset, (timestamp, proposed) in sorted(log.items())
+            )
+            for partition, log in self.sent.items()
+        }
+
+    async def violations(self, during: list[Published] | None = None) -> list[str]:
+        """Everything that differs from what must have been published, as lines."""
+        references = self.references()
+        expected = {partition: reference.events for partition, reference in references.items()}
+        committed = await self.published()
+        uncommitted = await self.published("read_uncommitted")
+        found = [
+            *check_committed(committed, expected, self.partitions).violations,
+            *check_uncommitted(uncommitted, expected, self.partitions).violations,
+        ]
+        if during is not None:
+            found += check_readers_agree(during, committed)
+        wanted: dict[str, set[str]] = {}
+        for reference in references.values():
+            for segment_id, contacts in reference.members().items():
+                wanted.setdefault(segment_id, set()).update(contacts)
+        members = fold(committed)
+        if {segment_id: contacts for segment_id, contacts in wanted.items() if contacts} != members:
+            found.append("the fold of the memberships differs from the reference's members")
+        letters = len(await self.read(Topic.DEAD_LETTERS))
+        poison = sum(isinstance(proposed, PoisonInput) for log in self.sent.values() for _, proposed in log.values())
+        if letters != poison:
+            found.append(f"dead letters: expected {poison}, found {letters}")
+        return found
