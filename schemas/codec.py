@@ -44,9 +44,9 @@ SPEC_VERSION: Final = b"1.0"
 _CONTACT_CHANGED: Final = CONTACT_CHANGED.encode()
 _TICK: Final = TICK.encode()
 _SEGMENT_DEFINED: Final = SEGMENT_DEFINED.encode()
-TICK_HEADERS: Final = ((TYPE_HEADER, _TICK), (SPEC_VERSION_HEADER, SPEC_VERSION))
-SEGMENT_DEFINED_HEADERS: Final = ((TYPE_HEADER, _SEGMENT_DEFINED), (SPEC_VERSION_HEADER, SPEC_VERSION))
-CONTACT_CHANGED_HEADERS: Final = ((TYPE_HEADER, _CONTACT_CHANGED), (SPEC_VERSION_HEADER, SPEC_VERSION))
+TICK_HEADERS: Final = [(TYPE_HEADER, _TICK), (SPEC_VERSION_HEADER, SPEC_VERSION)]
+SEGMENT_DEFINED_HEADERS: Final = [(TYPE_HEADER, _SEGMENT_DEFINED), (SPEC_VERSION_HEADER, SPEC_VERSION)]
+CONTACT_CHANGED_HEADERS: Final = [(TYPE_HEADER, _CONTACT_CHANGED), (SPEC_VERSION_HEADER, SPEC_VERSION)]
 
 _PLAIN_TYPES: Final = frozenset({str, int, float, bool, type(None)})
 _ELEMENT_TYPES: Final = frozenset({str, int, float, bool})
@@ -222,6 +222,41 @@ def _check_list(name: str, value: object) -> Malformed | None:
     if not _ELEMENT_TYPES.issuperset(map(type, value)):
         return Malformed("invalid_list", f"attribute {name!r}: a list holds only text, numbers and booleans")
     return None
+
+
+class ChangeOrigin(NamedTuple):
+    """Where a contact change came from, for people. Goes into the record, and takes no part in evaluation."""
+
+    kind: str
+    ref: str
+    message_id: str
+    occurred_at: InstantMs | None = None
+
+
+def encode_contact_change(contact_id: ContactId, attributes: AttributeChanges, origin: ChangeOrigin) -> bytes:
+    """The value of a `contact.changed` record that sets and removes attributes; its key is the contact id."""
+    return orjson.dumps(
+        {
+            "contact_id": contact_id,
+            "attributes": attributes,
+            "occurred_at": origin.occurred_at,
+            "message_id": origin.message_id,
+            "source": {"kind": origin.kind, "ref": origin.ref},
+        }
+    )
+
+
+def encode_contact_delete(contact_id: ContactId, origin: ChangeOrigin) -> bytes:
+    """The value of a `contact.changed` record that erases a contact."""
+    return orjson.dumps(
+        {
+            "type": "delete",
+            "contact_id": contact_id,
+            "occurred_at": origin.occurred_at,
+            "message_id": origin.message_id,
+            "source": {"kind": origin.kind, "ref": origin.ref},
+        }
+    )
 
 
 def encode_membership_change(change: Change, partition: int) -> tuple[bytes, bytes]:

@@ -1,0 +1,25 @@
+"""`python -m services.ingest`: run the write API.
+
+Rule: assembly and life only. A broker that goes away later costs answers of 503, never the process.
+"""
+
+from __future__ import annotations
+
+from services.ingest.service import Ingest
+from services.ingest.settings import IngestSettings
+from services.runtime.application import ServiceContext, run_service
+from services.runtime.topics import verify_topics
+from services.runtime.web import listen, serve
+
+
+async def main(context: ServiceContext[IngestSettings]) -> None:
+    """Serve until stopped."""
+    settings = context.settings
+    listening = listen(settings.host, settings.ingest_port)
+    await verify_topics(settings)
+    async with Ingest.running(settings) as ingest:
+        await serve(ingest.app, listening, context.stopping, lambda: context.health.ready("taking writes"))
+
+
+if __name__ == "__main__":
+    run_service("ingest", IngestSettings, main)

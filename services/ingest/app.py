@@ -1,0 +1,76 @@
+"""Puts the write API together: routes, guards, errors, and its OpenAPI 3.1 document.
+
+Rule: assembly only. What a route does is in its own module, what it needs is handed to it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
+
+from services.ingest import contact_docs
+from services.ingest.answers import json_response
+from services.ingest.edge import Edge
+from services.ingest.guard import SECURITY_SCHEME, Guard, secured
+from services.ingest.problems import HANDLERS
+
+API: Final = "/api/v2"
+TITLE: Final = "Tidegate ingest"
+VERSION: Final = "2.0"
+DESCRIPTION: Final = (
+    "Every way to write: contacts, segments, attributes, imports and keys. Errors are RFC 9457 problem documents whose "
+    "`errors` point at each fault. A write answered 202 is on the log, acknowledged by all replicas."
+)
+
+
+def build_app(guard: Guard, routers: Iterable[APIRouter], schemas: Iterable[dict[str, Any]] = ()) -> Any:
+    """The ASGI application that serves `routers` under `/api/v2`."""
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        exception_handlers=dict(HANDLERS),
+        redirect_slashes=False,
+    )
+    for router in routers:
+        app.include_router(router, prefix=API)
+    _serve_openapi(app, guard, {**contact_docs.SCHEMAS, **{k: v for extra in schemas for k, v in extra.items()}})
+    return Edge(app)
+
+
+def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> None:
+    document: dict[str, Any] = {}
+
+    async def openapi(_request: Request) -> Response:
+        """This API's description."""
+        if not document:
+            document.update(describe(app, schemas))
+        return json_response(document)
+
+    app.add_api_route(
+        f"{API}/openapi.json",
+        openapi,
+        dependencies=[guard.allow(None)],
+        operation_id="describe",
+        tags=["description"],
+        responses=contact_docs.problems(401, 429),
+        openapi_extra=secured(None),
+    )
+
+
+def describe(app: FastAPI, schemas: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
+    )
+    components = document.setdefault("components", {})
+    components["schemas"] = {**components.get("schemas", {}), **schemas}
+    components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tg_…"}}
+    return document

@@ -1,0 +1,80 @@
+"""Reads request bodies: bounded in bytes and in time, and JSON as strict as every other door.
+
+Rule: a body is refused before it is held; nothing here knows what a body means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from fastapi import Request
+
+from schemas.limits import JSON_DEPTH_MAX
+from schemas.strict_json import JsonRefusedError, load_strictly
+from segmentation.errors import Problem
+from services.ingest.problems import ProblemError, invalid
+
+BODY_BYTES_MAX: Final = 5 * 1024 * 1024
+BODY_TIMEOUT_S: Final = 30
+BODY_DEPTH_MAX: Final = JSON_DEPTH_MAX + 4
+"""A batch puts a contact's attributes four levels down."""
+EXPRESSION_DEPTH_MAX: Final = 100
+"""A condition nests two levels of JSON for each of its own; the language has its own limit."""
+_DIGITS = re.compile(r"[0-9]{1,19}")
+
+
+async def read_json(request: Request, depth_max: int = BODY_DEPTH_MAX) -> object:
+    """The request's JSON. Errors: ProblemError 400, 408, 413, 415."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind not in ("application/json", "application/merge-patch+json"):
+        raise ProblemError(415, "unsupported_media_type", f"{kind or 'the body'} is not read here", "send JSON")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "unsupported_encoding", "a compressed body is not read here", "send it as it is")
+    raw = await read_body(request)
+    try:
+        return load_strictly(raw, depth_max)
+    except JsonRefusedError as error:
+        hint = "send one JSON document in UTF-8" if raw else "send a JSON object"
+        problem = Problem(error.code, error.message, hint, pointer="")
+        raise ProblemError(400, error.code, "the body is not JSON that can be read", errors=(problem,)) from error
+
+
+async def read_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """The whole body. Errors: ProblemError 408, 413."""
+    declared = request.headers.get("content-length")
+    if declared is not None and _DIGITS.fullmatch(declared) and int(declared) > bytes_max:
+        raise _too_large(bytes_max)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > bytes_max:
+                    raise _too_large(bytes_max)
+                parts.append(part)
+    except TimeoutError as error:
+        raise ProblemError(408, "body_timeout", f"the body did not arrive within {BODY_TIMEOUT_S} s") from error
+    return b"".join(parts)
+
+
+def path_text(request: Request, name: str) -> str:
+    """A path parameter as the sender meant it. Paths are routed still encoded, so ids may hold `/`."""
+    try:
+        return unquote(request.path_params[name], errors="strict")
+    except UnicodeDecodeError as error:
+        problem = Problem("invalid_utf8", f"{name} in the path is not UTF-8", "percent-encode its UTF-8 bytes")
+        raise invalid((problem,)) from error
+
+
+def _too_large(bytes_max: int) -> ProblemError:
+    return ProblemError(
+        413,
+        "body_too_large",
+        f"the body has more than {bytes_max} bytes",
+        "send fewer contacts at once, or import a CSV file",
+        headers={"Connection": "close"},
+    )

@@ -1,0 +1,190 @@
+"""What the OpenAPI document says of the contact routes: bodies with examples, receipts, problems.
+
+Rule: declarations only; `admission.py` is what decides, and the API's tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from schemas.limits import (
+    ATTRIBUTE_NAME_CHARACTERS_MAX,
+    CONTACT_ID_BYTES_MAX,
+    LIST_ELEMENTS_MAX,
+    MESSAGE_ID_CHARACTERS_MAX,
+)
+from services.ingest.admission import BATCH_CONTACTS_MAX
+
+Json = dict[str, Any]
+
+PROBLEM: Final[Json] = {
+    "type": "object",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["code", "message", "hint"],
+                "properties": {
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                    "hint": {"type": "string"},
+                    "pointer": {"type": "string", "description": "JSON Pointer into the request."},
+                    "span": {"type": "object", "description": "Where in a text: offset, line, column, length."},
+                },
+            },
+        },
+    },
+}
+_TITLES: Final = {
+    400: "The body is not JSON that can be read",
+    401: "No key, or one that is not known",
+    403: "The key lacks the scope",
+    404: "There is no such thing",
+    408: "The body did not arrive in time",
+    409: "It exists already, or is still needed",
+    412: "Someone else's edit came first",
+    413: "The body is too large",
+    415: "The body's media type is not read here",
+    422: "The request cannot be accepted; `errors` point at each fault",
+    428: "The request needs `If-Match`",
+    429: "Too many requests; see `Retry-After`",
+    503: "Not now; see `Retry-After`",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, Any]:
+    """The error answers of a route."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _TITLES[status], "content": content} for status in statuses}
+
+
+def json_body(schema: Json, examples: Json) -> Json:
+    """A required JSON request body."""
+    named = {name: {"value": value} for name, value in examples.items()}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "examples": named}}}}
+
+
+def json_answer(description: str, schema: Json) -> Json:
+    """A JSON answer."""
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def reference(name: str) -> Json:
+    """A reference to a schema of this document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_VALUE: Final[Json] = {
+    "description": "Text, a number, true, false, null to remove, a list of scalars, or an object that is made flat.",
+    "anyOf": [
+        {"type": ["string", "number", "boolean", "null"]},
+        {"type": "array", "maxItems": LIST_ELEMENTS_MAX, "items": {"type": ["string", "number", "boolean"]}},
+        {
+            "type": "object",
+            "propertyNames": {"minLength": 1, "maxLength": 64},
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        },
+    ],
+}
+_CHANGE: Final[Json] = {
+    "attributes": {
+        "type": "object",
+        "propertyNames": {"minLength": 1, "maxLength": ATTRIBUTE_NAME_CHARACTERS_MAX},
+        "additionalProperties": _VALUE,
+    },
+    "timestamp": {"type": ["string", "null"], "format": "date-time", "description": "For people; log order wins."},
+    "message_id": {"type": ["string", "null"], "minLength": 1, "maxLength": MESSAGE_ID_CHARACTERS_MAX},
+}
+_ID: Final[Json] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": CONTACT_ID_BYTES_MAX,
+    "description": "At most 512 bytes of UTF-8.",
+}
+SCHEMAS: Final[Json] = {
+    "Problem": PROBLEM,
+    "ContactWrite": {
+        "type": "object",
+        "required": ["id", "attributes"],
+        "additionalProperties": False,
+        "properties": {"id": _ID, **_CHANGE},
+    },
+    "ContactBatch": {
+        "type": "object",
+        "required": ["contacts"],
+        "additionalProperties": False,
+        "properties": {
+            "contacts": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": BATCH_CONTACTS_MAX,
+                "items": reference("ContactWrite"),
+            }
+        },
+    },
+    "ContactPatch": {
+        "type": "object",
+        "required": ["attributes"],
+        "additionalProperties": False,
+        "properties": _CHANGE,
+    },
+    "Receipt": {
+        "type": "object",
+        "required": ["id", "status"],
+        "properties": {
+            "id": {"type": ["string", "null"]},
+            "status": {"type": "integer", "enum": [202, 422, 503]},
+            "message_id": {"type": "string"},
+            "partition": {"type": "integer"},
+            "offset": {"type": "integer"},
+            "errors": {"type": "array", "items": {"type": "object"}},
+        },
+    },
+    "Receipts": {
+        "type": "object",
+        "required": ["receipts"],
+        "properties": {"receipts": {"type": "array", "items": reference("Receipt")}},
+    },
+}
+
+_ACCEPTED: Final = json_answer("On the log; it will be evaluated.", reference("Receipt"))
+_ONE_OR_MANY: Final = json_answer(
+    "On the log; it will be evaluated. A batch is answered with `receipts`, in order.",
+    {"anyOf": [reference("Receipt"), reference("Receipts")]},
+)
+_MIXED: Final = json_answer("Some were accepted; each receipt has its own status.", reference("Receipts"))
+_COMMON: Final = (401, 403, 429, 503)
+_EXAMPLE: Final = {"id": "u_17", "attributes": {"plan": "pro", "address": {"city": "Oslo"}, "phone": None}}
+
+POST: Final[Json] = {
+    "operation_id": "writeContacts",
+    "summary": "Write contacts",
+    "responses": {202: _ONE_OR_MANY, 207: _MIXED, **problems(400, 408, 413, 415, 422, *_COMMON)},
+}
+POST_EXTRA: Final = json_body(
+    {"anyOf": [reference("ContactWrite"), reference("ContactBatch")]},
+    {"one": _EXAMPLE, "batch": {"contacts": [_EXAMPLE, {"id": "u_18", "attributes": {"mrr": 99.5}}]}},
+)
+PATCH: Final[Json] = {
+    "operation_id": "patchContact",
+    "summary": "Change one contact",
+    "responses": {202: _ACCEPTED, **problems(400, 408, 413, 415, 422, *_COMMON)},
+}
+_PATH_ID: Final = {"parameters": [{"name": "contact_id", "in": "path", "required": True, "schema": _ID}]}
+PATCH_EXTRA: Final = {
+    **_PATH_ID,
+    **json_body(reference("ContactPatch"), {"plan": {"attributes": {"plan": "free", "phone": None}}}),
+}
+DELETE: Final[Json] = {
+    "operation_id": "eraseContact",
+    "summary": "Erase a contact",
+    "responses": {202: _ACCEPTED, **problems(422, *_COMMON)},
+}
+DELETE_EXTRA: Final = _PATH_ID

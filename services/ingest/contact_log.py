@@ -1,0 +1,137 @@
+"""The way of contact changes to the broker: acknowledged by all replicas, or refused in bounded time and space.
+
+Rule: what is reported as appended is on the log with acks=all. What is not acknowledged in time is reported so,
+although it may still arrive: writing it again is harmless. Bytes in the client's buffer are counted and bounded, so
+that a slow broker costs answers of 503 and never memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from schemas.codec import CONTACT_CHANGED_HEADERS
+from schemas.partitioner import partition_for_key
+from services.ingest import metrics
+from services.ingest.admission import Admitted
+from services.runtime import clock
+from services.runtime.logs import get_logger
+
+BUFFERED_BYTES_MAX: Final = 48 * 1024 * 1024
+RECORD_OVERHEAD_BYTES: Final = 512
+"""What one buffered record costs beside its value: key, headers, future."""
+CHUNK_RECORDS: Final = 100
+"""Records handed over before other requests get a turn."""
+
+log = get_logger("contact_log")
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a record stands in the log."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotAppended:
+    """The broker did not acknowledge it in time; `reason` is for the log, not for the sender."""
+
+    reason: str
+
+
+Outcome = Appended | NotAppended
+
+
+class ContactLog:
+    """Appends to `contact-changes` through one producer, which the owner starts and stops."""
+
+    def __init__(self, producer: Any, topic: str, partitions: int, timeout_ms: int) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partitions = partitions
+        self._timeout_s = timeout_ms / 1000
+        self._buffered_bytes = 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Handed over and not yet acknowledged."""
+        return self._buffered_bytes
+
+    async def append(self, records: Sequence[Admitted]) -> list[Outcome]:
+        """Append in order and wait for the acknowledgements. Shape: one outcome a record, in order."""
+        size = sum(len(record.value) + RECORD_OVERHEAD_BYTES for record in records)
+        if self._buffered_bytes + size > BUFFERED_BYTES_MAX:
+            return self._all_refused(records, "the buffer is full")
+        began = clock.monotonic()
+        futures: list[asyncio.Future[Any]] = []
+        self._hold(size)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._hand_over(records, futures)
+                if len(futures) == 1:
+                    await asyncio.shield(futures[0])
+                else:
+                    await asyncio.wait(futures)
+        except TimeoutError:
+            log.warning("append not acknowledged in time", records=len(records), buffered=self._buffered_bytes)
+        except KafkaError as error:
+            log.warning("append failed", records=len(records), error=repr(error))
+        finally:
+            self._release_when_done(size, futures)
+        metrics.APPEND_SECONDS.observe(clock.monotonic() - began)
+        outcomes = [_outcome(future) for future in futures]
+        outcomes.extend(NotAppended("not handed over in time") for _ in range(len(records) - len(futures)))
+        appended = sum(isinstance(outcome, Appended) for outcome in outcomes)
+        metrics.CONTACT_CHANGES_APPENDED.inc(appended)
+        metrics.CONTACT_CHANGES_UNACKNOWLEDGED.inc(len(outcomes) - appended)
+        return outcomes
+
+    async def _hand_over(self, records: Sequence[Admitted], futures: list[asyncio.Future[Any]]) -> None:
+        send = self._producer.send
+        for count, record in enumerate(records, 1):
+            key = record.contact_id.encode()
+            partition = partition_for_key(key, self._partitions)
+            futures.append(await send(self._topic, record.value, key, partition, headers=CONTACT_CHANGED_HEADERS))
+            if count % CHUNK_RECORDS == 0:
+                await asyncio.sleep(0)
+
+    def _all_refused(self, records: Sequence[Admitted], reason: str) -> list[Outcome]:
+        metrics.CONTACT_CHANGES_UNACKNOWLEDGED.inc(len(records))
+        return [NotAppended(reason) for _ in records]
+
+    def _hold(self, size: int) -> None:
+        self._buffered_bytes += size
+        metrics.BUFFERED_BYTES.set(self._buffered_bytes)
+
+    def _release_when_done(self, size: int, futures: Sequence[asyncio.Future[Any]]) -> None:
+        """Count the bytes until the client has let go of every record, which may be after we gave up on it."""
+        waiting = {future for future in futures if not future.done()}
+        if not waiting:
+            self._hold(-size)
+            return
+
+        def settle(future: asyncio.Future[Any]) -> None:
+            if not future.cancelled():
+                future.exception()  # read, so that a late failure is not reported as forgotten
+            waiting.discard(future)
+            if not waiting:
+                self._hold(-size)
+
+        for future in list(waiting):
+            future.add_done_callback(settle)
+
+
+def _outcome(future: asyncio.Future[Any]) -> Outcome:
+    if not future.done():
+        return NotAppended("not acknowledged in time")
+    error = future.exception()
+    if error is not None:
+        return NotAppended(repr(error))
+    metadata = future.result()
+    return Appended(metadata.partition, metadata.offset)

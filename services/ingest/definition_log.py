@@ -1,0 +1,200 @@
+"""The segments and attribute declarations as their topics tell them, and the only way to add to them.
+
+Rule: nothing is known here but what was read from the log, own records included: a proposal is appended, read back at
+its own offset, and only then accepted or not. So of two racing edits every process sees the same winner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from schemas.attribute_declaration import AttributeDeclarationRecord
+from schemas.definitions import definition_of
+from schemas.segment_definition import SegmentDefinitionRecord
+from schemas.topics import Topic, topic_name
+from segmentation.attributes import AttributeCatalogue, AttributeDeclaration
+from segmentation.errors import Rejection
+from segmentation.model import AttributeName, SegmentId
+from segmentation.registry import Refusal, RefusalCode, SegmentRegistry
+from services.ingest import metrics
+from services.ingest.settings import IngestSettings
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.logs import get_logger
+
+POLL_TIMEOUT_MS: Final = 1_000
+RETRY_WAIT_S: Final = 1.0
+CAUGHT_UP_WITHIN_S: Final = 60.0
+OUTCOMES_MAX: Final = 10_000
+"""How many acceptances are remembered for those who wait for their own."""
+
+log = get_logger("definition_log")
+
+
+class UnacknowledgedError(ServiceError):
+    """A record was not acknowledged, or not read back, in time; whether it stands is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSegment:
+    """A segment's newest accepted record and when the broker took it."""
+
+    record: SegmentDefinitionRecord
+    at_ms: int
+
+
+class DefinitionTopics:
+    """Follows `segments` and `attributes` from their beginnings. One per process."""
+
+    def __init__(self, settings: IngestSettings, producer: Any) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._timeout_s = settings.append_timeout_ms / 1000
+        self._segments = TopicPartition(topic_name(settings.topic_prefix, Topic.SEGMENTS), 0)
+        self._attributes = TopicPartition(topic_name(settings.topic_prefix, Topic.ATTRIBUTES), 0)
+        self._known: dict[SegmentId, KnownSegment] = {}
+        self._declared: dict[AttributeName, AttributeDeclarationRecord] = {}
+        self._catalogue = AttributeCatalogue.empty()
+        self._outcomes: OrderedDict[tuple[TopicPartition, int], Refusal | None] = OrderedDict()
+        self._read_through: dict[TopicPartition, int] = {self._segments: -1, self._attributes: -1}
+        self._progress = asyncio.Condition()
+        self.registry = SegmentRegistry()
+
+    @property
+    def segments(self) -> Mapping[SegmentId, KnownSegment]:
+        """The newest accepted record of every segment ever defined, deleted ones included."""
+        return MappingProxyType(self._known)
+
+    @property
+    def declared(self) -> Mapping[AttributeName, AttributeDeclarationRecord]:
+        """Every declared attribute."""
+        return MappingProxyType(self._declared)
+
+    @property
+    def catalogue(self) -> AttributeCatalogue:
+        """The declarations as the language sees them."""
+        return self._catalogue
+
+    def check(self, record: SegmentDefinitionRecord) -> Refusal | None:
+        """What accepting the record now would say; the log may have moved on when it is read back."""
+        definition = definition_of(record)
+        if isinstance(definition, Rejection):
+            raise AssertionError("a record made from a canonical expression cannot be read")
+        return self.registry.check(definition)
+
+    async def propose(self, record: SegmentDefinitionRecord) -> Refusal | None:
+        """Append a definition and wait for its acceptance; None once it is in force. Errors: UnacknowledgedError."""
+        return await self._append(self._segments, record.segment_id, record.encode())
+
+    async def declare(self, name: AttributeName, record: AttributeDeclarationRecord | None) -> None:
+        """Append a declaration, or its end, and wait until it is read back. Errors: UnacknowledgedError."""
+        await self._append(self._attributes, name, record.encode() if record is not None else None)
+
+    async def _append(self, partition: TopicPartition, key: str, value: bytes | None) -> Refusal | None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                sent = await self._producer.send_and_wait(
+                    partition.topic, value, key=key.encode(), partition=partition.partition
+                )
+                async with self._progress:
+                    await self._progress.wait_for(lambda: self._read_through[partition] >= sent.offset)
+        except (TimeoutError, KafkaError) as error:
+            raise UnacknowledgedError("the broker did not answer in time", topic=partition.topic) from error
+        return self._outcomes.get((partition, sent.offset))
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Read both topics to their present ends, then go on reading. Errors: ServiceError."""
+        options = client_options(self._settings)
+        consumer = AIOKafkaConsumer(enable_auto_commit=False, fetch_max_wait_ms=POLL_TIMEOUT_MS, **options)
+        try:
+            await consumer.start()
+            consumer.assign([self._segments, self._attributes])
+            await consumer.seek_to_beginning()
+            ends = await consumer.end_offsets([self._segments, self._attributes])
+        except (KafkaError, OSError) as error:
+            await consumer.stop()
+            raise ServiceError(f"no Kafka broker answers at {self._settings.kafka_bootstrap}") from error
+        following = asyncio.create_task(self._follow(consumer), name="definition topics")
+        try:
+            async with asyncio.timeout(CAUGHT_UP_WITHIN_S), self._progress:
+                await self._progress.wait_for(
+                    lambda: all(self._read_through[partition] >= end - 1 for partition, end in ends.items())
+                )
+            log.info("definitions read", segments=len(self._known), attributes=len(self._declared))
+            yield
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            await consumer.stop()
+
+    async def _follow(self, consumer: Any) -> None:
+        while True:
+            try:
+                polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)
+            except KafkaError as error:
+                log.warning("definitions cannot be read", error=repr(error))
+                await asyncio.sleep(RETRY_WAIT_S)
+                continue
+            for partition, records in polled.items():
+                for record in records:
+                    self._take(partition, record)
+            async with self._progress:
+                for partition in self._read_through:
+                    self._read_through[partition] = await consumer.position(partition) - 1
+                self._progress.notify_all()
+
+    def _take(self, partition: TopicPartition, record: Any) -> None:
+        if partition == self._attributes:
+            self._take_declaration(record.key, record.value)
+            return
+        outcome = self._take_definition(record.value, record.timestamp)
+        metrics.SEGMENT_RECORDS_READ.labels(str(outcome is None).lower()).inc()
+        self._outcomes[(partition, record.offset)] = outcome
+        if len(self._outcomes) > OUTCOMES_MAX:
+            self._outcomes.popitem(last=False)
+
+    def _take_definition(self, value: bytes | None, at_ms: int) -> Refusal | None:
+        try:
+            record = SegmentDefinitionRecord.decode(value or b"")
+        except ValidationError:
+            return _unreadable("the record is not a segment definition")
+        definition = definition_of(record)
+        if isinstance(definition, Rejection):
+            return _unreadable(definition.problems[0].message)
+        refusal = self.registry.accept(definition)
+        if refusal is None:
+            self._known[record.segment_id] = KnownSegment(record, at_ms)
+        return refusal
+
+    def _take_declaration(self, key: bytes | None, value: bytes | None) -> None:
+        if key is None:
+            return
+        name = AttributeName(key.decode(errors="replace"))
+        if value is None:
+            self._declared.pop(name, None)
+        else:
+            try:
+                self._declared[name] = AttributeDeclarationRecord.decode(value)
+            except ValidationError:
+                log.warning("a declaration cannot be read", attribute=name)
+                return
+        self._catalogue = AttributeCatalogue.of(
+            {known: AttributeDeclaration(record.type, record.direction) for known, record in self._declared.items()}
+        )
+
+
+def _unreadable(reason: str) -> Refusal:
+    log.warning("a definition cannot be read", reason=reason)
+    return Refusal(RefusalCode.LOST_RACE, reason, "save the segment again with this version of Tidegate")

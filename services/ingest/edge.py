@@ -1,0 +1,64 @@
+"""What happens to every request before and after its route: an id, an encoded path, a measurement.
+
+Rule: plain ASGI, because it runs on every request; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.ingest import metrics
+from services.runtime import clock
+
+REQUEST_ID: Final = "x-request-id"
+_USABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_UNROUTED = "none"
+
+
+class Edge:
+    """Gives each request an id (the sender's, if it has one that can be logged) and measures it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = clock.monotonic()
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        # Routed as it was sent, so that an id may hold an encoded slash.
+        scope["path"] = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in scope["state"].get("limits", {}).items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", _UNROUTED)
+            method = scope["method"] if route != _UNROUTED else _UNROUTED
+            metrics.REQUESTS.labels(method, route, str(status)).inc()
+            metrics.REQUEST_SECONDS.labels(route).observe(clock.monotonic() - began)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID.encode() and _USABLE_ID.fullmatch(value):
+            return str(value.decode())
+    return f"req_{secrets.token_hex(12)}"

@@ -1,0 +1,92 @@
+"""Who may write, and how often: the key, its scope and its rate, before anything of a request is read.
+
+Rule: every route has a guard with one scope, and declares it in the OpenAPI document, from which the tests take their
+matrix. A token is never logged or echoed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import Depends, Request
+
+from services.ingest.problems import ProblemError
+from services.runtime.keys import ApiKey, KeyFile, Scope
+
+BEARER: Final = "bearer "
+SECURITY_SCHEME: Final = "key"
+BUCKETS_MAX: Final = 10_000
+"""Keys whose rate is remembered; past that the one that was quiet longest is forgotten."""
+BURST_SECONDS: Final = 1
+
+
+class Rates:
+    """A token bucket a key, in this process. Units: requests and seconds."""
+
+    def __init__(self, limit_per_s: int, monotonic: Callable[[], float]) -> None:
+        self.limit_per_s = limit_per_s
+        self._monotonic = monotonic
+        self._burst = limit_per_s * BURST_SECONDS
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key_id: str) -> int:
+        """Take one request; how many are left, or -1 if there was none."""
+        now = self._monotonic()
+        tokens, at = self._buckets.get(key_id, (float(self._burst), now))
+        tokens = min(float(self._burst), tokens + (now - at) * self.limit_per_s)
+        allowed = tokens >= 1
+        self._buckets[key_id] = (tokens - 1 if allowed else tokens, now)
+        self._buckets.move_to_end(key_id)
+        if len(self._buckets) > BUCKETS_MAX:
+            self._buckets.popitem(last=False)
+        return int(tokens - 1) if allowed else -1
+
+
+class Guard:
+    """Makes the dependency that a route puts before itself."""
+
+    def __init__(self, keys: KeyFile, rates: Rates) -> None:
+        self._keys = keys
+        self._rates = rates
+        self._policy = f'"requests";q={rates.limit_per_s};w={BURST_SECONDS}'
+
+    def allow(self, scope: Scope | None) -> Any:
+        """Admit only requests whose key has the scope; None admits any key."""
+        return Depends(self.admission(scope))
+
+    def admission(self, scope: Scope | None) -> Callable[[Request], Awaitable[ApiKey]]:
+        """The dependency itself."""
+
+        async def admit(request: Request) -> ApiKey:
+            key = self._key_of(request)
+            if scope is not None and not key.allows(scope):
+                detail = f"key {key.id} lacks it; make a key that has it"
+                raise ProblemError(403, "scope_missing", f"this needs the scope {scope}", detail)
+            left = self._rates.take(key.id)
+            limits = {"RateLimit-Policy": self._policy, "RateLimit": f'"requests";r={max(0, left)};t={BURST_SECONDS}'}
+            if left < 0:
+                detail = f"at most {self._rates.limit_per_s} requests a second"
+                raise ProblemError(
+                    429, "rate_limited", "too many requests", detail, headers={**limits, "Retry-After": "1"}
+                )
+            request.state.limits = limits
+            request.state.key_id = key.id
+            return key
+
+        return admit
+
+    def _key_of(self, request: Request) -> ApiKey:
+        header = request.headers.get("authorization", "")
+        if header[: len(BEARER)].lower() != BEARER:
+            raise ProblemError(401, "no_key", "an API key is needed", "send `Authorization: Bearer tg_…`")
+        key = self._keys.verify(header[len(BEARER) :].strip())
+        if key is None:
+            raise ProblemError(401, "unknown_key", "the API key is not known, was revoked or has expired")
+        return key
+
+
+def secured(scope: Scope | None) -> dict[str, Any]:
+    """What the OpenAPI document says of a guarded route."""
+    return {"security": [{SECURITY_SCHEME: [scope.value] if scope is not None else []}]}

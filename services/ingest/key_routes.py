@@ -1,0 +1,123 @@
+"""Routes that make, list and revoke API keys.
+
+Rule: a token is in the answer that made it and nowhere else; who made or revoked which key is logged.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.ingest.answers import instant_text, json_response
+from services.ingest.bodies import path_text, read_json
+from services.ingest.contact_docs import json_answer, json_body, problems
+from services.ingest.guard import Guard, secured
+from services.ingest.problems import invalid, model_problems, not_found
+from services.runtime.keys import KEY_NAME_CHARACTERS_MAX, ApiKey, KeyFile, Scope
+from services.runtime.logs import get_logger
+
+log = get_logger("audit")
+
+_KEY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "name", "scopes", "created_at"],
+    "properties": {
+        "id": {"type": "string"},
+        "name": {"type": "string"},
+        "scopes": {"type": "array", "items": {"type": "string", "enum": [scope.value for scope in Scope]}},
+        "created_at": {"type": "string", "format": "date-time"},
+        "key": {"type": "string", "description": "The token, only in the answer that made it."},
+    },
+}
+_LIST_SCHEMA = {"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": _KEY_SCHEMA}}}
+
+
+class KeyRequest(BaseModel):
+    """What to make."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=KEY_NAME_CHARACTERS_MAX)]
+    scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))]
+
+
+class KeyRoutes:
+    """The routes under `/keys`."""
+
+    def __init__(self, keys: KeyFile, guard: Guard) -> None:
+        self._keys = keys
+        self._guard = guard
+
+    def router(self) -> APIRouter:
+        """All of them, for `admin` only."""
+        router = APIRouter(prefix="/keys", tags=["keys"], dependencies=[self._guard.allow(Scope.ADMIN)])
+        secure = secured(Scope.ADMIN)
+        router.add_api_route(
+            "",
+            self.list,
+            methods=["GET"],
+            operation_id="listKeys",
+            responses={200: json_answer("Every key, without its token.", _LIST_SCHEMA), **problems(401, 403, 429)},
+            openapi_extra=secure,
+        )
+        body = json_body(KeyRequest.model_json_schema(), {"crm": {"name": "crm", "scopes": ["contacts:write"]}})
+        router.add_api_route(
+            "",
+            self.create,
+            methods=["POST"],
+            status_code=201,
+            operation_id="createKey",
+            responses={
+                201: json_answer("The key, and for the only time its token.", _KEY_SCHEMA),
+                **problems(400, 401, 403, 408, 413, 415, 422, 429),
+            },
+            openapi_extra={**secure, **body},
+        )
+        router.add_api_route(
+            "/{key_id}",
+            self.revoke,
+            methods=["DELETE"],
+            status_code=204,
+            operation_id="revokeKey",
+            responses={204: {"description": "Refused from now on."}, **problems(401, 403, 404, 429)},
+            openapi_extra={**secure, "parameters": [_KEY_ID]},
+        )
+        return router
+
+    async def list(self) -> Response:
+        """Every key, without its token."""
+        return json_response({"keys": [_shown(key) for key in self._keys.keys()]})  # noqa: SIM118 - not a dict
+
+    async def create(self, request: Request) -> Response:
+        """Make a key."""
+        body = await read_json(request)
+        try:
+            wanted = KeyRequest.model_validate(body)
+        except ValidationError as error:
+            raise invalid(model_problems(error, 'send {"name": "crm", "scopes": ["contacts:write"]}')) from error
+        made = self._keys.create(wanted.name, wanted.scopes)
+        log.info("key made", key=made.key.id, scopes=sorted(made.key.scopes), request_id=request.state.request_id)
+        return json_response({**_shown(made.key), "key": made.token}, 201)
+
+    async def revoke(self, request: Request) -> Response:
+        """Refuse a key from now on."""
+        key_id = path_text(request, "key_id")
+        if self._keys.revoke(key_id) is None:
+            raise not_found("key", key_id)
+        log.info("key revoked", key=key_id, request_id=request.state.request_id)
+        return Response(status_code=204)
+
+
+_KEY_ID = {"name": "key_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": instant_text(key.created_at),
+    }

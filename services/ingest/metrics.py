@@ -1,0 +1,17 @@
+"""What ingest measures."""
+
+from __future__ import annotations
+
+from services.runtime.metrics import counter, gauge, histogram
+
+REQUESTS = counter("tidegate_requests", "HTTP requests answered.", ("method", "route", "status"))
+REQUEST_SECONDS = histogram("tidegate_request_duration_seconds", "From a request's arrival to its answer.", ("route",))
+CONTACT_CHANGES_APPENDED = counter("tidegate_contact_changes_appended", "Contact changes acknowledged by the broker.")
+CONTACT_CHANGES_REFUSED = counter("tidegate_contact_changes_refused", "Contact changes that were not admitted.")
+CONTACT_CHANGES_UNACKNOWLEDGED = counter(
+    "tidegate_contact_changes_unacknowledged", "Contact changes answered with 503: the broker did not acknowledge them."
+)
+APPEND_SECONDS = histogram("tidegate_append_duration_seconds", "From hand-over to the broker's acknowledgement.")
+BUFFERED_BYTES = gauge("tidegate_buffered_bytes", "Bytes handed to the broker's client and not yet acknowledged.")
+SEGMENT_RECORDS_READ = counter("tidegate_segment_records_read", "Records of the segments topic read.", ("accepted",))
+IMPORT_ROWS = counter("tidegate_import_rows", "CSV rows read.", ("outcome",))

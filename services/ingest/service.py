@@ -1,0 +1,91 @@
+"""Everything that one ingest process holds, started and stopped together.
+
+Rule: what was started is stopped, in the opposite order, whatever failed between; the routes get what they need and
+nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.topics import Topic, topic_name
+from services.ingest import segment_docs
+from services.ingest.app import build_app
+from services.ingest.attributes import AttributeRoutes
+from services.ingest.contact_log import ContactLog
+from services.ingest.contacts import ContactRoutes
+from services.ingest.definition_log import DefinitionTopics
+from services.ingest.guard import Guard, Rates
+from services.ingest.key_routes import KeyRoutes
+from services.ingest.segments import SegmentRoutes
+from services.ingest.settings import IngestSettings
+from services.runtime import clock
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.keys import KeyFile
+
+DELIVERY_TIMEOUT_MS: Final = 8_000
+"""How long the client goes on trying; the answer to the sender comes sooner."""
+BATCH_BYTES_MAX: Final = 512 * 1024
+"""A partition has at most one such batch waiting, so the client's own buffer is bounded."""
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """One running ingest process."""
+
+    app: Any
+    contact_log: ContactLog
+    topics: DefinitionTopics
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, settings: IngestSettings) -> AsyncIterator[Ingest]:
+        """Start everything; stop it at the end. Errors: ServiceError when the broker cannot be reached."""
+        keys = KeyFile(settings.keys_path)
+        guard = Guard(keys, Rates(settings.rate_limit_per_s, clock.monotonic))
+        async with contextlib.AsyncExitStack() as stack:
+            producer = await stack.enter_async_context(_producer(settings))
+            topics = DefinitionTopics(settings, producer)
+            await stack.enter_async_context(topics.following())
+            contact_log = ContactLog(
+                producer,
+                topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES),
+                settings.partitions,
+                settings.append_timeout_ms,
+            )
+            routers = [
+                ContactRoutes(contact_log, guard).router(),
+                SegmentRoutes(topics, guard, clock.now_ms).router(),
+                AttributeRoutes(topics, guard, clock.now_ms).router(),
+                KeyRoutes(keys, guard).router(),
+            ]
+            yield cls(build_app(guard, routers, [segment_docs.SCHEMAS]), contact_log, topics)
+
+
+@contextlib.asynccontextmanager
+async def _producer(settings: IngestSettings) -> AsyncIterator[Any]:
+    producer = AIOKafkaProducer(
+        acks="all",
+        linger_ms=0,
+        max_batch_size=BATCH_BYTES_MAX,
+        max_request_size=REQUEST_BYTES_MAX,
+        request_timeout_ms=DELIVERY_TIMEOUT_MS,
+        **client_options(settings),
+    )
+    try:
+        await producer.start()
+    except (KafkaError, OSError) as error:
+        await producer.stop()
+        raise ServiceError(f"no Kafka broker answers at {settings.kafka_bootstrap}") from error
+    try:
+        yield producer
+    finally:
+        await producer.stop()

@@ -1,0 +1,118 @@
+"""Writing contacts through HTTP onto a real log."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from schemas.codec import ContactDelete, ContactWrite, decode_input
+from schemas.partitioner import partition_for
+from schemas.topics import Topic
+from segmentation.model import AttributeName, ContactId
+from tests.services.ingest.conftest import PARTITIONS, Running, read_all
+
+pytestmark = pytest.mark.broker
+
+
+async def test_an_accepted_contact_is_on_the_log_as_the_evaluator_reads_it(running: Running) -> None:
+    sent = {"id": "u_17", "attributes": {"plan": "pro", "address": {"city": "Oslo"}, "phone": None}}
+    answer = await running.http.post("/api/v2/contacts", json=sent)
+    assert answer.status_code == 202, answer.text
+    (record,) = await read_all(running.settings, Topic.CONTACT_CHANGES)
+    decoded = decode_input(record.key, record.value, record.headers)
+    expected = {"plan": "pro", "address.city": "Oslo", "phone": None}
+    assert decoded == ContactWrite(ContactId("u_17"), {AttributeName(name): value for name, value in expected.items()})
+    receipt = answer.json()
+    assert (receipt["partition"], receipt["offset"]) == (record.partition, record.offset)
+    assert record.partition == partition_for(ContactId("u_17"), PARTITIONS)
+
+
+async def test_a_batch_is_answered_item_by_item_and_only_good_items_are_written(running: Running) -> None:
+    batch = {
+        "contacts": [
+            {"id": "a", "attributes": {"n": 1}},
+            {"id": "", "attributes": {}},
+            {"id": "c", "attributes": {"tags": [[1]]}},
+            {"id": "d", "attributes": {}},
+        ]
+    }
+    answer = await running.http.post("/api/v2/contacts", json=batch)
+    assert answer.status_code == 207
+    receipts = answer.json()["receipts"]
+    assert [receipt["status"] for receipt in receipts] == [202, 422, 422, 202]
+    assert receipts[2]["errors"][0]["pointer"] == "/contacts/2/attributes/tags/0"
+    written = await read_all(running.settings, Topic.CONTACT_CHANGES)
+    assert sorted(record.key for record in written) == [b"a", b"d"]
+
+
+async def test_a_thousand_contacts_are_written_in_the_order_of_the_batch(running: Running) -> None:
+    contacts = [{"id": f"u{n % 10}", "attributes": {"n": n}} for n in range(1_000)]
+    answer = await running.http.post("/api/v2/contacts", json={"contacts": contacts})
+    assert answer.status_code == 202
+    seen: dict[ContactId, list[int]] = {}
+    for record in await read_all(running.settings, Topic.CONTACT_CHANGES):
+        decoded = decode_input(record.key, record.value, record.headers)
+        assert isinstance(decoded, ContactWrite)
+        seen.setdefault(decoded.contact_id, []).append(int(str(decoded.attributes[AttributeName("n")])))
+    assert seen == {f"u{digit}": list(range(digit, 1_000, 10)) for digit in range(10)}
+
+
+@pytest.mark.parametrize("contact_id", ["u/17", "a b", "ü|%2F", "..", "?#"])
+async def test_an_id_of_any_characters_can_be_patched_and_erased(running: Running, contact_id: str) -> None:
+    from urllib.parse import quote
+
+    path = f"/api/v2/contacts/{quote(contact_id, safe='')}"
+    if contact_id == "..":
+        path = "/api/v2/contacts/%2E%2E"
+    patched = await running.http.patch(path, json={"attributes": {"plan": "pro"}})
+    erased = await running.http.delete(path)
+    assert (patched.status_code, erased.status_code) == (202, 202), patched.text
+    first, second = await read_all(running.settings, Topic.CONTACT_CHANGES)
+    assert decode_input(first.key, first.value, first.headers) == ContactWrite(
+        ContactId(contact_id), {AttributeName("plan"): "pro"}
+    )
+    assert decode_input(second.key, second.value, second.headers) == ContactDelete(ContactId(contact_id))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "invalid_json"),
+        (b"{", 400, "invalid_json"),
+        (b'{"id":"a","attributes":{"n":NaN}}', 400, "invalid_json"),
+        (b'{"id":"a","attributes":{"n":1,"n":2}}', 400, "duplicate_key"),
+        (b'{"id":"a","attributes":{"n":"\xff"}}', 400, "invalid_json"),
+        (b"[" * 100_000, 400, "too_deep"),
+        (b'{"id":"a","attributes":{"n":"' + b"x" * 5 * 1024 * 1024 + b'"}}', 413, "body_too_large"),
+        (b'{"id":"a","attributes":{"n":"' + b"x" * 256 * 1024 + b'"}}', 422, "invalid_request"),
+        (b'{"id":"a","plan":"pro"}', 422, "invalid_request"),
+        (b'{"id":17,"attributes":{}}', 422, "invalid_request"),
+        (b"[]", 422, "invalid_request"),
+        (b'{"contacts":[]}', 422, "invalid_request"),
+    ],
+)
+async def test_a_body_that_cannot_be_taken_is_a_problem_and_writes_nothing(
+    running: Running, body: bytes, status: int, code: str
+) -> None:
+    answer = await running.http.post("/api/v2/contacts", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert await read_all(running.settings, Topic.CONTACT_CHANGES) == []
+
+
+async def test_the_request_id_of_the_sender_is_kept_when_it_can_be_logged(running: Running) -> None:
+    body = {"id": "a", "attributes": {}}
+    kept = await running.http.post("/api/v2/contacts", json=body, headers={"X-Request-Id": "trace-1"})
+    made = await running.http.post("/api/v2/contacts", json=body, headers={"X-Request-Id": 'bad "id"'})
+    assert kept.headers["x-request-id"] == "trace-1"
+    assert kept.json()["message_id"] == "trace-1-0"
+    assert made.headers["x-request-id"].startswith("req_")
+
+
+async def test_writes_at_the_same_time_are_each_acknowledged(running: Running) -> None:
+    answers = await asyncio.gather(
+        *(running.http.post("/api/v2/contacts", json={"id": f"u{n}", "attributes": {}}) for n in range(50))
+    )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == 50
