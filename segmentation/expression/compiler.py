@@ -18,7 +18,8 @@ from segmentation.expression.atoms import AtLeast, Below, Equal, Member, Present
 from segmentation.expression.normal import All, Literal, Normal, literals, normalize
 from segmentation.expression.readings import EPOCH_MS_MAX, EPOCH_MS_MIN, EXACT_INTEGERS_MAX, FOLDED, instant_of
 from segmentation.expression.syntax import Expression, TextMatchKind
-from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, SegmentState
+from segmentation.model import AttributeName, Attributes, InstantMs, Scalar, SegmentId, SegmentState
+from segmentation.values import fold, read_text
 
 SHAPES_MAX = 4_096
 """Shapes of expressions whose code is kept for the next segment of that shape."""
@@ -95,8 +96,8 @@ def _factory(body: str, names: tuple[str, ...]) -> Callable[..., Any]:
     """The function that takes the constants of a shape and gives the truth of a segment."""
     source = f"lambda {', '.join(names)}: lambda attributes, now, members: {body}"
     namespace = {
-        "STR": str, "INT": int, "FLOAT": float, "BOOL": bool, "FOLDED": FOLDED, "instant_of": instant_of,
-        "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
+        "STR": str, "INT": int, "FLOAT": float, "BOOL": bool, "LIST": list, "FOLDED": FOLDED, "list_has": _list_has,
+        "instant_of": instant_of, "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
     }  # fmt: skip
     factory: Callable[..., Any] = eval(source, namespace)  # noqa: S307  # the source is this module's own text
     return factory
@@ -151,7 +152,9 @@ class _Writer:
         relation = "==" if len(payloads) == 1 else "in"
         match next(iter(readings)):
             case Reading.FOLDED:
-                return f"(FOLDED[v] {relation} {single} if (v := {value}).__class__ is STR else {slow})"
+                wanted = self._constant(payloads)
+                listed = f"list_has(v, {wanted}) if v.__class__ is LIST else {slow}"
+                return f"(FOLDED[v] {relation} {single} if (v := {value}).__class__ is STR else {listed})"
             case Reading.EXACT:
                 return f"(v {relation} {single} if (v := {value}).__class__ is STR else {slow})"
             case Reading.BOOLEAN:
@@ -184,6 +187,17 @@ class _Writer:
         name = f"c{len(self.constants)}"
         self.constants[name] = value
         return name
+
+
+def _list_has(value: list[Scalar], wanted: frozenset[str]) -> bool:
+    """Whether an element of a list, read as folded text, is among the wanted ones."""
+    for element in value:
+        if element.__class__ is str:
+            if FOLDED[element] in wanted:
+                return True
+        elif (text := read_text(element)) is not None and fold(text) in wanted:
+            return True
+    return False
 
 
 def _holds(atom: atoms.AttributeAtom, value: Any, now: InstantMs) -> bool:  # checked where it is called

@@ -1,0 +1,1 @@
+"""How fast the matching engine finds flips, beside evaluating every segment and beside a JSONLogic engine."""
