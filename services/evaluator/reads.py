@@ -13,7 +13,9 @@ from typing import Any
 
 from schemas.codec import decode_contact, encode_membership_change
 from segmentation.expression.compiler import CompiledSegment
-from segmentation.model import Change, ContactId, ContactState, SegmentId
+from segmentation.expression.explain import explain as explain_expression
+from segmentation.expression.syntax import Expression
+from segmentation.model import Change, ContactId, ContactState, SegmentId, SegmentState
 from services.evaluator import rows
 from services.evaluator.outcomes import Outcomes
 from services.evaluator.partition import Partition
@@ -104,18 +106,33 @@ def counts(served: ServedPartition) -> dict[str, Any]:
 def explain(
     served: ServedPartition, contact_id: ContactId, contact: ContactState, segment: CompiledSegment
 ) -> dict[str, Any]:
-    """Whether the contact is in the segment, since when, and until when if nothing is written."""
-    now = served.partition.clock
+    """Why the contact is in the segment or not, since when, and until when if nothing is written."""
+    expressions = _active_references(served, segment)
+    explanation = explain_expression(
+        segment.expression, contact.attributes, served.partition.clock, contact.members, expressions
+    )
     return {
         "contact_id": contact_id,
         "segment_id": segment.segment_id,
         "segment_version": segment.version,
+        "state": segment.state,
         "member": segment.segment_id in contact.members,
         "since_ms": contact.members.get(segment.segment_id),
-        "holds": segment.holds(contact.attributes, now, contact.members),
-        "at_ms": now,
-        "until_ms": segment.next_flip(contact.attributes, now),
+        **explanation.to_json(),
     }
+
+
+def _active_references(served: ServedPartition, segment: CompiledSegment) -> dict[SegmentId, Expression]:
+    """The expressions of the active segments that a segment refers to, directly or not."""
+    known = served.partition.definitions.catalogue.segments
+    found: dict[SegmentId, Expression] = {}
+    waiting = list(segment.references)
+    while waiting:
+        other = known.get(waiting.pop())
+        if other is not None and other.state is SegmentState.ACTIVE and other.segment_id not in found:
+            found[other.segment_id] = other.expression
+            waiting.extend(other.references)
+    return found
 
 
 async def preview(

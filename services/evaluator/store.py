@@ -131,6 +131,13 @@ class RocksStore:
         except Exception as error:
             raise self._failed("checkpoint", error) from error
 
+    def flush(self) -> None:
+        """Write what is in memory to table files."""
+        try:
+            self._open().flush()
+        except Exception as error:
+            raise self._failed("flush", error) from error
+
     def close(self) -> None:
         """Flush and release the files. Idempotent."""
         db, self._db = self._db, None

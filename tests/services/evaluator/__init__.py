@@ -1,0 +1,1 @@
+"""The evaluator's own parts, each at its port."""

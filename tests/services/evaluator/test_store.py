@@ -1,0 +1,130 @@
+"""The RocksDB store: atomic, ordered, and never in the way of a start when it is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.evaluator import rows
+from services.evaluator.ports import StoreError
+from services.evaluator.quarantine import open_store
+from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
+
+
+@pytest.fixture
+def memory() -> StoreMemory:
+    return StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20)
+
+
+def filled(path: Path, memory: StoreMemory, many: int = 1_000) -> RocksStore:
+    store = RocksStore(path, memory)
+    store.write({b"c%04d" % number: b"row %d" % number for number in range(many)})
+    store.write({rows.MARKS_KEY: rows.EMPTY._replace(contacts=many).encode()})
+    return store
+
+
+def test_a_scan_gives_rows_in_key_order_within_its_bounds_and_limit(tmp_path: Path, memory: StoreMemory) -> None:
+    store = filled(tmp_path / "s", memory)
+    found = store.scan(b"c0010", b"c0020", 100)
+    assert [key for key, _ in found] == [b"c%04d" % number for number in range(10, 20)]
+    assert len(store.scan(b"c", b"d", 7)) == 7
+    store.close()
+
+
+def test_values_come_in_the_order_of_the_keys_with_none_for_absent_ones(tmp_path: Path, memory: StoreMemory) -> None:
+    store = filled(tmp_path / "s", memory)
+    assert store.get_many([b"c0002", b"absent", b"c0001"]) == [b"row 2", None, b"row 1"]
+    assert store.get_many([]) == []
+    store.close()
+
+
+def test_a_closed_store_refuses_and_closes_twice(tmp_path: Path, memory: StoreMemory) -> None:
+    store = filled(tmp_path / "s", memory)
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.get_many([b"c0001"])
+
+
+def test_a_checkpoint_is_a_store_of_its_own(tmp_path: Path, memory: StoreMemory) -> None:
+    store = filled(tmp_path / "s", memory)
+    store.checkpoint(tmp_path / "copy")
+    store.write({b"c0001": None})
+    copy = RocksStore(tmp_path / "copy", memory)
+    assert copy.get_many([b"c0001"]) == [b"row 1"]
+    assert store.get_many([b"c0001"]) == [None]
+    copy.close()
+    store.close()
+
+
+def test_a_second_process_cannot_open_the_same_store(tmp_path: Path, memory: StoreMemory) -> None:
+    store = filled(tmp_path / "s", memory)
+    with pytest.raises(StoreError, match="cannot open"):
+        RocksStore(tmp_path / "s", memory)
+    store.close()
+
+
+def test_an_intact_store_is_reused(tmp_path: Path, memory: StoreMemory) -> None:
+    filled(tmp_path / "s", memory).close()
+    opened = open_store(tmp_path / "s", memory)
+    assert opened.quarantined is None
+    assert opened.store.get_many([b"c0001"]) == [b"row 1"]
+    opened.store.close()
+
+
+def break_manifest(path: Path) -> None:
+    next(path.glob("MANIFEST-*")).unlink()
+
+
+def truncate_table(path: Path) -> None:
+    table = next(path.glob("*.sst"))
+    table.write_bytes(table.read_bytes()[: table.stat().st_size // 2])
+
+
+def forget_marks(path: Path) -> None:
+    corruption_mark(path).touch()
+
+
+@pytest.mark.parametrize("damage", [break_manifest, truncate_table, forget_marks])
+def test_a_broken_store_is_set_aside_and_an_empty_one_begun(
+    tmp_path: Path, memory: StoreMemory, damage: object
+) -> None:
+    path = tmp_path / "s"
+    store = filled(path, memory)
+    store.flush()
+    store.close()
+    assert callable(damage)
+    damage(path)
+    opened = open_store(path, memory)
+    assert opened.quarantined == tmp_path / "s.broken-1"
+    assert opened.quarantined.is_dir()
+    assert opened.store.scan(b"\0", b"\xff", 10) == []
+    opened.store.close()
+
+
+def test_a_bit_flip_found_by_a_read_is_remembered_for_the_next_start(tmp_path: Path, memory: StoreMemory) -> None:
+    path = tmp_path / "s"
+    store = filled(path, memory, many=50_000)
+    store.flush()
+    store.close()
+    table = next(path.glob("*.sst"))
+    content = bytearray(table.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    table.write_bytes(content)
+    opened = open_store(path, memory)
+    with pytest.raises(StoreError, match="Corruption"):
+        opened.store.scan(b"c", b"d", 100_000)
+    opened.store.close()
+    again = open_store(path, memory)
+    assert again.quarantined is not None
+    again.store.close()
+
+
+def test_a_store_of_another_format_is_rebuilt(tmp_path: Path, memory: StoreMemory) -> None:
+    store = RocksStore(tmp_path / "s", memory)
+    store.write({rows.MARKS_KEY: b"[999,0]"})
+    store.close()
+    opened = open_store(tmp_path / "s", memory)
+    assert opened.quarantined is not None
+    opened.store.close()
