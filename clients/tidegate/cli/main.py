@@ -29,6 +29,7 @@ class Subcommand:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "up": Subcommand("tidegate.cli.up", server=True),
+    "eval": Subcommand("tidegate.cli.eval"),
     "segments": Subcommand("tidegate.cli.segments"),
     "contacts": Subcommand("tidegate.cli.contacts"),
     "import": Subcommand("tidegate.cli.imports"),
