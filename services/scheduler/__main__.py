@@ -10,8 +10,10 @@ import asyncio
 from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from schemas.topics import Topic
 from services.runtime.application import ServiceContext, run_service
 from services.runtime.logs import get_logger
+from services.runtime.topics import verify_topics
 from services.scheduler.leader import connected
 from services.scheduler.settings import SchedulerSettings
 
@@ -21,7 +23,8 @@ log = get_logger("scheduler")
 
 
 async def main(context: ServiceContext[SchedulerSettings]) -> None:
-    """Work until stopped."""
+    """Work until stopped. Errors: StartRefusedError when the topics are not as they must be."""
+    await verify_topics(context.settings, (Topic.SEGMENTS, Topic.CONTACT_CHANGES))
 
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None

@@ -129,9 +129,7 @@ async def connected(context: ServiceContext[SchedulerSettings]) -> AsyncIterator
         fetch_max_wait_ms=POLL_TIMEOUT_MS,
         **options,
     )
-    producer = AIOKafkaProducer(
-        acks="all", linger_ms=0, request_timeout_ms=DELIVERY_TIMEOUT_MS, **options
-    )
+    producer = AIOKafkaProducer(acks="all", linger_ms=0, request_timeout_ms=DELIVERY_TIMEOUT_MS, **options)
     async with contextlib.AsyncExitStack() as stack:
         # Registered before the start: a start that failed half-way has connections to close too.
         stack.push_async_callback(producer.stop)
