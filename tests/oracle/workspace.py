@@ -31,6 +31,7 @@ from tests.oracle.reference import (
 )
 
 READ_TIMEOUT_S = 30.0
+POLL_S = 0.1
 BATCH_MESSAGES = 5_000
 
 
@@ -70,9 +71,11 @@ def read_topic(bootstrap: str, topic: str, partitions: int, isolation: str = COM
 
 def _until_the_end(consumer: Consumer, topic: str, partitions: int) -> Iterator[Record]:
     ended: set[int] = set()
+    silent_polls = 0
     while len(ended) < partitions:
-        messages = consumer.consume(BATCH_MESSAGES, READ_TIMEOUT_S)
-        if not messages:
+        messages = consumer.consume(BATCH_MESSAGES, POLL_S)
+        silent_polls = 0 if messages else silent_polls + 1
+        if silent_polls * POLL_S > READ_TIMEOUT_S:
             raise AssertionError(f"{topic}: no more records within {READ_TIMEOUT_S} s, and no end")
         for message in messages:
             error = message.error()

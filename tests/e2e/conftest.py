@@ -1,0 +1,81 @@
+"""A whole running system for a test: `tidegate up` in a process of its own, on free ports, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.local.ports import free_ports
+
+READY_TIMEOUT_S = 90
+STOP_TIMEOUT_S = 20
+PARTITIONS = 4
+COMMAND = Path(sys.executable).parent / "tidegate"
+
+
+@dataclass
+class RunningSystem:
+    """Addresses and process ids as `tidegate up --json` prints them, with a client that holds the key."""
+
+    ingest: str
+    console: str
+    kafka: str
+    key: str
+    pids: dict[str, int]
+    partitions: int
+    http: httpx.Client
+
+    def kill(self, service: str) -> None:
+        """End a service as a crash would."""
+        os.kill(self.pids[service], signal.SIGKILL)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        """Write through ingest; the answer must be a success."""
+        answer = self.http.post(f"{self.ingest}/api/v2{path}", json=body)
+        assert answer.is_success, f"{answer.status_code} {answer.text}"
+        return answer
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    """One running system for all tests of this folder."""
+    folder = tmp_path_factory.mktemp("system")
+    port_base = free_ports(1)[0]
+    arguments = ["up", "--json", "--data-dir", str(folder), "--port-base", str(_below_ephemeral(port_base))]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [COMMAND, *arguments, "--partitions", str(PARTITIONS)], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            system = _ready(process, folder / "log")
+            with system.http:
+                yield system
+        finally:
+            process.terminate()
+            assert process.wait(STOP_TIMEOUT_S) == 0
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def _below_ephemeral(port: int) -> int:
+    """A base whose block of ports no outgoing connection is given."""
+    return 20_000 + port % 10_000
+
+
+def _ready(process: subprocess.Popen[str], log: Path) -> RunningSystem:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, log.read_text()
+    told = json.loads(line)
+    http = httpx.Client(headers={"Authorization": f"Bearer {told['key']}"}, timeout=READY_TIMEOUT_S)
+    return RunningSystem(**told, partitions=PARTITIONS, http=http)
