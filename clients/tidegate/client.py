@@ -6,7 +6,7 @@ wire, and asking again, is `transport.py`'s.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -112,10 +112,12 @@ class Tidegate:
         answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/changes", params={"limit": limit})
         return ChangePage.model_validate(decoded(answer))
 
-    async def events(self, *, segment_id: str | None = None, last_id: str | None = None) -> AsyncIterator[ServerEvent]:
-        """Live membership changes and counts; `last_id` resumes after an event that you have."""
-        async for event in self._wire.events("/events", {"segment": segment_id}, last_id):
-            yield event
+    def events(self, *, segment_id: str | None = None, last_id: str | None = None) -> AsyncGenerator[ServerEvent]:
+        """Live membership changes and counts; `last_id` resumes after an event that you have.
+
+        Leaving early: wrap it in `contextlib.aclosing`, which ends the request at once.
+        """
+        return self._wire.events("/events", {"segment": segment_id}, last_id)
 
     async def status(self) -> dict[str, Any]:
         """Partitions with their owners, states and lag, and whether every one is served."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import httpx
@@ -74,7 +75,7 @@ class Transport:
                 raise self._unreachable(error) from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def events(self, path: str, params: Mapping[str, Any], last_id: str | None) -> AsyncIterator[ServerEvent]:
+    async def events(self, path: str, params: Mapping[str, Any], last_id: str | None) -> AsyncGenerator[ServerEvent]:
         """Read server-sent events until the service ends the stream."""
         headers = {"Accept": "text/event-stream", **({LAST_EVENT_ID: last_id} if last_id else {})}
         known = {name: value for name, value in params.items() if value is not None}
@@ -84,8 +85,9 @@ class Transport:
                 if answer.status_code != httpx.codes.OK:
                     await answer.aread()
                 _checked(answer)
-                async for event in _parse_events(answer.aiter_lines()):
-                    yield event
+                async with aclosing(_parse_events(answer.aiter_lines())) as events:
+                    async for event in events:
+                        yield event
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
@@ -105,7 +107,7 @@ class ServerEvent:
         self.id = id
 
 
-async def _parse_events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
+async def _parse_events(lines: AsyncIterator[str]) -> AsyncGenerator[ServerEvent]:
     """Put the lines of an event stream together. Comments, which only keep the connection open, are dropped."""
     name, identity, data = "message", "", list[str]()
     async for line in lines:

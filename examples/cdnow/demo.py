@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -159,10 +159,11 @@ async def _show_changes(tidegate: Tidegate) -> None:
     last_id: str | None = None
     while True:
         try:
-            async for event in tidegate.events(last_id=last_id):
-                last_id = event.id or last_id
-                if event.name == "change":
-                    print_change(event.data)
+            async with aclosing(tidegate.events(last_id=last_id)) as events:
+                async for event in events:
+                    last_id = event.id or last_id
+                    if event.name == "change":
+                        print_change(event.data)
         except TidegateError as error:
             complain(f"{error}; going on when it answers")
         await asyncio.sleep(RECONNECT_S)

@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.instants import date_time
 from tidegate.cli.output import complain, print_json, print_table, say
 
 app = typer.Typer(help="Write and read contacts.", no_args_is_help=True, add_completion=False)
@@ -39,10 +40,11 @@ def get_contact(contact_id: ContactId, url: Url = None, key: Key = None, as_json
         return
     print_table(("attribute", "value"), [(name, _shown(value)) for name, value in sorted(contact.attributes.items())])
     print_table(
-        ("segment", "since"), [(membership.segment_id, str(membership.since)) for membership in contact.memberships]
+        ("segment", "since"),
+        [(membership.segment_id, date_time(membership.since)) for membership in contact.memberships],
     )
     if contact.next_deadline is not None:
-        say(f"next deadline {contact.next_deadline}")
+        say(f"next deadline {date_time(contact.next_deadline)}")
 
 
 @app.command()

@@ -33,6 +33,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "segments": Subcommand("tidegate.cli.segments"),
     "contacts": Subcommand("tidegate.cli.contacts"),
     "import": Subcommand("tidegate.cli.imports"),
+    "explain": Subcommand("tidegate.cli.explain"),
     "tail": Subcommand("tidegate.cli.tail"),
     "keys": Subcommand("tidegate.cli.keys"),
     "doctor": Subcommand("tidegate.cli.doctor"),

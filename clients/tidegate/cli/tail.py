@@ -7,6 +7,7 @@ last change shown.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 import typer
@@ -48,14 +49,15 @@ async def _follow(
     async with Tidegate(service_url(url), key=service_key(key)) as tidegate:
         while True:
             try:
-                async for event in tidegate.events(segment_id=segment_id, last_id=last_id):
-                    last_id = event.id or last_id
-                    if event.name != "change":
-                        continue
-                    print_change(event.data, as_json=as_json)
-                    shown += 1
-                    if shown == count:
-                        return
+                async with aclosing(tidegate.events(segment_id=segment_id, last_id=last_id)) as events:
+                    async for event in events:
+                        last_id = event.id or last_id
+                        if event.name != "change":
+                            continue
+                        print_change(event.data, as_json=as_json)
+                        shown += 1
+                        if shown == count:
+                            return
             except (UnreachableError, NotReadyError) as error:
                 if last_id is None:
                     raise

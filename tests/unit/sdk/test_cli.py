@@ -1,0 +1,222 @@
+"""The command line against a scripted service: stable lines for scripts, stable exit codes, errors that help."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from tidegate.cli import connection, main, tail
+from tidegate.cli import doctor as doctor_command
+from tidegate.client import Tidegate
+
+SEGMENT = {"id": "pros", "version": 2, "state": "active", "text": 'plan is "pro"', "members": 12_345, "name": "Pros"}
+CHANGE = {"segment_id": "pros", "contact_id": "u1", "change": "enter", "at_ms": 1_790_000_000_123, "cause": "time"}
+
+
+class Service:
+    """Answers by method and path; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.routes: dict[tuple[str, str], httpx.Response] = {}
+        self.asked: list[httpx.Request] = []
+
+    def on(self, method: str, path: str, status: int = 200, body: object = None, **headers: str) -> None:
+        self.routes[method, f"/api/v2{path}"] = httpx.Response(status, json=body, headers=headers)
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        self.asked.append(request)
+        return self.routes.get((request.method, request.url.path), httpx.Response(404, json={"title": "no such path"}))
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
+    made = Service()
+    scripted = partial(Tidegate, transport=httpx.MockTransport(made.answer))
+    for module in (connection, tail, doctor_command):
+        monkeypatch.setattr(module, "Tidegate", scripted)
+    for name in ("TIDEGATE_URL", "TIDEGATE_CONSOLE_URL", "TIDEGATE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TIDEGATE_DATA_DIR", str(tmp_path))
+    return made
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main.app, list(arguments))
+
+
+def test_a_list_off_a_terminal_is_one_tab_separated_line_a_segment(service: Service) -> None:
+    service.on("GET", "/segments", body={"segments": [SEGMENT]})
+    result = run("segments", "list")
+    assert (result.exit_code, result.stdout) == (0, 'pros\t12,345\tactive\tplan is "pro"\n')
+
+
+def test_json_output_is_what_the_api_answered(service: Service) -> None:
+    service.on("GET", "/segments", body={"segments": [SEGMENT]})
+    (listed,) = orjson.loads(run("segments", "list", "--json").stdout)
+    assert listed.items() >= SEGMENT.items()
+
+
+def test_a_segment_in_text_and_one_in_json_are_sent_in_their_own_form(service: Service) -> None:
+    service.on("POST", "/segments", 201, SEGMENT)
+    assert run("segments", "create", "pros", "plan is Pro", "--name", "Pros").exit_code == 0
+    assert run("segments", "create", "pros", '[{"plan": "pro"}]').exit_code == 0
+    sent = [orjson.loads(request.content) for request in service.asked]
+    assert sent[0] == {"id": "pros", "where": "plan is Pro", "mode": "realtime", "name": "Pros"}
+    assert sent[1]["where"] == [{"plan": "pro"}]
+
+
+def test_a_wrong_expression_is_underlined_where_it_is_wrong(service: Service) -> None:
+    error = {"code": "expects_number", "message": "`>` compares numbers", "hint": "write 99",
+             "span": {"offset": 6, "line": 1, "column": 7, "length": 6}}  # fmt: skip
+    service.on("POST", "/segments", 422, {"title": "the segment cannot be saved", "errors": [error]})
+    result = run("segments", "create", "x", 'mrr > "lots"')
+    assert result.exit_code == connection.EXIT_REFUSED
+    assert result.stderr.splitlines() == [
+        "error: the segment cannot be saved",
+        '  mrr > "lots"',
+        "        ^^^^^^",
+        "  `>` compares numbers",
+        "  hint: write 99",
+    ]
+
+
+def test_json_that_is_not_json_is_a_wrong_command_line(service: Service) -> None:
+    assert run("segments", "create", "x", "[{").exit_code == 2
+    assert service.asked == []
+
+
+def test_an_edit_names_the_version_it_replaces(service: Service) -> None:
+    service.on("GET", "/segments/pros", body=SEGMENT, ETag='"2"')
+    service.on("PUT", "/segments/pros", body={**SEGMENT, "version": 3})
+    assert run("segments", "edit", "pros", "plan is Free").exit_code == 0
+    assert service.asked[-1].headers["If-Match"] == '"2"'
+    assert orjson.loads(service.asked[-1].content)["name"] == "Pros"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (404, connection.EXIT_NOT_FOUND),
+        (401, connection.EXIT_NOT_ALLOWED),
+        (403, connection.EXIT_NOT_ALLOWED),
+        (409, connection.EXIT_CONFLICT),
+        (500, connection.EXIT_UNREACHABLE),
+        (422, connection.EXIT_REFUSED),
+    ],
+)
+def test_each_kind_of_failure_has_its_own_exit_code(service: Service, status: int, code: int) -> None:
+    service.on("GET", "/contacts/u1", status, {"title": "no"})
+    assert run("contacts", "get", "u1").exit_code == code
+
+
+def test_nothing_listening_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_URL", "http://127.0.0.1:9")
+    result = run("segments", "list")
+    assert result.exit_code == connection.EXIT_UNREACHABLE
+    assert result.stderr.count("\n") == 1
+    assert "tidegate up" in result.stderr
+
+
+def test_values_are_json_where_they_are_json_and_text_otherwise(service: Service) -> None:
+    service.on("PATCH", "/contacts/u1", 202, {"id": "u1", "status": 202})
+    assert run("contacts", "set", "u1", "plan=pro", "mrr=120", "phone=null", "vip=true", "zip=02134").exit_code == 0
+    assert orjson.loads(service.asked[0].content)["attributes"] == {
+        "plan": "pro", "mrr": 120, "phone": None, "vip": True, "zip": "02134",
+    }  # fmt: skip
+
+
+def test_an_assignment_without_a_value_is_a_wrong_command_line(service: Service) -> None:
+    assert run("contacts", "set", "u1", "plan").exit_code == 2
+    assert service.asked == []
+
+
+def test_hostile_attribute_values_cannot_move_the_cursor_or_style_the_output(service: Service) -> None:
+    hostile = "\x1b[2J[bold]x[/bold]\nforged line"
+    service.on("GET", "/contacts/u1", body={"id": "u1", "attributes": {"name": hostile}})
+    result = run("contacts", "get", "u1")
+    assert "\x1b" not in result.stdout
+    assert result.stdout.count("\n") == 1
+    assert "[bold]x[/bold]" in result.stdout
+
+
+def test_tail_prints_one_line_a_change_and_stops_after_the_count(service: Service) -> None:
+    stream = b"id: 5\nevent: change\ndata: " + orjson.dumps(CHANGE) + b"\n\n"
+    service.routes["GET", "/api/v2/events"] = httpx.Response(200, content=stream)
+    result = run("tail", "pros", "--count", "1")
+    assert result.exit_code == 0
+    assert result.stdout.split()[1:] == ["enter", "pros", "u1", "(time)"]
+    assert service.asked[0].url.params["segment"] == "pros"
+
+
+def test_explain_shows_marks_values_and_what_would_flip_each_failing_test(service: Service) -> None:
+    tree = {"kind": "all", "holds": False, "children": [
+        {"kind": "condition", "condition": 'plan is "pro"', "holds": True, "attribute": "plan", "value": "Pro",
+         "state": "read", "reading": "text", "until_ms": None, "flips": []},
+        {"kind": "condition", "condition": "mrr > 99", "holds": False, "attribute": "mrr", "value": None,
+         "state": "missing", "reading": "number", "until_ms": None, "flips": [{"says": "set mrr to 100"}]},
+    ]}  # fmt: skip
+    explained = {"contact_id": "u1", "segment_id": "pros", "holds": False, "until_ms": None, "tree": tree}
+    service.on("GET", "/contacts/u1/explain", body=explained)
+    assert run("explain", "u1", "pros").stdout.splitlines() == [
+        "✗ u1 is not in pros",
+        "  until something is written: time changes nothing",
+        "  ✗ all of",
+        '    ✓ plan is "pro"   plan = "Pro"',
+        "    ✗ mrr > 99   mrr is missing",
+        "      → set mrr to 100",
+    ]
+
+
+def test_an_import_streams_the_file_and_reports_rejected_rows(service: Service, tmp_path: Path) -> None:
+    ended = {"id": "imp_1", "state": "completed", "rows_total": 2, "rows_read": 2, "accepted": 1, "rejected": 1}
+    service.on("POST", "/imports", 202, {**ended, "state": "running"})
+    service.on("GET", "/imports/imp_1", body=ended)
+    service.routes["GET", "/api/v2/imports/imp_1/errors.csv"] = httpx.Response(200, text="row,fix\n2,write a number\n")
+    file = tmp_path / "people.csv"
+    file.write_text("email,mrr\na@x,1\nb@x,lots\n")
+    result = run("import", str(file), "--id", "email", "--type", "mrr=number")
+    assert result.exit_code == connection.EXIT_REFUSED
+    assert result.stdout == "completed: 1 accepted, 1 rejected of 2 rows\n"
+    assert (tmp_path / "people.errors.csv").read_text() == "row,fix\n2,write a number\n"
+    assert service.asked[0].content == file.read_bytes()
+    assert dict(service.asked[0].url.params) == {
+        "commit": "true", "id_column": "email", "filename": "people.csv", "blank": "keep", "type": "mrr=number",
+    }  # fmt: skip
+
+
+def test_doctor_says_what_is_wrong_and_ends_with_an_error(service: Service) -> None:
+    part = {"partition": 0, "state": "recovering", "lag_records": 0, "lag_ms": 0}
+    service.on("GET", "/status", body={"partitions_expected": 1, "partitions": [part], "dead_letters": 0})
+    service.on("GET", "/segments", body={"segments": []})
+    result = run("doctor")
+    assert result.exit_code == connection.EXIT_UNREACHABLE
+    assert "wrong evaluator: 0 of 1 partitions are served" in result.stdout
+
+
+def test_the_local_stacks_key_is_used_when_no_other_is_given(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "local-key").write_text("tg_local\n")
+    service.on("GET", "/segments", body={"segments": []})
+    run("segments", "list")
+    run("segments", "list", "--key", "tg_mine")
+    assert [request.headers["Authorization"] for request in service.asked] == ["Bearer tg_local", "Bearer tg_mine"]
+
+
+def test_help_names_every_command() -> None:
+    shown = run("--help").stdout
+    assert all(name in shown for name in main.SUBCOMMANDS)
+
+
+def test_a_command_whose_dependencies_are_absent_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(module: str) -> None:
+        raise ModuleNotFoundError("No module named 'psutil'", name="psutil")
+
+    monkeypatch.setattr(main, "import_module", absent)
+    result = run("up")
+    assert result.exit_code == 2
+    assert "pip install 'tidegate[server]'" in result.stderr
