@@ -1,0 +1,1 @@
+"""How fast ingest takes writes, with a real broker behind it."""
