@@ -22,6 +22,9 @@ from services.ingest.contact_log import ContactLog
 from services.ingest.contacts import ContactRoutes
 from services.ingest.definition_log import DefinitionTopics
 from services.ingest.guard import Guard, Rates
+from services.ingest.imports import docs as import_docs
+from services.ingest.imports.assembly import running_imports
+from services.ingest.imports.routes import ImportRoutes
 from services.ingest.key_routes import KeyRoutes
 from services.ingest.segments import SegmentRoutes
 from services.ingest.settings import IngestSettings
@@ -61,13 +64,15 @@ class Ingest:
                 settings.partitions,
                 settings.append_timeout_ms,
             )
+            imports = await stack.enter_async_context(running_imports(settings, lambda: topics.declared))
             routers = [
                 ContactRoutes(contact_log, guard).router(),
                 SegmentRoutes(topics, guard, clock.now_ms).router(),
                 AttributeRoutes(topics, guard, clock.now_ms).router(),
+                ImportRoutes(imports, guard).router(),
                 KeyRoutes(keys, guard).router(),
             ]
-            yield cls(build_app(guard, routers, [segment_docs.SCHEMAS]), contact_log, topics)
+            yield cls(build_app(guard, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]), contact_log, topics)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,49 @@
+"""Makes the imports of an ingest process out of its settings, running for as long as the process serves.
+
+Rule: assembly only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection
+
+from schemas.topics import Topic, topic_name
+from services.ingest.imports.bulk_log import KafkaBulkLog
+from services.ingest.imports.dry_run import ContactLookup, DryRunner
+from services.ingest.imports.files import ImportFiles
+from services.ingest.imports.service import Imports
+from services.ingest.settings import IngestSettings
+from services.runtime import clock
+from services.runtime.errors import StartRefusedError
+from services.runtime.kafka import client_options
+
+FOLDER = "imports"
+
+
+@contextlib.asynccontextmanager
+async def running_imports(
+    settings: IngestSettings, known_attributes: Callable[[], Collection[str]], contacts: ContactLookup | None = None
+) -> AsyncIterator[Imports]:
+    """Imports at work; at the end they rest at a checkpoint. Errors: StartRefusedError when the place is unusable."""
+    url = settings.imports_url or str(settings.data_dir / FOLDER)
+    topic = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
+    try:
+        imports = Imports(
+            files=ImportFiles(url),
+            open_log=lambda: KafkaBulkLog(client_options(settings), topic, settings.partitions),
+            partitions=settings.partitions,
+            known_attributes=known_attributes,
+            now_ms=clock.now_ms,
+            dry_runner=DryRunner(contacts),
+        )
+        await imports.start()
+    except (OSError, ValueError, ImportError) as error:
+        raise StartRefusedError(
+            f"TIDEGATE_IMPORTS_URL {url} cannot be used for imports: {error}; name a folder that can be written, or an "
+            "object store's URL with its fsspec driver installed"
+        ) from error
+    try:
+        yield imports
+    finally:
+        await imports.stop()

@@ -1,0 +1,149 @@
+"""How a CSV file is written: encoding, delimiter, line end, header; detected from its beginning, or as its owner says.
+
+Rule: detection is a suggestion that is shown, and every part of it can be overridden. What the bytes prove (UTF-8, a
+byte order mark) is `encoding_sure`; the rest is the best guess of a fixed procedure, so the same file is always read
+the same way. Quoting is RFC 4180's: `"` around a cell, doubled inside it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from charset_normalizer import from_bytes
+from pydantic import BaseModel, ConfigDict
+
+from segmentation.values import read_boolean, read_instant, read_number
+from services.ingest.imports.intake import Received
+from services.ingest.imports.limits import FIELD_BYTES_MAX, HEADER_CHARACTERS_MAX, SAMPLE_BYTES, SAMPLE_ROWS_MAX
+
+Delimiter = Literal[",", ";", "\t", "|"]
+Encoding = Literal["utf-8", "cp1252", "latin-1", "cp1250", "cp1251", "cp932", "gb18030"]
+DELIMITERS: Final[tuple[Delimiter, ...]] = (",", ";", "\t", "|")
+WESTERN: Final[Encoding] = "cp1252"
+"""Latin-1 as every program that says Latin-1 writes it: with the quotes, dashes and the euro sign of Windows."""
+LEGACY: Final[tuple[Encoding, ...]] = ("cp1252", "cp1250", "cp1251", "cp932", "gb18030")
+"""The encodings looked for in a file that is not UTF-8. A newline is one byte, and only a newline, in each."""
+CHAOS_SLACK: Final = 0.05
+"""How much less legible the text may be as Western and still be taken for it."""
+
+csv.field_size_limit(FIELD_BYTES_MAX)
+
+
+class Dialect(BaseModel):
+    """How to read one file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    encoding: Encoding
+    encoding_sure: bool
+    delimiter: Delimiter
+    line_end: Literal["\n", "\r"]
+    """The byte that ends a line; a carriage return before `\\n` belongs to it."""
+    header: bool
+
+
+class DialectChoice(BaseModel):
+    """What the owner of a file says about it; None is left to detection."""
+
+    model_config = ConfigDict(frozen=True)
+
+    encoding: Encoding | None = None
+    delimiter: Delimiter | None = None
+    header: bool | None = None
+
+
+def detect_dialect(received: Received, choice: DialectChoice) -> Dialect:
+    """The dialect of a file from its beginning, as far as its owner does not say."""
+    encoding, sure = _encoding_of(received)
+    if choice.encoding is not None:
+        encoding, sure = choice.encoding, True
+    line_end: Literal["\n", "\r"] = "\r" if b"\n" not in received.sample and b"\r" in received.sample else "\n"
+    text = sample_text(received.sample, encoding, line_end)
+    delimiter = choice.delimiter or _delimiter_of(text)
+    header = choice.header if choice.header is not None else _has_header(_rows(text, delimiter))
+    return Dialect(encoding=encoding, encoding_sure=sure, delimiter=delimiter, line_end=line_end, header=header)
+
+
+def sample_text(sample: bytes, encoding: Encoding, line_end: str) -> str:
+    """The beginning of a file as whole lines of text."""
+    if len(sample) >= SAMPLE_BYTES:
+        cut = sample.rfind(line_end.encode())
+        sample = sample[: cut + 1] if cut >= 0 else sample
+    return codecs.decode(sample, encoding, "replace")
+
+
+def column_names(first_row: Sequence[str], *, header: bool) -> list[str]:
+    """A name for each column, no two alike: the header's, `column 3` where there is none, `email (2)` for a second."""
+    names: dict[str, None] = {}
+    for position, cell in enumerate(first_row, 1):
+        written = cell.strip()[:HEADER_CHARACTERS_MAX] if header else ""
+        base = written or f"column {position}"
+        name, repeat = base, 1
+        while name in names:
+            repeat += 1
+            name = f"{base} ({repeat})"
+        names[name] = None
+    return list(names)
+
+
+def _encoding_of(received: Received) -> tuple[Encoding, bool]:
+    """The encoding of the stored bytes, and whether they prove it."""
+    if received.is_utf8:
+        return "utf-8", True
+    lines = [line for line in received.sample.split(b"\n") if not line.isascii()]
+    guesses = from_bytes(b"\n".join(lines), cp_isolation=list(LEGACY)) if lines else None
+    best = guesses.best() if guesses is not None else None
+    if guesses is None or best is None:
+        return WESTERN, False
+    for guess in guesses:
+        if WESTERN in guess.could_be_from_charset and guess.chaos <= best.chaos + CHAOS_SLACK:
+            return WESTERN, False
+    return next((name for name in LEGACY if name == best.encoding), WESTERN), False
+
+
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    """The rows of a sample, without blank ones. A row that cannot be read ends it."""
+    rows: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+            if len(rows) >= SAMPLE_ROWS_MAX:
+                break
+    except csv.Error:
+        return rows
+    return rows
+
+
+def _delimiter_of(text: str) -> Delimiter:
+    """The delimiter under which most rows have the same number of cells, and more than one."""
+
+    def score(delimiter: Delimiter) -> tuple[float, int]:
+        widths = Counter(len(row) for row in _rows(text, delimiter))
+        if not widths:
+            return 0.0, 0
+        width, rows = widths.most_common(1)[0]
+        return (rows / widths.total() if width > 1 else 0.0), width
+
+    return max(DELIMITERS, key=score)
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """Whether the first row names columns: each cell filled, no two alike, and none of them a value."""
+    if not rows:
+        return True
+    first = [cell.strip() for cell in rows[0]]
+    return not any(_is_value(cell) for cell in first)
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell can only be a value, never the name of a column."""
+    if read_number(cell) is not None or read_boolean(cell) is not None or read_instant(cell) is not None:
+        return True
+    return "@" in cell

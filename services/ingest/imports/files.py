@@ -1,0 +1,185 @@
+"""Where imports are kept: a local folder, or any object store that fsspec reaches by its URL.
+
+Rule: a small file is replaced whole and is durable when the call returns, so a checkpoint that was written survives a
+power cut. Everything of one import lies under its id. Synchronous: called off the event loop. Errors: OSError.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from services.ingest.imports.limits import PIECE_BYTES
+from services.ingest.imports.records import Checkpoint, ImportRecord
+
+_UPLOAD: Final = "upload.csv"
+_RECORD: Final = "import.json"
+_CHECKPOINT: Final = "checkpoint.json"
+_REJECTED: Final = "rejected"
+_TRIED: Final = "tried"
+_MAPPINGS: Final = "mappings"
+_REPEATS: Final = "repeats"
+
+
+class ImportFiles:
+    """All imports of one workspace."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is a folder, or an object store such as `s3://bucket/folder`."""
+        self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        self._root = str(root).rstrip("/")
+        self._is_local = isinstance(self._files, LocalFileSystem)
+
+    def prepare(self) -> None:
+        """Make sure that the place exists and can be written."""
+        self._files.makedirs(self._root, exist_ok=True)
+        probe = f"{self._root}/.writable"
+        self._write(probe, b"")
+        self._files.rm_file(probe)
+
+    # The upload
+
+    @contextmanager
+    def new_upload(self, import_id: str) -> Iterator[BinaryIO]:
+        """A file to write the upload to; durable once the context ends."""
+        self._files.makedirs(self._at(import_id), exist_ok=True)
+        with self._files.open(self._at(import_id, _UPLOAD), "wb", block_size=5 * 1024 * 1024) as file:
+            yield file
+            if self._is_local:
+                file.flush()
+                os.fsync(file.fileno())
+
+    @contextmanager
+    def upload(self, import_id: str) -> Iterator[BinaryIO]:
+        """The stored upload, to read from any byte."""
+        with self._files.open(self._at(import_id, _UPLOAD), "rb") as file:
+            yield file
+
+    def remove_upload(self, import_id: str) -> None:
+        """Forget the file: its rows are written, or are not to be."""
+        self._remove(self._at(import_id, _UPLOAD))
+
+    def remove(self, import_id: str) -> None:
+        """Forget everything about an import."""
+        if self._files.exists(self._at(import_id)):
+            self._files.rm(self._at(import_id), recursive=True)
+
+    # The record and the checkpoint
+
+    def ids(self) -> list[str]:
+        """All imports, newest first."""
+        if not self._files.exists(self._root):
+            return []
+        names = (str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._files.ls(self._root, detail=False))
+        return sorted((name for name in names if name.startswith("imp_")), reverse=True)
+
+    def record(self, import_id: str) -> ImportRecord | None:
+        """What an import is, or None when there is none of this id."""
+        content = self._read(self._at(import_id, _RECORD))
+        return None if content is None else ImportRecord.model_validate_json(content)
+
+    def save_record(self, record: ImportRecord) -> None:
+        """Keep what an import is."""
+        self._write(self._at(record.id, _RECORD), record.model_dump_json().encode())
+
+    def checkpoint(self, import_id: str) -> Checkpoint | None:
+        """How far an import came, or None when it has not begun."""
+        content = self._read(self._at(import_id, _CHECKPOINT))
+        return None if content is None else Checkpoint.model_validate_json(content)
+
+    def save_checkpoint(self, import_id: str, checkpoint: Checkpoint) -> None:
+        """Keep how far an import came."""
+        self._write(self._at(import_id, _CHECKPOINT), checkpoint.model_dump_json().encode())
+
+    # Rejected rows, one file for each checkpoint that has some
+
+    def save_rejected(self, import_id: str, first_row: int, lines: bytes) -> None:
+        """Keep the report lines of the rows since the checkpoint at `first_row`; the same again replaces them."""
+        self._save_lines(import_id, _REJECTED, first_row, lines)
+
+    def save_tried_rejected(self, import_id: str, first_row: int, lines: bytes) -> None:
+        """Keep the report lines of a dry run."""
+        self._save_lines(import_id, _TRIED, first_row, lines)
+
+    def forget_tried(self, import_id: str) -> None:
+        """Forget what an earlier dry run rejected."""
+        folder = self._at(import_id, _TRIED)
+        if self._files.exists(folder):
+            self._files.rm(folder, recursive=True)
+
+    def rejected(self, import_id: str, below_row: int | None) -> Iterator[bytes]:
+        """The report lines of all rows before the checkpoint at `below_row`, in order; None: those of the dry run."""
+        folder = self._at(import_id, _TRIED if below_row is None else _REJECTED)
+        if not self._files.exists(folder):
+            return
+        for path in sorted(str(path) for path in self._files.ls(folder, detail=False)):
+            first_row = path.rsplit("/", 1)[-1].removesuffix(".csv")
+            if not first_row.isdigit() or (below_row is not None and int(first_row) >= below_row):
+                continue
+            with self._files.open(path, "rb") as file:
+                while piece := file.read(PIECE_BYTES):
+                    yield cast("bytes", piece)
+
+    # What is remembered beyond one import
+
+    def remembered_mapping(self, signature: str) -> bytes | None:
+        """The mapping last used for files of this header."""
+        return self._read(f"{self._root}/{_MAPPINGS}/{signature}.json")
+
+    def remember_mapping(self, signature: str, mapping: bytes) -> None:
+        """Keep a mapping for the next file of this header."""
+        self._files.makedirs(f"{self._root}/{_MAPPINGS}", exist_ok=True)
+        self._write(f"{self._root}/{_MAPPINGS}/{signature}.json", mapping)
+
+    def completed_as(self, digest: str) -> str | None:
+        """The import that wrote exactly this file in exactly this way."""
+        content = self._read(f"{self._root}/{_REPEATS}/{digest}")
+        return None if content is None else content.decode()
+
+    def remember_completed(self, digest: str, import_id: str) -> None:
+        """Keep that an import wrote this file in this way."""
+        self._files.makedirs(f"{self._root}/{_REPEATS}", exist_ok=True)
+        self._write(f"{self._root}/{_REPEATS}/{digest}", import_id.encode())
+
+    def _save_lines(self, import_id: str, kind: str, first_row: int, lines: bytes) -> None:
+        self._files.makedirs(self._at(import_id, kind), exist_ok=True)
+        self._write(self._at(import_id, kind, f"{first_row:012d}.csv"), lines)
+
+    def _at(self, import_id: str, *names: str) -> str:
+        return "/".join((self._root, import_id, *names))
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return cast("bytes", self._files.cat_file(path))
+        except FileNotFoundError:
+            return None
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._files.rm_file(path)
+        except FileNotFoundError:
+            return
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Replace a file whole. An object store's put is atomic and durable; a local file needs its care."""
+        if not self._is_local:
+            self._files.pipe_file(path, content)
+            return
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,42 @@
+"""The limits of a CSV import: what one file, row or cell may hold, and how much of it is in hand at once.
+
+Rule: memory is bounded by these numbers, never by the file. Beyond one of them the file or the row is refused, and the
+refusal says which limit it was.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+UPLOAD_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""A file as sent, and as unpacked."""
+GZIP_RATIO_MAX: Final = 20
+"""Unpacked bytes for each packed one, once the unpacked file is larger than `GZIP_FREE_BYTES`."""
+GZIP_FREE_BYTES: Final = 1024 * 1024
+PIECE_BYTES: Final = 256 * 1024
+"""How much of a file is read, unpacked or written at a time."""
+UPLOAD_STALL_MAX_S: Final = 30
+"""An upload of which nothing arrives for this long is given up."""
+SAMPLE_BYTES: Final = 1024 * 1024
+"""How much of the beginning is looked at to detect format, types and preview."""
+SAMPLE_ROWS_MAX: Final = 1_000
+PREVIEW_ROWS: Final = 20
+COLUMNS_MAX: Final = 1_000
+FIELD_BYTES_MAX: Final = 64 * 1024
+ROW_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A row as written, also when quotes spread it over many lines."""
+
+CHECKPOINT_ROWS: Final = 5_000
+CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
+"""A checkpoint is due after so many rows, or so many bytes of records, whichever comes first."""
+SLICE_ROWS: Final = 250
+"""Rows read and converted in one go, off the event loop."""
+RUNNING_MAX: Final = 2
+"""Imports that one process works on at a time; further ones wait."""
+IMPORTS_LISTED_MAX: Final = 200
+ERROR_GROUPS_MAX: Final = 200
+ERROR_SAMPLE_ROWS: Final = 5
+SHOWN_CHARACTERS_MAX: Final = 200
+"""How much of a cell a report repeats."""
+HEADER_CHARACTERS_MAX: Final = 256
+FILE_NAME_CHARACTERS_MAX: Final = 255

@@ -1,0 +1,190 @@
+"""Which column becomes which attribute, and how: as its owner says, as remembered, or as suggested.
+
+Rule: a suggestion is shown with its reason and is never mistaken for a decision. A mapping is checked whole before a
+row is read, so nothing about it can fail in the middle of a file. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.limits import ATTRIBUTE_NAME_CHARACTERS_MAX
+from segmentation.attributes import AttributeType, nearest_name
+from segmentation.errors import Problem
+from services.ingest.imports.cells import suggest_type
+from services.ingest.imports.errors_report import REPORT_COLUMNS
+from services.ingest.imports.limits import COLUMNS_MAX, SHOWN_CHARACTERS_MAX
+
+SAMPLES_SHOWN: Final = 3
+_ID_NAMES: Final = ("contact_id", "id", "user_id", "customer_id", "external_id", "uuid", "email", "email_address")
+"""Names of columns that usually tell contacts apart, the likeliest first."""
+_PLAIN_ID_NAMES: Final = frozenset({"contact_id", "id"})
+"""An id column of this name says nothing that the contact's id does not."""
+_WORD_BREAK: Final = re.compile(r"[^0-9a-z.]+")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class ColumnMapping(BaseModel):
+    """What becomes of one column. `attribute` None leaves it out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attribute: Annotated[str, Field(min_length=1, max_length=ATTRIBUTE_NAME_CHARACTERS_MAX)] | None
+    type: AttributeType = AttributeType.TEXT
+    separator: Annotated[str, Field(min_length=1, max_length=8, description="Between the elements of a list.")] = ";"
+    unreadable: Annotated[
+        Literal["reject", "text"], Field(description="A cell that is not of the type: reject its row, or write text.")
+    ] = "reject"
+
+
+class ImportMapping(BaseModel):
+    """How the rows of a file become contact changes. Columns that are not named are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id_column: Annotated[str, Field(description="The column that holds the contact id.")]
+    columns: Annotated[dict[str, ColumnMapping], Field(max_length=COLUMNS_MAX)]
+    blank: Annotated[
+        Literal["keep", "remove"], Field(description="A blank cell keeps the attribute as it is, or removes it.")
+    ] = "keep"
+
+
+class ColumnSuggestion(BaseModel):
+    """One column of the file, and what might become of it."""
+
+    name: str
+    position: int
+    samples: list[str]
+    attribute: str | None
+    attribute_reason: str
+    type: AttributeType
+    type_reason: str
+
+
+def suggest_columns(
+    names: Sequence[str], rows: Sequence[Sequence[str]], known_attributes: Collection[str]
+) -> list[ColumnSuggestion]:
+    """A suggestion for each column, from its name, its cells and the attributes that there are already."""
+    known = {_plain(name): name for name in known_attributes}
+    is_report = tuple(names[-len(REPORT_COLUMNS) :]) == REPORT_COLUMNS
+    suggestions = []
+    for position, name in enumerate(names):
+        cells = [row[position] for row in rows if position < len(row)]
+        suggested = suggest_type(cells)
+        attribute: str | None
+        if is_report and position >= len(names) - len(REPORT_COLUMNS):
+            attribute, reason = None, "this column was added by a report of rejected rows"
+        else:
+            attribute, reason = _suggest_attribute(name, known)
+        suggestions.append(
+            ColumnSuggestion(
+                name=name,
+                position=position + 1,
+                samples=[cell[:SHOWN_CHARACTERS_MAX] for cell in cells if cell.strip()][:SAMPLES_SHOWN],
+                attribute=attribute,
+                attribute_reason=reason,
+                type=suggested.type,
+                type_reason=suggested.reason,
+            )
+        )
+    return suggestions
+
+
+def suggest_id_column(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
+    """The column that most probably holds contact ids: named like one, filled, and different in each row."""
+    by_name = {_plain(name): position for position, name in reversed(list(enumerate(names)))}
+    for wanted in _ID_NAMES:
+        position = by_name.get(wanted)
+        if position is None:
+            continue
+        cells = [row[position].strip() for row in rows if position < len(row)]
+        if all(cells) and len(set(cells)) * 2 > len(cells):
+            return names[position]
+    return None
+
+
+def default_mapping(
+    id_column: str,
+    suggestions: Iterable[ColumnSuggestion],
+    chosen: Mapping[str, str | None],
+    types: Mapping[str, AttributeType],
+    blank: Literal["keep", "remove"],
+) -> ImportMapping:
+    """The mapping of an import that is not reviewed: attributes are named as the file names its columns.
+
+    A type that nobody declared is lenient: a cell that is not of it is written as text, and no row is rejected for it.
+    """
+    columns = {}
+    for column in suggestions:
+        attribute: str | None = column.name[:ATTRIBUTE_NAME_CHARACTERS_MAX] if column.attribute is not None else None
+        if column.name == id_column and _plain(column.name) in _PLAIN_ID_NAMES:
+            attribute = None
+        if column.name in chosen:
+            attribute = chosen[column.name]
+        declared = types.get(column.name)
+        columns[column.name] = ColumnMapping(
+            attribute=attribute, type=declared or column.type, unreadable="text" if declared is None else "reject"
+        )
+    return ImportMapping(id_column=id_column, columns=columns, blank=blank)
+
+
+def check_mapping(mapping: ImportMapping, names: Sequence[str]) -> tuple[Problem, ...]:
+    """Everything wrong with a mapping for a file with these columns."""
+    problems = []
+    if mapping.id_column not in names:
+        problems.append(_unknown_column(mapping.id_column, names, "/id_column"))
+    taken: dict[str, str] = {}
+    for name, column in mapping.columns.items():
+        pointer = "/columns/" + name.replace("~", "~0").replace("/", "~1")
+        if name not in names:
+            problems.append(_unknown_column(name, names, pointer))
+        if column.attribute is None:
+            continue
+        if not column.attribute.strip():
+            problems.append(
+                Problem(
+                    "invalid_attribute_name", "the attribute has no name", "name it", pointer=pointer + "/attribute"
+                )
+            )
+        if column.attribute in taken:
+            problems.append(
+                Problem(
+                    "attribute_mapped_twice",
+                    f"columns {taken[column.attribute]!r} and {name!r} would both become {column.attribute!r}",
+                    "give one of them another attribute, or leave it out with null",
+                    pointer=pointer + "/attribute",
+                )
+            )
+        taken.setdefault(column.attribute, name)
+    return tuple(problems)
+
+
+def header_signature(names: Sequence[str]) -> str:
+    """What two files with the same columns in the same order have in common."""
+    return hashlib.sha256("\x1f".join(name.casefold() for name in names).encode()).hexdigest()[:32]
+
+
+def _suggest_attribute(name: str, known: Mapping[str, str]) -> tuple[str, str]:
+    plain = _plain(name)
+    if plain in known:
+        return known[plain], "an attribute of this name is there already"
+    near = nearest_name(plain, known)
+    if near is not None:
+        return known[near], f"similar to the attribute {known[near]!r}, which is there already"
+    return plain or name, "named after the column"
+
+
+def _plain(name: str) -> str:
+    """A column's name as attributes are usually written: `First Name` and `firstName` are `first_name`."""
+    return _WORD_BREAK.sub("_", _CAMEL.sub("_", name).lower()).strip("_.")
+
+
+def _unknown_column(name: str, names: Sequence[str], pointer: str) -> Problem:
+    near = nearest_name(name, names)
+    hint = f"did you mean {near!r}?" if near is not None else "the columns are: " + ", ".join(names[:20])
+    return Problem("unknown_column", f"the file has no column {name!r}", hint, pointer=pointer)

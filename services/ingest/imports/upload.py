@@ -1,0 +1,98 @@
+"""Receives an upload as it arrives and keeps it: checked piece by piece, never held whole.
+
+Rule: an upload that is refused or breaks off leaves nothing behind. Errors: ProblemError 400 (broken off), 408, 413,
+415, 422; OSError from the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import BinaryIO, Final
+
+from starlette.requests import ClientDisconnect
+
+from segmentation.errors import Problem
+from services.ingest.imports.files import ImportFiles
+from services.ingest.imports.intake import Intake, Received, UploadRefusedError
+from services.ingest.imports.limits import PIECE_BYTES, UPLOAD_BYTES_MAX, UPLOAD_STALL_MAX_S
+from services.ingest.imports.offloading import off_loop
+from services.ingest.problems import ProblemError
+
+_STATUS: Final = {"file_too_large": 413, "not_csv": 415}
+
+
+async def receive(parts: AsyncIterator[bytes], files: ImportFiles, import_id: str) -> Received:
+    """Keep an upload as the file of an import."""
+    try:
+        return await _receive(parts, files, import_id)
+    except BaseException:
+        await off_loop(files.remove, import_id)
+        raise
+
+
+def refusal(error: UploadRefusedError) -> ProblemError:
+    """A refused file as an answer."""
+    problem = Problem(error.code, error.found, error.repair, pointer="")
+    title = "the file cannot be imported"
+    return ProblemError(
+        _STATUS.get(error.code, 422), error.code, title, f"{error.found}; {error.repair}", errors=(problem,)
+    )
+
+
+def check_declared_length(declared: str | None) -> None:
+    """Refuse by its length a file that need not be sent at all."""
+    if declared is not None and declared.isdigit() and int(declared[:19]) > UPLOAD_BYTES_MAX:
+        raise refusal(
+            UploadRefusedError(
+                "file_too_large",
+                f"the file is larger than {UPLOAD_BYTES_MAX} bytes (1 GiB)",
+                "split it and import the parts",
+            )
+        )
+
+
+async def _receive(parts: AsyncIterator[bytes], files: ImportFiles, import_id: str) -> Received:
+    intake = Intake()
+    opening = files.new_upload(import_id)
+    file = await off_loop(opening.__enter__)
+    try:
+        held = bytearray()
+        async for part in _arriving(parts):
+            for start in range(0, len(part), PIECE_BYTES):
+                held += part[start : start + PIECE_BYTES]
+                if len(held) >= PIECE_BYTES:
+                    await off_loop(_keep, intake, bytes(held), file)
+                    held.clear()
+        await off_loop(_finish, intake, bytes(held), file)
+        return intake.received()
+    except UploadRefusedError as error:
+        raise refusal(error) from error
+    finally:
+        await off_loop(opening.__exit__, None, None, None)
+
+
+async def _arriving(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts, each within its time."""
+    while True:
+        try:
+            async with asyncio.timeout(UPLOAD_STALL_MAX_S):
+                part = await anext(parts, None)
+        except TimeoutError as error:
+            title = f"nothing of the file arrived for {UPLOAD_STALL_MAX_S} s"
+            raise ProblemError(408, "body_timeout", title, "send it again") from error
+        except ClientDisconnect as error:
+            raise ProblemError(400, "upload_broken_off", "the file did not arrive whole", "send it again") from error
+        if part is None:
+            return
+        yield part
+
+
+def _keep(intake: Intake, part: bytes, file: BinaryIO) -> None:
+    file.writelines(intake.feed(part))
+
+
+def _finish(intake: Intake, part: bytes, file: BinaryIO) -> None:
+    if part:
+        _keep(intake, part, file)
+    file.writelines(intake.finish())
