@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test faults fuzz bench bench-engine bench-e2e bench-ingest bench-stack run schemas clean
+.PHONY: help setup check format test faults fuzz bench bench-engine bench-path bench-e2e bench-ingest bench-stack run schemas clean
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -41,13 +41,16 @@ faults: setup ## The fault catalogue on a real broker (up to 30 minutes)
 fuzz: setup ## Coverage-guided fuzzing of both parsers, one minute each
 	@$(UV) run --frozen --group fuzz python -m tests.fuzz
 
-bench: bench-engine bench-e2e bench-ingest bench-stack ## Every benchmark, each beside its baseline
+bench: bench-engine bench-path bench-e2e bench-ingest bench-stack ## Every benchmark, each beside its baseline
 
 bench-engine: setup ## Matching engine against naive closures and datalogic-py
 	@$(PYTHON) -m bench.engine
 
 bench-e2e: setup ## Evaluator on a real broker: throughput, latency, recovery
 	@$(PYTHON) -m bench.e2e
+
+bench-path: setup ## Latency from HTTP request to membership change on the whole stack
+	@$(PYTHON) -m bench.path
 
 bench-ingest: setup ## HTTP and CSV ingest on a real broker
 	@$(PYTHON) -m bench.ingest
@@ -59,7 +62,7 @@ schemas: setup ## Regenerate the JSON Schemas and the AsyncAPI document
 	@$(PYTHON) -m schemas.generate
 
 run: setup ## Start Kafka and the four services, load the sample contacts, show membership changes live
-	@$(PYTHON) -m examples.cdnow
+	@.venv/bin/tidegate up --then examples.cdnow
 
 clean: ## Remove what make created here (not the data folder)
 	@rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Benchmarks: each a command that prints figures, or ratios against a baseline run beside it."""
