@@ -1,0 +1,107 @@
+"""The evaluator as a process under measurement."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+import orjson
+import psutil
+
+from bench.e2e.workspace import BenchWorkspace
+from deploy.local.ports import free_ports
+
+READY_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.02
+ROOT = Path(__file__).parents[2]
+
+
+class EvaluatorUnderTest:
+    """Starts, watches and stops one evaluator."""
+
+    def __init__(self, workspace: BenchWorkspace, directory: Path) -> None:
+        self._admin_port, self._read_port = free_ports(2)
+        self._log = directory.parent / f"{directory.name}.log"
+        self.ready_s = 0.0
+        self._environment = {
+            **os.environ,
+            "TIDEGATE_KAFKA_BOOTSTRAP": workspace.broker,
+            "TIDEGATE_TOPIC_PREFIX": workspace.prefix,
+            "TIDEGATE_PARTITIONS": str(workspace.partitions),
+            "TIDEGATE_REPLAY_HISTORY": "true" if workspace.replay_history else "false",
+            "TIDEGATE_DATA_DIR": str(directory),
+            "TIDEGATE_ADMIN_PORT": str(self._admin_port),
+            "TIDEGATE_READ_API_PORT": str(self._read_port),
+            "TIDEGATE_STATIC_MEMBER": "bench",
+        }
+
+    def __enter__(self) -> EvaluatorUnderTest:
+        began = time.perf_counter()
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "services.evaluator"]
+            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=ROOT)
+        self.watched = psutil.Process(self._process.pid)
+        while not self._answers(f"http://127.0.0.1:{self._admin_port}/ready"):
+            if self._process.poll() is not None or time.perf_counter() - began > READY_TIMEOUT_S:
+                raise RuntimeError(f"the evaluator did not become ready, see {self._log}")
+            time.sleep(POLL_S)
+        self.ready_s = time.perf_counter() - began
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time so far."""
+        times = self.watched.cpu_times()
+        return float(times.user + times.system)
+
+    @property
+    def rss_mib(self) -> float:
+        """Resident memory."""
+        return float(self.watched.memory_info().rss) / (1 << 20)
+
+    def positions(self) -> dict[int, int]:
+        """The next input offset of each partition, as committed or about to be."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._read_port}/internal/v1/counts", timeout=30) as answer:
+            partitions = orjson.loads(answer.read())["partitions"]
+        return {int(index): int(counts["offset"]) for index, counts in partitions.items()}
+
+    def settling(self) -> bool:
+        """Whether a backfill is under way."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._read_port}/internal/v1/counts", timeout=30) as answer:
+            return any(counts["settling"] for counts in orjson.loads(answer.read())["partitions"].values())
+
+    def log_line(self, event: str) -> dict[str, object]:
+        """The last logged event of a name."""
+        lines = [orjson.loads(line) for line in self._log.read_bytes().splitlines() if line.startswith(b"{")]
+        return next((line for line in reversed(lines) if line.get("event") == event), {})
+
+    def _answers(self, url: str) -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - an address of this module
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
