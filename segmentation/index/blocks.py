@@ -1,9 +1,8 @@
 """Conjunctions as bits: which of thousands could hold for a contact, by a few operations on long integers.
 
-Each conjunction of a segment's disjunctive form is one bit of a block. The literals of a conjunction on one facet are a
-*constraint*; a facet's *mask* at a place has the bits whose constraint holds there, and those without one. A bit can
-rise only if the masks of a moved facet let it, and holds only if every mask has it. Rule: masks only narrow down; what
-they leave is decided by the segments' own truth. Immutable; masks are made when first needed, and remembered.
+Each conjunction of a segment's disjunctive form is one bit of a block. A bit can rise only if it does so in the mask of
+a facet that moves, and holds only if every facet's mask has it (`masks.py`). Rule: masks only narrow down; what they
+leave is decided by the segments' own truth. Immutable: a segment that comes or goes gives another block.
 """
 
 from __future__ import annotations
@@ -11,27 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from segmentation.expression.atoms import Atom, Member
+from segmentation.expression.atoms import Member
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import Conjunction, Literal
-from segmentation.index.places import FacetKey, FacetKind, Place, facet_key, truth
+from segmentation.index.masks import BLOCK_BITS, Bits, BlockFacet, Constraint, whole
+from segmentation.index.places import FacetKey, Place, facet_key
 from segmentation.model import SegmentId
 
-BLOCK_BITS = 16_384
-"""Conjunctions that a block holds."""
-FULL = (1 << BLOCK_BITS) - 1
-MASKS_MAX = 256
-"""Masks that one facet of one block remembers: at most 2 KiB each."""
-
-Constraint = tuple[Literal, ...]
-"""The literals of a conjunction on one facet, in a fixed order. All must hold."""
-Bits = tuple[int, ...]
-
-FEW_BITS = 16
+FEW_BITS = 8
 """So few bits are handled one by one."""
-PRUNING = {FacetKind.MATCHES: 0.9, FacetKind.PRESENCE: 0.2}
-"""The share of the constrained bits that a place is expected to strike out, for facets that are no scales."""
-PRUNING_OF_SCALES = 0.5
 Places = Mapping[FacetKey, tuple[Place, Place]]
 
 
@@ -41,80 +28,6 @@ class Moved(NamedTuple):
     key: FacetKey
     old: Place
     new: Place
-
-
-class BlockFacet:
-    """The constraints of one block on one facet."""
-
-    __slots__ = ("_by_atom", "_constraints", "_key", "_masks", "_resting", "_wholes", "pruning")
-
-    def __init__(self, key: FacetKey, constraints: Mapping[Constraint, Bits]) -> None:
-        self._key = key
-        self._constraints = constraints
-        self._masks: dict[Place, int] = {}
-        self._wholes: dict[Constraint, int] = {}
-        self._resting: int | None = None
-        self._by_atom: dict[Atom, list[Constraint]] = {}
-        self.pruning = PRUNING.get(key.kind, PRUNING_OF_SCALES) * sum(map(len, constraints.values()))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no conjunction has a literal on this facet."""
-        return not self._constraints
-
-    def changed(self, gone: Iterable[tuple[Constraint, int]], come: Iterable[tuple[Constraint, int]]) -> BlockFacet:
-        """The constraints when some bits are gone and others have come."""
-        constraints = dict(self._constraints)
-        for constraint, bit in gone:
-            constraints[constraint] = tuple(other for other in constraints[constraint] if other != bit)
-            if not constraints[constraint]:
-                del constraints[constraint]
-        for constraint, bit in come:
-            constraints[constraint] = (*constraints.get(constraint, ()), bit)
-        return BlockFacet(self._key, constraints)
-
-    def mask(self, place: Place) -> int:
-        """The bits that this facet leaves at a place."""
-        found = self._masks.get(place)
-        if found is None:
-            if len(self._masks) >= MASKS_MAX:
-                self._masks.clear()
-            found = self._masks[place] = self._mask(place)
-        return found
-
-    def _mask(self, place: Place) -> int:
-        mask = self._rest() if self._resting is None else self._resting
-        for constraint in self._concerned(place):
-            if all(truth(atom, place) is positive for atom, positive in constraint) is any(map(_positive, constraint)):
-                mask ^= self._whole(constraint)
-        return mask
-
-    def _rest(self) -> int:
-        """What is left where every atom is false: all but the constraints that ask for some atom."""
-        asking = [bits for constraint, bits in self._constraints.items() if any(map(_positive, constraint))]
-        resting = self._resting = FULL ^ _whole(bit for bits in asking for bit in bits)
-        if self._key.kind is FacetKind.MATCHES:
-            for constraint in self._constraints:
-                for atom, _ in constraint:
-                    self._by_atom.setdefault(atom, []).append(constraint)
-        return resting
-
-    def _concerned(self, place: Place) -> Iterable[Constraint]:
-        """The constraints whose truth at a place can differ from what it is where every atom is false."""
-        if not isinstance(place, frozenset):
-            return () if place is None else self._constraints
-        by_atom = self._by_atom
-        return {constraint for atom in place if atom in by_atom for constraint in by_atom[atom]}
-
-    def _whole(self, constraint: Constraint) -> int:
-        """The bits of a constraint as one integer; many are remembered, few are put together again."""
-        found = self._wholes.get(constraint)
-        if found is None:
-            bits = self._constraints[constraint]
-            found = _whole(bits)
-            if len(bits) > FEW_BITS:
-                self._wholes[constraint] = found
-        return found
 
 
 class Block:
@@ -205,7 +118,7 @@ class Block:
 
     def holding(self, places: Places) -> set[SegmentId]:
         """The segments of which a conjunction may hold at the new places."""
-        assigned = _whole(bit for bits in self._bits.values() for bit in bits)
+        assigned = whole(bit for bits in self._bits.values() for bit in bits)
         return self._narrowed(assigned, 0, places)[0]
 
     def _narrowed(self, up: int, down: int, places: Places) -> tuple[set[SegmentId], set[SegmentId]]:
@@ -215,7 +128,7 @@ class Block:
         for key, facet in order:
             if not (up or down):
                 return set(), set()
-            if up.bit_count() + down.bit_count() <= min(steps_left, FEW_BITS):
+            if steps_left & 1 and up.bit_count() + down.bit_count() <= min(steps_left, FEW_BITS):
                 break
             steps_left -= 1
             old, new = places[key]
@@ -260,15 +173,3 @@ def _by_facet(alternatives: Sequence[Conjunction], bits: Bits) -> dict[FacetKey,
 
 def _identity(literal: Literal) -> int:
     return id(literal.atom)
-
-
-def _positive(literal: Literal) -> bool:
-    return literal.positive
-
-
-def _whole(bits: Iterable[int]) -> int:
-    """The integer with these bits."""
-    octets = bytearray(BLOCK_BITS // 8)
-    for bit in bits:
-        octets[bit >> 3] |= 1 << (bit & 7)
-    return int.from_bytes(octets, "little")

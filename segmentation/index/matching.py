@@ -13,8 +13,9 @@ from typing import NamedTuple
 from segmentation.expression.atoms import Member
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import Conjunction, conjunctions, literals
-from segmentation.index.blocks import BLOCK_BITS, Block, Moved
+from segmentation.index.blocks import Block, Moved
 from segmentation.index.facet import Facet, Occurrence
+from segmentation.index.masks import BLOCK_BITS
 from segmentation.index.places import FacetKey, FacetKind, Place, facet_key
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId
 
