@@ -93,7 +93,8 @@ def _take_operator(cursor: Cursor, name: AttributeName, attributes: AttributeCat
     if cursor.take_words("is"):
         return _take_is(cursor, name)
     negated = _take_negation(cursor)
-    test = _take_test(cursor, name, attributes)
+    symbol = cursor.here.kind is TokenKind.SYMBOL and not cursor.at_boundary()
+    test = _take_symbol(cursor) if symbol else _take_test(cursor, name, attributes)
     return None if test is None else Operator(test.test, test.negated != negated)
 
 

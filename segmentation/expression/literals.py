@@ -276,7 +276,7 @@ def take_duration(cursor: Cursor) -> int | None:
         found = operands.parse_duration(token.value)
     else:
         unit = token.keyword if token.keyword in operands.UNIT_MS else cursor.ahead().keyword
-        example = f"1 {unit}" if unit in operands.UNIT_MS else "7 days"
+        example = f"7 {unit}" if unit in operands.UNIT_MS else "7 days"
         cursor.expected(
             LanguageCode.EXPECTS_DURATION, "a duration", f"write a number and a unit, for example `{example}`"
         )

@@ -1,0 +1,104 @@
+"""Every row of what is echoed: canonical text, canonical JSON and plain English, each read again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from segmentation.attributes import AttributeCatalogue, AttributeDeclaration
+from segmentation.expression.canonical import canonicalize
+from segmentation.expression.jsonform import parse_json, to_json
+from segmentation.expression.parser import parse_text
+from segmentation.expression.render import to_english, to_text
+from segmentation.expression.syntax import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Direction,
+    Equals,
+    Expression,
+    IsTrue,
+    Not,
+    TextLiteral,
+    Within,
+)
+from segmentation.model import AttributeName
+from tests.unit.expression.language_cases import rows
+
+NO_ATTRIBUTES = AttributeCatalogue.empty()
+ROWS = [pytest.param(*row, id=str(row[0])) for row in rows("canonical")]
+
+
+def _read(source: str) -> Expression:
+    expression = parse_text(source, NO_ATTRIBUTES)
+    assert isinstance(expression, Expression), expression
+    return expression
+
+
+@pytest.mark.parametrize(("source", "text", "written", "english"), ROWS)
+def test_a_save_echoes_the_three_forms(source: str, text: str, written: str, english: str) -> None:
+    expression = _read(source)
+    assert to_text(expression) == text
+    assert orjson.dumps(to_json(expression)) == orjson.dumps(orjson.loads(written))
+    assert to_english(expression) == f"Contacts where {english}."
+
+
+@pytest.mark.parametrize(("source", "text", "written", "english"), ROWS)
+def test_every_form_reads_back_as_the_same_tree(source: str, text: str, written: str, english: str) -> None:
+    expression = _read(source)
+    assert _read(text) == expression
+    assert parse_json(json.loads(written), NO_ATTRIBUTES) == expression
+    assert canonicalize(expression) == expression
+
+
+def test_a_declared_direction_decides_a_bare_within() -> None:
+    name = AttributeName("trial_ends_at")
+    catalogue = AttributeCatalogue.of({name: AttributeDeclaration(direction=Direction.LAST)})
+    assert parse_text("trial_ends_at within 1d", catalogue) == Condition(name, Within(Direction.LAST, 86_400_000))
+    assert parse_json({"trial_ends_at": {"within": "1d"}}, catalogue) == parse_text(
+        "trial_ends_at within 1d", catalogue
+    )
+
+
+FORWARD = """ends_at end_at end_date expires_at expiry expiration_date renews_at renewal_date due_at due_date starts_at
+start_date scheduled_at until"""
+
+
+@pytest.mark.parametrize("ending", FORWARD.split())
+def test_names_that_end_in_what_is_to_come_look_forward(ending: str) -> None:
+    for name in (ending, f"trial_{ending}", f"contract.{ending}"):
+        assert _read(f"{name} within 1d") == _read(f"{name} within next 1d")
+    assert _read(f"{ending}_x within 1d") == _read(f"{ending}_x within last 1d")
+
+
+@pytest.mark.parametrize("name", ["last_active", "weekend_at", "attends_at", "last_next_billing", "seen"])
+def test_all_other_names_look_back(name: str) -> None:
+    assert _read(f"{name} within 1d") == _read(f"{name} within last 1d")
+
+
+def test_a_text_that_folds_differently_twice_keeps_its_meaning() -> None:
+    text = "\u0130\u0345\u0301"
+    test = _read(f'x is "{text}"')
+    assert isinstance(test, Condition)
+    assert isinstance(test.test, Equals)
+    assert canonicalize(test) == test
+    assert _read(to_text(test)) == test
+
+
+def test_canonical_trees_have_no_redundant_node() -> None:
+    a, b = Condition(AttributeName("a"), IsTrue()), Condition(AttributeName("b"), Equals(TextLiteral("B")))
+    tree = canonicalize(AllOf((AllOf((a, AllOf((b,)))), Not(Not(AnyOf((Not(a),)))))))
+    assert to_text(tree) == 'a is true AND b is "b" AND a is not true'
+
+
+def test_spans_lead_back_to_each_condition() -> None:
+    source = 'plan is "Pro"\n  AND mrr > 99'
+    tree: Any = _read(source)
+    spans = [condition.span for condition in tree.children]
+    assert [(span.line, span.column, source[span.offset : span.offset + span.length]) for span in spans] == [
+        (1, 1, 'plan is "Pro"'),
+        (2, 7, "mrr > 99"),
+    ]
