@@ -74,6 +74,7 @@ num.recovery.threads.per.data.dir=2
 background.threads=4
 log.cleaner.dedupe.buffer.size=16777216
 log.segment.bytes=134217728
+metadata.max.idle.interval.ms=5000
 """
 
 

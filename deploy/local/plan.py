@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK
@@ -32,6 +33,9 @@ SERVICES = tuple(name for stage in START_STAGES for name in stage)
 @dataclass(frozen=True, slots=True)
 class StackPorts:
     """Where everything listens, on loopback."""
+
+    SPAN: ClassVar[int] = 14
+    """How many ports a stack on a port base takes, from the base on."""
 
     ingest: int
     console: int
@@ -104,6 +108,9 @@ class StackPlan:
             "TIDEGATE_CONSOLE_PORT": str(self.ports.console),
             "TIDEGATE_READ_API_PORT": str(self.ports.read_api),
             "TIDEGATE_INGEST_URL": self.ingest_url,
+            # The one local evaluator keeps its place in the group, so that after a crash it works on without waiting
+            # for its former self to time out.
+            "TIDEGATE_STATIC_MEMBER": EVALUATOR,
         }
 
     def environment(self, service: str) -> dict[str, str]:

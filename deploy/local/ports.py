@@ -6,6 +6,7 @@ ports that a child of ours was told to open.
 
 from __future__ import annotations
 
+import random
 import socket
 from contextlib import ExitStack
 
@@ -13,6 +14,7 @@ from deploy.local.errors import LocalStackError
 
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 1.0
+BASE_MIN, BASE_MAX = 20_000, 30_000
 
 
 def require_free(port: int, used_for: str, repair: str) -> None:
@@ -42,4 +44,24 @@ def accepts_connections(port: int) -> bool:
         socket.create_connection((LOOPBACK, port), timeout=CONNECT_TIMEOUT_S).close()
     except OSError:
         return False
+    return True
+
+
+def free_base(span: int) -> int:
+    """Return a port from which so many in a row were free a moment ago, below those that systems hand out."""
+    first: int = random.randrange(BASE_MIN, BASE_MAX - span)  # noqa: S311 - spreads neighbours apart, guards nothing
+    candidates: list[int] = [*range(first, BASE_MAX - span, span), *range(BASE_MIN, first, span)]
+    for base in candidates:
+        if all(_is_free(port) for port in range(base, base + span)):
+            return base
+    raise LocalStackError(f"No {span} free ports in a row were found from {BASE_MIN} to {BASE_MAX}.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
     return True

@@ -31,6 +31,8 @@ from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 
 READY_TIMEOUT_S = 90
+START_CRASHES_MAX = 3
+"""A service that never got ready and ended so often does so for a reason that waiting does not remove."""
 READY_POLL_S = 0.1
 READY_REQUEST_TIMEOUT_S = 2
 WATCH_INTERVAL_S = 0.5
@@ -171,8 +173,8 @@ class LocalStack:
         reasons = dict.fromkeys(stage, "not started")
         while reasons:
             self._continue_or_stop()
+            self._check_starting()
             for name in list(reasons):
-                self._check_starting(self._services[name])
                 reason = unreadiness(self._plan.ready_url(name))
                 if reason is None:
                     del reasons[name]
@@ -183,11 +185,16 @@ class LocalStack:
                 raise LocalStackError(f"Not ready within {READY_TIMEOUT_S} s: {told}.")
             time.sleep(READY_POLL_S)
 
-    def _check_starting(self, part: Supervised) -> None:
-        part.check(clock.monotonic())
-        self._broker.check(clock.monotonic())
-        if part.state is State.REFUSED:
-            raise LocalStackError(f"{part.name} refused to start; its reason stands above.")
+    def _check_starting(self) -> None:
+        """Keep what was started running; a part that cannot start ends the whole start."""
+        for part in self._parts():
+            part.check(clock.monotonic())
+            if part.state is State.REFUSED:
+                raise LocalStackError(f"{part.name} refused to start; its reason stands above.")
+            if part.crashes >= START_CRASHES_MAX:
+                raise LocalStackError(
+                    f"{part.name} ended {part.crashes} times while starting; its output stands above."
+                )
 
     def _continue_or_stop(self) -> None:
         if self._stopping.is_set():

@@ -79,5 +79,7 @@ def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _console_line(*, colours: bool) -> Processor:
-    """Return the renderer for people, coloured on a terminal only."""
-    return structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=40)
+    """Return the renderer for people. A traceback is shown plain: the pretty form would print variables' values."""
+    return structlog.dev.ConsoleRenderer(
+        colors=colours, pad_event_to=40, exception_formatter=structlog.dev.plain_traceback
+    )

@@ -66,3 +66,18 @@ def test_a_failure_is_logged_with_its_traceback_on_one_line(restored_logging: No
         get_logger("admission").error("failed", exc_info=error)
     (line,) = stream.getvalue().splitlines()
     assert "ValueError: broken" in json.loads(line)["exception"]
+
+
+def test_a_traceback_for_people_shows_no_values_of_variables(restored_logging: None) -> None:
+    stream = io.StringIO()
+    configure_logs("ingest", "console", stream=stream)
+
+    def fails(secret: str) -> None:
+        raise ValueError(f"{len(secret)} characters")
+
+    try:
+        fails("canary" + "-value")
+    except ValueError as error:
+        get_logger("admission").error("failed", exc_info=error)
+    assert "ValueError: 12 characters" in stream.getvalue()
+    assert "canary-value" not in stream.getvalue()
