@@ -54,9 +54,15 @@ from segmentation.model import Attributes, InstantMs, Scalar, SegmentId, Value
 DAY_MS = 86_400_000
 SECONDS_BELOW = 1e11
 """A number whose absolute value is below this is epoch seconds, otherwise epoch milliseconds."""
-FIRST_INSTANT = datetime(1, 1, 1, tzinfo=UTC)
-LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _ms_since_epoch(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+FIRST_INSTANT_MS = _ms_since_epoch(datetime(1, 1, 1, tzinfo=UTC))
+LAST_INSTANT_MS = _ms_since_epoch(datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC))
 
 Segments = Mapping[SegmentId, "Expression | bool"]
 """What a reference sees: another expression, or a membership that is given as it is (a paused segment's)."""
@@ -335,12 +341,7 @@ def read_instant(element: Scalar) -> int | None:
         if number is None:
             return None
         at = round(number * 1000) if abs(number) < SECONDS_BELOW else round(number)
-    first, last = _ms_since_epoch(FIRST_INSTANT), _ms_since_epoch(LAST_INSTANT)
-    return at if first <= at <= last else None
-
-
-def _ms_since_epoch(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return at if FIRST_INSTANT_MS <= at <= LAST_INSTANT_MS else None
 
 
 def _read_iso(text: str) -> int | None:

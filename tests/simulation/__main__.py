@@ -19,6 +19,7 @@ HASH_SEED = "0"
 """The order of sets of text depends on it, and a seed must mean the same history every time."""
 CHUNK_SEEDS = 10
 VIOLATIONS_SHOWN = 5
+FAILURES_SHOWN = 10
 FULL_RUN_SEEDS = 2_000
 FULL_RUN_OPERATIONS = 500
 KILLS_PER_POINT_MIN = 50
@@ -52,7 +53,8 @@ def _run(seeds: range, operations: int, jobs: int) -> int:
         total.events += outcome.events
         if outcome.violations:
             failed += 1
-            _report(outcome, operations)
+            if failed <= FAILURES_SHOWN:
+                _report(outcome, operations)
     elapsed_s = time.perf_counter() - started
     _say(f"{len(seeds)} seeds of {operations} operations: {failed} failed, {total.changes} changes, {elapsed_s:.0f} s")
     _say("events: " + ", ".join(f"{name} {count}" for name, count in sorted(total.events.items())))

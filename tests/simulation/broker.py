@@ -9,6 +9,7 @@ Rule: synchronous and without chance. When things happen, and what is lost on th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -50,6 +51,10 @@ class StoredRecord:
     transaction: Transaction | None
 
 
+def _offset_of(record: StoredRecord) -> int:
+    return record.offset
+
+
 class PartitionLog:
     """One partition of one topic."""
 
@@ -80,11 +85,11 @@ class PartitionLog:
     def committed(self, first: int, end: int | None = None) -> list[StoredRecord]:
         """What a reader of committed records sees of `first` <= offset < `end`."""
         stop = self.last_stable if end is None else min(end, self.last_stable)
+        start = bisect_left(self.records, first, key=_offset_of)
         return [
             record
-            for record in self.records
-            if first <= record.offset < stop
-            and (record.transaction is None or record.transaction.outcome is Outcome.COMMITTED)
+            for record in self.records[start : bisect_left(self.records, stop, lo=start, key=_offset_of)]
+            if record.transaction is None or record.transaction.outcome is Outcome.COMMITTED
         ]
 
     def compact(self, stop: int, *, drop_tombstones: bool) -> None:

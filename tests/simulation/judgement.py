@@ -5,17 +5,24 @@ Rule: expectations come from the input log and the oracle alone, never from what
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from schemas.codec import decode_contact
 from schemas.topics import Topic
-from segmentation.model import ContactId, SegmentId
+from segmentation.model import ChangeKind, ContactId, ContactState, SegmentId
+from services.evaluator import rows
 from tests.oracle.checker import Published, check_committed, check_readers_agree, check_uncommitted, fold
-from tests.oracle.reference import LogEntry, PoisonInput, Reference
+from tests.oracle.reference import ExpectedChange, LogEntry, PoisonInput, Reference
 from tests.simulation.broker import SimulatedBroker, StoredRecord
 from tests.simulation.cluster import Cluster
 
-CONTACT_ROWS = b"c"
+ROW_KINDS = {
+    "contact": rows.CONTACTS_START,
+    "listing": rows.LISTINGS_START,
+    "count": rows.COUNTS_START,
+    "deadline": rows.DUE_START,
+}
 SOURCE_OFFSET_HEADER = "source.offset"
 
 
@@ -56,7 +63,7 @@ def judge(
     ]
     for partition, reference in references.items():
         violations.extend(_check_dead_letters(broker, partition, entries[partition]))
-        violations.extend(_check_contacts(broker, cluster, partition, reference))
+        violations.extend(_check_state(broker, cluster, partition, reference))
     return violations
 
 
@@ -86,30 +93,77 @@ def _check_dead_letters(broker: SimulatedBroker, partition: int, entries: Sequen
     return [] if found == wanted else [f"partition {partition}: expected dead letters of {wanted}, found {found}"]
 
 
-def _check_contacts(broker: SimulatedBroker, cluster: Cluster, partition: int, reference: Reference) -> list[str]:
-    """The changelog, folded, holds the contacts of the reference, and the owner's disk holds the same rows."""
-    rows: dict[bytes, bytes] = {}
+def _check_state(broker: SimulatedBroker, cluster: Cluster, partition: int, reference: Reference) -> list[str]:
+    """The changelog, folded, holds the reference's contacts; the disk holds the same, and what follows from it."""
+    folded: dict[bytes, bytes] = {}
     for record in broker.log(Topic.CONTACTS_CHANGELOG, partition).committed(0):
         if record.value is None:
-            rows.pop(record.key or b"", None)
+            folded.pop(record.key or b"", None)
         else:
-            rows[record.key or b""] = record.value
-    violations = []
-    for contact_id in sorted(reference.contacts.keys() | {ContactId(key.decode()) for key in rows}):
-        row = rows.get(contact_id.encode())
-        found = decode_contact(row) if row is not None else None
-        wanted = reference.contacts.get(contact_id)
-        if (
-            found is None
-            or wanted is None
-            or found.attributes != wanted.attributes
-            or set(found.members) != wanted.members
-            or found.members.keys() | found.left != wanted.keys
-        ):
-            violations.append(f"contact {contact_id}: expected {wanted}, found the row {found}")
+            folded[record.key or b""] = record.value
+    contacts = {ContactId(key.decode()): decode_contact(row) for key, row in folded.items()}
     disk = cluster.disks[cluster.owners[partition].machine, partition]
-    stored = {key[1:]: row for key, row in disk.rows.items() if key.startswith(CONTACT_ROWS)}
-    if stored != rows:
-        different = sorted(key.decode() for key in stored.keys() | rows.keys() if stored.get(key) != rows.get(key))
-        violations.append(f"partition {partition}: expected the disk to equal the changelog, found {different} differ")
+    return [
+        *_check_contacts(contacts, reference),
+        *_check_rows(partition, "contact", disk.rows, {rows.CONTACTS_START + key: row for key, row in folded.items()}),
+        *_check_derived(partition, contacts, disk.rows),
+    ]
+
+
+def _check_contacts(contacts: Mapping[ContactId, ContactState], reference: Reference) -> list[str]:
+    """Attributes, memberships with since-when, and the keys that an erasure must reach."""
+    violations = []
+    for contact_id in sorted(reference.contacts.keys() | contacts.keys()):
+        found, wanted = contacts.get(contact_id), reference.contacts.get(contact_id)
+        if found is None or wanted is None:
+            violations.append(f"contact {contact_id}: expected {wanted}, found the row {found}")
+            continue
+        since = {
+            event.segment_id: event.at
+            for event in reference.events.get(contact_id, [])
+            if isinstance(event, ExpectedChange)
+            and event.segment_id in wanted.members
+            and event.kind is ChangeKind.ENTER
+        }
+        for what, expected, has in (
+            ("attributes", wanted.attributes, found.attributes),
+            ("members since", since, found.members),
+            ("keys", wanted.keys, found.members.keys() | found.left),
+        ):
+            if expected != has:
+                violations.append(f"contact {contact_id}: expected {what} {expected}, found {has}")
     return violations
+
+
+def _check_derived(
+    partition: int, contacts: Mapping[ContactId, ContactState], found: Mapping[bytes, bytes]
+) -> list[str]:
+    """Listings, counts and deadlines on the disk are those that follow from the contacts."""
+    listings: dict[bytes, bytes] = {}
+    counts: Counter[bytes] = Counter()
+    for contact_id, contact in contacts.items():
+        for segment_id, since in contact.members.items():
+            listings[rows.listing_key(segment_id, contact_id)] = b"%d" % since
+            counts[rows.count_key(segment_id)] += 1
+    deadlines = {
+        rows.due_key(contact.due, contact_id): b""
+        for contact_id, contact in contacts.items()
+        if contact.due is not None
+    }
+    # A count row also numbers the history of its segment, and stays when the last member leaves.
+    counted = {key: rows.Count.decode(row).members for key, row in found.items() if key.startswith(rows.COUNTS_START)}
+    present = {key: b"%d" % members for key, members in counted.items() if members}
+    return [
+        *_check_rows(partition, "listing", found, listings),
+        *_check_rows(partition, "count", present, {key: b"%d" % count for key, count in counts.items()}),
+        *_check_rows(partition, "deadline", found, deadlines),
+    ]
+
+
+def _check_rows(partition: int, kind: str, found: Mapping[bytes, bytes], wanted: Mapping[bytes, bytes]) -> list[str]:
+    there = {key: row for key, row in found.items() if key.startswith(ROW_KINDS[kind])}
+    return [
+        f"partition {partition}, {kind} row {key!r}: expected {wanted.get(key)!r} on the disk, found {there.get(key)!r}"
+        for key in sorted(there.keys() | wanted.keys())
+        if there.get(key) != wanted.get(key)
+    ]

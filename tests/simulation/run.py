@@ -111,7 +111,8 @@ class Simulation:
         proposed = self.workload.any_input(self.now)
         self.now += self.workload.clock_step_ms(self.now)
         if isinstance(proposed, WriteInput | DeleteInput):
-            self._append(home(proposed.contact_id, PARTITIONS), proposed)
+            for _ in range(2 if self.rng.random() < 0.05 else 1):  # a producer that heard no answer sends again
+                self._append(home(proposed.contact_id, PARTITIONS), proposed)
         elif isinstance(proposed, PoisonInput):
             self._append(self.rng.randrange(PARTITIONS), proposed)
         elif isinstance(proposed, DefinitionInput):
