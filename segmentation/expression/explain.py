@@ -13,7 +13,7 @@ from segmentation.expression.flips import Flip, flips_of
 from segmentation.expression.reads import parts
 from segmentation.expression.render import condition_text
 from segmentation.expression.syntax import AllOf, AnyOf, Condition, Expression, InSegment, Not
-from segmentation.expression.truth import boundaries, condition_truth, reading_of, test_truth, value_read
+from segmentation.expression.truth import boundaries, condition_truth, reading_of, truth_of, value_read
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, Value
 
 NO_DEFINITIONS: Mapping[SegmentId, Expression] = {}
@@ -198,7 +198,7 @@ def _tree(node: Expression, view: _View, now: InstantMs, wanted: bool, show_flip
 def _condition(condition: Condition, view: _View, now: InstantMs, wanted: bool, show_flips: bool) -> ConditionTruth:
     value = view.attributes.get(condition.attribute)
     holds = view.holds(condition, now)
-    readable = value is not None and test_truth(condition.test, value, now) is not None
+    readable = value is not None and truth_of(condition.test, value, now) is not None
     in_the_way = show_flips and holds is not wanted
     until_instant = view.next_flip(condition, now)
     return ConditionTruth(

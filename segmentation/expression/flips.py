@@ -42,7 +42,7 @@ from segmentation.expression.syntax import (
     TextMatchKind,
     Within,
 )
-from segmentation.expression.truth import condition_truth, test_truth
+from segmentation.expression.truth import condition_truth, truth_of
 from segmentation.model import AttributeName, InstantMs, Scalar, Value
 from segmentation.values import (
     DAY_MS,
@@ -154,12 +154,12 @@ def _without(test: Test, value: Value | None) -> Iterator[Value]:
     """A list without the elements that match on their own."""
     if isinstance(value, list):
         matched = HasAny(test.literals) if isinstance(test, HasAll) else test
-        yield [element for element in value if not test_truth(matched, [element], InstantMs(0))]
+        yield [element for element in value if not truth_of(matched, [element], InstantMs(0))]
 
 
 def _with_all(test: HasAll, literals: tuple[Literal, ...], value: Value | None) -> Iterator[Value]:
     held: list[Scalar] = value if isinstance(value, list) else [] if value is None else [value]
-    missing = [literal for literal in test.literals if not test_truth(HasAny((literal,)), held, InstantMs(0))]
+    missing = [literal for literal in test.literals if not truth_of(HasAny((literal,)), held, InstantMs(0))]
     yield [*held, *map(_plain, missing)]
     yield [_plain(literal) for literal in literals]
 

@@ -120,7 +120,11 @@ def unknown_test(name: str, key: str) -> Problem:
     if normal in _RESERVED:
         return _RESERVED[normal]()
     meant = normal if normal in TESTS else _MEANT.get(normal) or nearest_name(normal, TESTS)
-    hint = f"did you mean `{meant}`?" if meant else f'for a nested attribute write its dotted name: "{name}.{key}"'
+    hint = (
+        f"did you mean `{meant}`?"
+        if meant
+        else f'for a nested attribute write its dotted name: "{shortened(f"{name}.{key}")}"'
+    )
     return problem(LanguageCode.UNKNOWN_TEST, f"`{shortened(key)}` is not a test", hint)
 
 

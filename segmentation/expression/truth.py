@@ -72,7 +72,7 @@ class Unreadable:
 def condition_truth(condition: Condition, attributes: Attributes, now: InstantMs) -> bool:
     """Whether the condition holds: the test, its negation, and what it says about missing values."""
     value = attributes.get(condition.attribute)
-    truth = None if value is None else test_truth(condition.test, value, now)
+    truth = None if value is None else truth_of(condition.test, value, now)
     if truth is not None:
         return truth is not condition.negated
     if isinstance(condition.test, IsSet) or condition.missing is MissingPolicy.DEFAULT:
@@ -85,7 +85,7 @@ def unreadable_values(expression: Expression, attributes: Attributes) -> tuple[U
     found: dict[Unreadable, None] = {}
     for part in parts(expression):
         value = attributes.get(part.attribute) if isinstance(part, Condition) else None
-        if isinstance(part, Condition) and value is not None and test_truth(part.test, value, _ANY_INSTANT) is None:
+        if isinstance(part, Condition) and value is not None and truth_of(part.test, value, _ANY_INSTANT) is None:
             found[Unreadable(part.attribute, reading_of(part.test), str(value)[:SAMPLE_CHARS_MAX])] = None
     return tuple(found)
 
@@ -94,7 +94,7 @@ _ANY_INSTANT = InstantMs(0)
 """Whether a value is readable does not depend on now."""
 
 
-def test_truth(test: Test, value: Value, now: InstantMs) -> bool | None:
+def truth_of(test: Test, value: Value, now: InstantMs) -> bool | None:
     """The positive test of a value that is there; None if it cannot be read as the test asks."""
     match test:
         case IsSet():
@@ -256,7 +256,7 @@ def reading_of(test: Test) -> str:
 def value_read(test: Test, value: Value) -> object:
     """The value as the test read it, for showing; None if it was unreadable. A list is shown as it is."""
     if isinstance(value, list) or isinstance(test, IsSet):
-        return value if test_truth(test, value, _ANY_INSTANT) is not None else None
+        return value if truth_of(test, value, _ANY_INSTANT) is not None else None
     for reading in reading_of(test).split(" or "):
         read = _READERS[reading](value)
         if read is not None:

@@ -1,0 +1,196 @@
+"""Whatever is written, the parsers answer, with places that exist, in a number of steps that grows with the size."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from segmentation.attributes import AttributeCatalogue
+from segmentation.errors import PROBLEMS_MAX, Rejection
+from segmentation.expression.jsonform import parse_json, to_json
+from segmentation.expression.limits import CONDITIONS_MAX, NESTING_MAX, SET_VALUES_MAX, SOURCE_BYTES_MAX
+from segmentation.expression.parser import parse_text
+from segmentation.expression.render import to_text
+from segmentation.expression.syntax import Expression
+from segmentation.expression.words import ALL_SYMBOLS, MEANT_WORDS, OPERATOR_WORDS, RESERVED_WORDS
+
+NO_ATTRIBUTES = AttributeCatalogue.empty()
+GROWTH_MAX = 2.3
+"""Twice the source may take at most this many times the steps."""
+
+_PIECES = (
+    *ALL_SYMBOLS, *OPERATOR_WORDS, *MEANT_WORDS, *RESERVED_WORDS, "(", ")", "[", "]", ",", "and", "or", "&&", "||", "|",
+    "the", "past", "future", "of", "with", "than", "ago", "from", "now", "missing", "excluding", "including", "segment",
+    "version", "true", "plan", "`a b`", '"x"', "'", '"', "`", "7", "7d", "days", "month", "-1", "02134", "1e999",
+    "2026-01-01", "2026-13-45T99:00Z", "2.10.1", "\u201c", "\u2019", "\\", "@", "{", "\n", "\ud800", "M", "null", "!",
+)  # fmt: skip
+token_soup = st.lists(st.sampled_from(_PIECES), max_size=25).map(" ".join)
+_COMBINATORS = ("all", "any", "not", "segment", "attribute", "", "\ud800", "plan", "missing", "case")
+_TESTS = (
+    "is",
+    "in",
+    "gt",
+    "between",
+    "within",
+    "set",
+    "contains",
+    "on",
+    "before",
+    "version_is",
+    "any_of",
+    "$gt",
+    "in_past",
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(("7d", "2026")),
+    lambda below: (
+        st.lists(below, max_size=3) | st.dictionaries(st.sampled_from([*_COMBINATORS, *_TESTS]), below, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.text() | token_soup)
+@example("(" * 5_000)
+@example("NOT " * 5_000 + "a")
+@example("a\\" * 3_000)
+@example("x is '\\")
+def test_any_text_is_read_or_refused_with_places_in_it(source: str) -> None:
+    found = parse_text(source, NO_ATTRIBUTES)
+    if isinstance(found, Rejection):
+        assert 1 <= len(found.problems) <= PROBLEMS_MAX
+        for problem in found.problems:
+            assert problem.span is not None
+            assert 0 <= problem.span.offset <= problem.span.offset + problem.span.length <= len(source)
+            assert problem.hint
+        json.dumps(found.to_json(), ensure_ascii=False).encode()
+    else:
+        assert isinstance(found, Expression)
+
+
+@given(json_values)
+def test_any_json_is_read_or_refused_with_pointers(where: object) -> None:
+    found = parse_json(where, NO_ATTRIBUTES)
+    if isinstance(found, Rejection):
+        assert 1 <= len(found.problems) <= PROBLEMS_MAX
+        assert all(problem.pointer is not None for problem in found.problems)
+        json.dumps(found.to_json(), ensure_ascii=False).encode()
+    else:
+        assert isinstance(found, Expression)
+
+
+def test_json_of_any_depth_is_refused_and_not_descended_into() -> None:
+    where: object = {"a": 1}
+    for _ in range(50_000):
+        where = {"not": where}
+    found = parse_json(where, NO_ATTRIBUTES)
+    assert isinstance(found, Rejection)
+    assert [problem.code for problem in found.problems] == ["nested_too_deep"]
+
+
+PATHOLOGICAL: list[Callable[[int], str]] = [
+    lambda size: "(" * size,
+    lambda size: ")" * size,
+    lambda size: "not " * size,
+    lambda size: "a is b " * size,
+    lambda size: "a is b and " * size,
+    lambda size: "(a or " * size,
+    lambda size: '\\"\n' * size,
+    lambda size: "'\"`" * size,
+    lambda size: "x in [" * size,
+    lambda size: "x in [a, " + "b, " * size,
+    lambda size: "x in (" * size,
+    lambda size: "is " * size,
+    lambda size: "a b c d " * size,
+    lambda size: "1" * size,
+    lambda size: "x > " + "9" * size + "z",
+    lambda size: "“" * size,
+    lambda size: "@" * size,
+    lambda size: "a between 1 and " * size,
+    lambda size: "x is " + "word " * size,
+    lambda size: "\n" * size + "a =",
+]
+
+
+@pytest.mark.parametrize("source", PATHOLOGICAL, ids=lambda make: str(make(2))[:20])
+def test_twice_the_text_takes_about_twice_the_steps(source: Callable[[int], str]) -> None:
+    small, large = (_steps(source(size)) for size in (1_000, 2_000))
+    assert large <= GROWTH_MAX * small + 500, (small, large)
+
+
+def _steps(source: str) -> int:
+    """How many Python functions are called and lines run while a text is parsed."""
+    count = 0
+
+    def tick(_frame: FrameType, _event: str, _argument: object) -> Any:
+        nonlocal count
+        count += 1
+        return tick
+
+    before = sys.gettrace()
+    sys.settrace(tick)
+    try:
+        parse_text(source, NO_ATTRIBUTES)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_nesting_is_accepted_to_the_limit_and_no_further() -> None:
+    deepest = "(" * NESTING_MAX + "a" + ")" * NESTING_MAX
+    assert isinstance(parse_text(deepest, NO_ATTRIBUTES), Expression)
+    found = parse_text(f"({deepest})", NO_ATTRIBUTES)
+    assert isinstance(found, Rejection)
+    assert [problem.code for problem in found.problems] == ["nested_too_deep"]
+
+
+def test_the_deepest_text_survives_both_round_trips() -> None:
+    source = "a"
+    for level in range(NESTING_MAX):
+        source = (
+            f"NOT (b {'and' if level % 2 else 'or'} {source})"
+            if level % 3 == 0
+            else f"({source} {'and' if level % 2 else 'or'} c)"
+        )
+    expression = parse_text(f"d or {source}", NO_ATTRIBUTES)
+    assert isinstance(expression, Expression)
+    assert parse_text(to_text(expression), NO_ATTRIBUTES) == expression
+    assert parse_json(to_json(expression), NO_ATTRIBUTES) == expression
+
+
+def _codes(found: Expression | Rejection) -> list[str]:
+    return [problem.code for problem in found.problems] if isinstance(found, Rejection) else []
+
+
+def test_conditions_are_counted_in_both_forms() -> None:
+    assert _codes(parse_text(" and ".join(["a"] * CONDITIONS_MAX), NO_ATTRIBUTES)) == []
+    assert _codes(parse_text(" and ".join(["a"] * (CONDITIONS_MAX + 1)), NO_ATTRIBUTES)) == ["too_many_conditions"]
+    assert _codes(parse_json([{"a": 1}] * CONDITIONS_MAX, NO_ATTRIBUTES)) == []
+    assert _codes(parse_json([{"a": 1}] * (CONDITIONS_MAX + 1), NO_ATTRIBUTES)) == ["too_many_conditions"]
+
+
+def test_a_set_holds_ten_thousand_values_and_no_more() -> None:
+    values = [str(number) for number in range(SET_VALUES_MAX)]
+    assert _codes(parse_json({"a": values}, NO_ATTRIBUTES)) == []
+    assert _codes(parse_json({"a": [*values, "x"]}, NO_ATTRIBUTES)) == ["set_too_large"]
+    assert _codes(parse_text(f"a in [{','.join(map(str, range(SET_VALUES_MAX)))}]", NO_ATTRIBUTES)) == []
+    assert _codes(parse_text(f"a in [{','.join(['1'] * (SET_VALUES_MAX + 1))}]", NO_ATTRIBUTES)) == ["set_too_large"]
+
+
+def test_a_text_literal_has_at_most_1024_characters() -> None:
+    assert _codes(parse_text(f'a is "{"ß" * 1024}"', NO_ATTRIBUTES)) == []
+    assert _codes(parse_text(f'a is "{"x" * 1025}"', NO_ATTRIBUTES)) == ["text_too_long"]
+    assert _codes(parse_json({"a": {"contains": "x" * 1025}}, NO_ATTRIBUTES)) == ["text_too_long"]
+
+
+def test_the_text_form_has_at_most_64_kibibytes() -> None:
+    assert _codes(parse_text("a".ljust(SOURCE_BYTES_MAX), NO_ATTRIBUTES)) == []
+    assert _codes(parse_text("a".ljust(SOURCE_BYTES_MAX + 1), NO_ATTRIBUTES)) == ["source_too_long"]
+    assert _codes(parse_text("`é`" + " " * (SOURCE_BYTES_MAX - 3), NO_ATTRIBUTES)) == ["source_too_long"]
