@@ -1,0 +1,132 @@
+"""Rows of a stored file: every one comes out once, numbered, as cells or as what is wrong with it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.imports import rows as rows_module
+from services.ingest.imports.dialect import Dialect
+from services.ingest.imports.rows import Place, Row, RowReader
+
+COMMA = Dialect(encoding="utf-8", encoding_sure=True, delimiter=",", line_end="\n", header=False)
+
+
+def read(data: bytes, dialect: Dialect = COMMA, place: Place | None = None) -> list[Row]:
+    return list(RowReader(io.BytesIO(data), dialect, place))
+
+
+def cells(data: bytes, dialect: Dialect = COMMA) -> list[list[str]]:
+    rows = read(data, dialect)
+    assert all(row.fault is None for row in rows), rows
+    return [row.cells for row in rows]
+
+
+def test_rfc_4180_quoting_is_understood() -> None:
+    data = b'a,"b, c","say ""hi""","two\r\nlines",\r\n"","x"\r\n'
+    assert cells(data) == [["a", "b, c", 'say "hi"', "two\r\nlines", ""], ["", "x"]]
+
+
+def test_the_last_row_needs_no_line_end() -> None:
+    assert cells(b"a,b\nc,d") == [["a", "b"], ["c", "d"]]
+
+
+def test_old_mac_line_ends_divide_rows() -> None:
+    assert cells(b"a,b\rc,d\r", COMMA.model_copy(update={"line_end": "\r"})) == [["a", "b"], ["c", "d"]]
+
+
+def test_rows_are_numbered_as_a_spreadsheet_does_and_lines_as_an_editor_does() -> None:
+    rows = read(b'h\n"two\nlines"\n\nlast\n')
+    assert [(row.number, row.line, row.cells) for row in rows] == [
+        (1, 1, ["h"]),
+        (2, 2, ["two\nlines"]),
+        (3, 4, []),
+        (4, 5, ["last"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (b'1,"a"b,2\n', "stray_quote"),
+        (b"1,a\rb\n", "stray_line_end"),
+        (b"1," + b"x" * 65_537 + b"\n", "cell_too_large"),
+        (b"1," + "ä".encode() * 32_769 + b"\n", "cell_too_large"),
+        (b"1,\xff\n", "undecodable"),
+        (b"," * 1_000 + b"\n", "too_many_cells"),
+    ],
+)
+def test_a_damaged_row_says_what_is_wrong_and_does_not_hide_its_neighbours(bad: bytes, code: str) -> None:
+    rows = read(b"a,b\n" + bad + b"c,d\n")
+    assert [row.fault.code if row.fault else row.cells for row in rows] == [["a", "b"], code, ["c", "d"]]
+    fault = rows[1].fault
+    assert fault is not None
+    assert fault.expected
+    assert fault.found
+    assert fault.fix
+
+
+def test_cells_at_the_limit_are_read() -> None:
+    assert cells(b"x" * 65_536 + b"," + "ä".encode() * 32_768 + b"\n") == [["x" * 65_536, "ä" * 32_768]]
+    assert len(cells(b"," * 999 + b"\n")[0]) == 1_000
+
+
+def test_a_quote_that_is_never_closed_is_one_fault_with_its_lines() -> None:
+    rows = read(b'a,b\n1,"open\nc,d\n')
+    assert rows[1].fault is not None
+    assert rows[1].fault.code == "quote_not_closed"
+    assert "lines 2 to 3" in rows[1].fault.found
+
+
+def test_a_quote_left_open_in_a_large_file_costs_its_neighbourhood_only() -> None:
+    rows = read(b'1,"open\n' + b"c,d\n" * 100_000)
+    assert rows[0].fault is not None
+    assert rows[0].fault.code == "cell_too_large"
+    assert len(rows) > 80_000
+    assert all(row.cells == ["c", "d"] for row in rows[2:])
+
+
+def test_a_line_beyond_the_limit_is_passed_over_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "ROW_BYTES_MAX", 1_000)
+    monkeypatch.setattr(rows_module, "PIECE_BYTES", 64)
+    rows = read(b"a,b\n" + b"x," * 10_000 + b"\nc,d\n")
+    assert [row.fault.code if row.fault else row.cells for row in rows] == [["a", "b"], "row_too_large", ["c", "d"]]
+
+
+def test_a_row_of_endless_quoted_lines_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "ROW_BYTES_MAX", 1_000)
+    rows = read(b'"\n",' * 2_000 + b"\nlast\n")
+    assert rows[0].fault is not None
+    assert rows[0].fault.code == "row_too_large"
+    assert {tuple(row.cells) for row in rows[1:-1]} == {(",",)}
+
+
+TABLES = st.lists(
+    st.lists(st.text(st.sampled_from('ab,;"\n\r ä€'), max_size=6), min_size=2, max_size=4), min_size=1, max_size=12
+)
+
+
+def written(table: list[list[str]], encoding: str = "utf-8") -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(table)
+    return out.getvalue().encode(encoding)
+
+
+@given(table=TABLES, piece_bytes=st.integers(1, 40))
+def test_what_a_csv_writer_writes_is_read_back(table: list[list[str]], piece_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rows_module, "PIECE_BYTES", piece_bytes)  # Smaller pieces meet more boundaries.
+        assert cells(written(table)) == table
+
+
+@given(data=st.binary(max_size=200).filter(lambda data: b"\0" not in data), stop=st.integers(0, 20))
+def test_reading_may_stop_and_go_on_anywhere(data: bytes, stop: int) -> None:
+    whole = read(data)
+    reader = RowReader(io.BytesIO(data), COMMA)
+    first = [row for _, row in zip(range(stop), reader, strict=False)]
+    rest = read(data, place=reader.place)
+    assert first + rest == whole
