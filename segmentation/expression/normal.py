@@ -179,11 +179,14 @@ def _agree(one: dict[Atom, bool], other: dict[Atom, bool]) -> bool:
 
 
 def _condition(condition: Condition, negated: bool) -> Normal:
-    """A condition's test over atoms, with its missing policy said through readability."""
+    """A condition's test over atoms, with its missing policy said through readability.
+
+    Presence itself has no missing policy: `is set` answers for a missing value.
+    """
     attribute = condition.attribute
     positive = _test(attribute, condition.test)
     truth = negation(positive) if condition.negated else positive
-    if condition.missing is not MissingPolicy.DEFAULT:
+    if condition.missing is not MissingPolicy.DEFAULT and not isinstance(condition.test, IsSet):
         reads = _readability(attribute, condition.test)
         excluded = condition.missing is MissingPolicy.EXCLUDE
         truth = every((truth, reads)) if excluded else some((truth, negation(reads)))
@@ -252,8 +255,6 @@ def _equal(attribute: AttributeName, values: tuple[syntax.Literal, ...], exact: 
 def _readability(attribute: AttributeName, test: Test) -> Literal:
     """The literal that says: the test can read the value."""
     match test:
-        case IsSet():
-            return Literal(present(attribute), True)
         case TextMatch():
             return Literal(readable(attribute, frozenset({Reading.FOLDED}), lists=True), True)
         case IsTrue() | Equals() | OneOf() | HasAny() | HasAll():
