@@ -13,6 +13,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +24,9 @@ from tests.faults.workspace import Workspace
 READY_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 25.0
 POLL_S = 0.05
+RESTART_AFTER_S = 0.5
+EXIT_REFUSED = 78
+"""The exit code that asks for a person, not for a restart."""
 
 
 class Evaluator:
@@ -31,6 +36,7 @@ class Evaluator:
         self.directory = directory
         self._admin_port, self.read_port = free_ports(2)
         self._log = directory / "evaluator.log"
+        self.restarts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {
             **os.environ,
@@ -109,6 +115,23 @@ class Evaluator:
         """SIGTERM, and wait; the exit code."""
         self.signal(signal.SIGTERM)
         return await self.ended()
+
+    @asynccontextmanager
+    async def kept_running(self) -> AsyncIterator[None]:
+        """Start the process again whenever it fails, as a supervisor does."""
+        watch = asyncio.create_task(self._keep_running())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.wait({watch})
+
+    async def _keep_running(self) -> None:
+        while True:
+            await asyncio.sleep(RESTART_AFTER_S)
+            if self._process is not None and self._process.poll() not in (None, 0, EXIT_REFUSED):
+                self.restarts += 1
+                self.start()
 
     def _is_ready(self) -> bool:
         try:

@@ -7,6 +7,7 @@ input topic takes its producers' timestamps, so that hours pass in seconds and a
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass, field
 from random import Random
@@ -60,9 +61,12 @@ class Workspace:
         self.acknowledged = 0
         self._strangers = {
             partition: next(
-                name
-                for number in range(10_000)
-                if home_partition(name := ContactId(f"stranger{number}"), self.partitions) != partition
+                (
+                    name
+                    for number in range(1_000)
+                    if home_partition(name := ContactId(f"stranger{number}"), self.partitions) != partition
+                ),
+                ContactId(""),
             )
             for partition in range(self.partitions)
         }
@@ -176,6 +180,19 @@ class Workspace:
             )
             for partition, log in self.sent.items()
         }
+
+    async def stale_rows(self) -> list[str]:
+        """Contact rows on the changelog that fall behind an earlier one of the same contact."""
+        newest: dict[bytes, int] = {}
+        stale: list[str] = []
+        for row in await self.read(Topic.CONTACTS_CHANGELOG):
+            if row.value is None:
+                continue
+            offset = json.loads(row.value)["offset"]
+            if offset < newest.get(row.key, -1):
+                stale.append(f"contact {row.key.decode()}: offset {offset} after {newest[row.key]}")
+            newest[row.key] = offset
+        return stale
 
     async def violations(self, during: list[Published] | None = None) -> list[str]:
         """Everything that differs from what must have been published, as lines."""

@@ -1,0 +1,126 @@
+"""F1, F2, F9, F22: the evaluator is killed, killed while it recovers, frozen and outlived, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.faults.process import Evaluator
+from tests.faults.workspace import Workspace
+
+pytestmark = pytest.mark.broker
+SHORT_SESSION_MS = 6_000
+"""The broker's own minimum."""
+
+
+async def kill_again_and_again(workspace: Workspace, directory: Path, kills: int, inputs: int) -> None:
+    with Evaluator(workspace, directory, static_member="one") as evaluator:
+        evaluator.start()
+        await evaluator.ready()
+        load = asyncio.create_task(workspace.load(inputs, rate_per_s=400))
+        for number in range(kills):
+            await asyncio.sleep(workspace.rng.uniform(0.1, 0.8))
+            await evaluator.kill()
+            if number % 2:
+                shutil.rmtree(directory / "evaluator")
+            evaluator.start()
+            assert await evaluator.ready() < 15
+        await load
+        await workspace.settled()
+        assert await evaluator.stop() == 0
+    assert not await workspace.violations()
+
+
+async def test_nothing_is_lost_or_repeated_when_the_evaluator_is_killed_in_mid_batch(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=2)
+    await workspace.create()
+    await kill_again_and_again(workspace, tmp_path / "one", kills=3, inputs=1_500)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+async def test_nothing_is_lost_or_repeated_in_twenty_kills_under_load(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=20)
+    await workspace.create()
+    await kill_again_and_again(workspace, tmp_path / "one", kills=20, inputs=6_000)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+async def test_five_kills_during_recovery_change_nothing(broker: str, topic_prefix: str, tmp_path: Path) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=3)
+    await workspace.create()
+    with Evaluator(workspace, tmp_path / "one", static_member="one") as evaluator:
+        evaluator.start()
+        await evaluator.ready()
+        await workspace.load(1_000, rate_per_s=1_000)
+        await workspace.settled()
+        await evaluator.kill()
+        shutil.rmtree(tmp_path / "one" / "evaluator")
+        load = asyncio.create_task(workspace.load(1_000, rate_per_s=500))
+        for number in range(5):
+            evaluator.start()
+            await asyncio.sleep(1.0 + 0.4 * number)
+            await evaluator.kill()
+        evaluator.start()
+        await evaluator.ready()
+        await load
+        await workspace.settled()
+        assert await evaluator.stop() == 0
+    assert not await workspace.violations()
+
+
+async def test_a_frozen_owner_that_wakes_up_is_fenced_and_changes_nothing(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=9)
+    await workspace.create()
+    session = {"session_timeout_ms": str(SHORT_SESSION_MS)}
+    with (
+        Evaluator(workspace, tmp_path / "first", **session) as first,
+        Evaluator(workspace, tmp_path / "second", **session) as second,
+    ):
+        first.start()
+        await first.ready()
+        load = asyncio.create_task(workspace.load(3_500, rate_per_s=150))
+        await asyncio.sleep(2)
+        first.signal(signal.SIGSTOP)
+        second.start()
+        await second.ready(timeout_s=60)
+        await asyncio.sleep(2 * SHORT_SESSION_MS / 1_000)
+        first.signal(signal.SIGCONT)
+        assert await first.ended() == 1
+        assert "Fenced" in first.log or "fenced" in first.log or "InvalidProducerEpoch" in first.log
+        await load
+        await workspace.settled()
+        assert await second.stop() == 0
+    assert not await workspace.stale_rows()
+    assert not await workspace.violations()
+
+
+async def test_a_stop_with_work_in_flight_is_clean_and_replays_nothing(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=22)
+    await workspace.create()
+    with Evaluator(workspace, tmp_path / "one") as evaluator:
+        evaluator.start()
+        await evaluator.ready()
+        load = asyncio.create_task(workspace.load(1_500, rate_per_s=500))
+        await asyncio.sleep(1.5)
+        assert await evaluator.stop() == 0
+        evaluator.start()
+        await evaluator.ready()
+        await load
+        await workspace.settled()
+        assert await evaluator.stop() == 0
+    assert await workspace.published() == await workspace.published("read_uncommitted")
+    assert not await workspace.violations()
