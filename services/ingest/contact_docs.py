@@ -81,17 +81,14 @@ def reference(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_SCALARS: Final = ["string", "number", "boolean"]
 _VALUE: Final[Json] = {
     "description": "Text, a number, true, false, null to remove, a list of scalars, or an object that is made flat.",
-    "anyOf": [
-        {"type": ["string", "number", "boolean", "null"]},
-        {"type": "array", "maxItems": LIST_ELEMENTS_MAX, "items": {"type": ["string", "number", "boolean"]}},
-        {
-            "type": "object",
-            "propertyNames": {"minLength": 1, "maxLength": 64},
-            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-        },
-    ],
+    "type": [*_SCALARS, "null", "array", "object"],
+    "maxItems": LIST_ELEMENTS_MAX,
+    "items": {"type": _SCALARS},
+    "propertyNames": {"minLength": 1, "maxLength": 64, "pattern": "^[^.]*$"},
+    "additionalProperties": {"type": [*_SCALARS, "null"]},
 }
 _CHANGE: Final[Json] = {
     "attributes": {

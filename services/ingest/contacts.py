@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from segmentation.errors import Rejection
 from services.ingest import contact_docs, metrics
-from services.ingest.admission import Admitted, Item, Origin, admit_delete, admit_patch, admit_post
+from services.ingest.admission import Admitted, Item, Origin, Refused, admit_delete, admit_patch, admit_post
 from services.ingest.answers import json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_log import Appended, ContactLog, Outcome
@@ -27,6 +27,8 @@ MIXED: Final = 207
 UNPROCESSABLE: Final = 422
 UNAVAILABLE: Final = 503
 API_KIND: Final = "api"
+PROBLEMS_SHOWN_MAX: Final = 1_000
+"""Of a batch in which nothing can be accepted."""
 
 
 class ContactRoutes:
@@ -98,12 +100,15 @@ class ContactRoutes:
 
     async def _write_batch(self, items: Sequence[Item]) -> Response:
         admitted = [item for item in items if isinstance(item, Admitted)]
-        outcomes = iter(await self._log.append(admitted) if admitted else ())
+        metrics.CONTACT_CHANGES_REFUSED.inc(len(items) - len(admitted))
+        if not admitted:
+            problems = [problem for item in items if isinstance(item, Refused) for problem in item.rejection.problems]
+            raise invalid(problems[:PROBLEMS_SHOWN_MAX], "none of the contacts can be accepted")
+        outcomes = iter(await self._log.append(admitted))
         receipts = [
             _receipt(item, next(outcomes)) if isinstance(item, Admitted) else _refusal(item.contact_id, item.rejection)
             for item in items
         ]
-        metrics.CONTACT_CHANGES_REFUSED.inc(len(items) - len(admitted))
         statuses = {receipt["status"] for receipt in receipts}
         if statuses == {UNAVAILABLE}:
             raise unavailable("broker_away", "the writes were not acknowledged", "write them again; it is harmless")

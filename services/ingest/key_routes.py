@@ -32,6 +32,20 @@ _KEY_SCHEMA: dict[str, Any] = {
         "key": {"type": "string", "description": "The token, only in the answer that made it."},
     },
 }
+_REQUEST_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "scopes"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": KEY_NAME_CHARACTERS_MAX},
+        "scopes": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": len(Scope),
+            "items": {"type": "string", "enum": [scope.value for scope in Scope]},
+        },
+    },
+}
 _LIST_SCHEMA = {"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": _KEY_SCHEMA}}}
 
 
@@ -63,7 +77,7 @@ class KeyRoutes:
             responses={200: json_answer("Every key, without its token.", _LIST_SCHEMA), **problems(401, 403, 429)},
             openapi_extra=secure,
         )
-        body = json_body(KeyRequest.model_json_schema(), {"crm": {"name": "crm", "scopes": ["contacts:write"]}})
+        body = json_body(_REQUEST_SCHEMA, {"crm": {"name": "crm", "scopes": ["contacts:write"]}})
         router.add_api_route(
             "",
             self.create,

@@ -46,6 +46,14 @@ async def test_a_batch_is_answered_item_by_item_and_only_good_items_are_written(
     assert sorted(record.key for record in written) == [b"a", b"d"]
 
 
+async def test_a_batch_without_one_good_contact_is_refused_whole(running: Running) -> None:
+    batch = {"contacts": [{"id": ""}, {"id": "b", "attributes": 5}]}
+    answer = await running.http.post("/api/v2/contacts", json=batch)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/contacts/0/id", "/contacts/1/attributes"]
+    assert await read_all(running.settings, Topic.CONTACT_CHANGES) == []
+
+
 async def test_a_thousand_contacts_are_written_in_the_order_of_the_batch(running: Running) -> None:
     contacts = [{"id": f"u{n % 10}", "attributes": {"n": n}} for n in range(1_000)]
     answer = await running.http.post("/api/v2/contacts", json={"contacts": contacts})

@@ -1,0 +1,196 @@
+"""The write API keeps its own OpenAPI document: every operation, every scope, whatever is thrown at it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+import uvicorn
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from services.ingest.service import Ingest
+from services.ingest.settings import IngestSettings
+from services.runtime.keys import KeyFile, Scope
+from services.runtime.topics import ensure_topics
+from services.runtime.web import listen
+from tests.services.ingest.conftest import Running, client_of
+
+pytestmark = pytest.mark.broker
+EXAMPLES_PER_OPERATION = int(os.environ.get("TIDEGATE_CONTRACT_EXAMPLES", "20"))
+
+
+class Served:
+    """Ingest behind a real socket, in a thread of its own: schemathesis is synchronous."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._settings = settings
+        self._started = threading.Event()
+        self._server: uvicorn.Server | None = None
+        self._listening = listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.token = KeyFile(settings.keys_path).create("contract", frozenset(Scope)).token
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    async def _serve(self) -> None:
+        await ensure_topics(self._settings)
+        async with Ingest.running(self._settings) as ingest:
+            config = uvicorn.Config(ingest.app, log_config=None, lifespan="off", ws="none")
+            self._server = uvicorn.Server(config)
+            self._started.set()
+            await self._server.serve(sockets=[self._listening])
+
+    def __enter__(self) -> Served:
+        self._thread.start()
+        assert self._started.wait(60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.should_exit = True
+        self._thread.join(30)
+        self._listening.close()
+
+
+@pytest.fixture(scope="module")
+def served(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    settings = IngestSettings(
+        kafka_bootstrap=broker,
+        topic_prefix=f"contract-{tmp_path_factory.getbasetemp().name}-",
+        partitions=2,
+        data_dir=tmp_path_factory.mktemp("ingest"),
+        rate_limit_per_s=1_000_000,
+    )
+    with Served(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(served: Served) -> Any:
+    document = httpx.get(f"{served.url}/api/v2/openapi.json", headers=authorized(served.token)).json()
+    # Who may do what has a test of its own; here every request has the right key, and none is made up.
+    del document["components"]["securitySchemes"]
+    for item in document["paths"].values():
+        for operation in item.values():
+            del operation["security"]
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.base_url = served.url
+    return schema
+
+
+def authorized(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+MEANING_BEYOND_THE_SCHEMA = {
+    "POST /api/v2/segments": "the language has a parser, and references must lead somewhere",
+    "POST /api/v2/segments/validate": "the language has a parser",
+    "PUT /api/v2/segments/{segment_id}": "the language has a parser",
+    "POST /api/v2/imports": "the named columns must be in the file",
+    "PUT /api/v2/imports/{import_id}/mapping": "the named columns must be in the file",
+}
+"""Operations whose requests may be refused although the schema allows them, and why."""
+ANY_BYTES = {"POST /api/v2/imports"}
+"""Operations whose body may be anything: there is no wrong CSV, only rejected rows."""
+
+
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # schemathesis does, inside its strategies
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["as said", "not as said"])
+@pytest.mark.timeout(600)
+def test_every_operation_answers_as_its_document_says(api: Any, served: Served, mode: GenerationMode) -> None:
+    # 207 says of each contact by itself whether it was refused.
+    api.config.checks.negative_data_rejection.expected_statuses.append("207")
+    checked: dict[str, int] = {}
+    failures: list[str] = []
+    for result in api.get_all_operations():
+        operation = result.ok()
+        try:
+            checked[operation.label] = exercise(operation, mode, served)
+        except (hypothesis.errors.Unsatisfiable, hypothesis.errors.FailedHealthCheck):
+            continue  # nothing about this operation's requests can be wrong
+        except BaseExceptionGroup as group:
+            failures.extend(f"{operation.label}: {error}" for error in group.exceptions)
+    assert not failures, "\n".join(failures)
+    assert sum(checked.values()) >= EXAMPLES_PER_OPERATION * 5
+
+
+def exercise(operation: Any, mode: GenerationMode, served: Served) -> int:
+    """Send generated requests; how many."""
+    sent = 0
+    excluded = [positive_data_acceptance] if operation.label in MEANING_BEYOND_THE_SCHEMA else []
+    if operation.label in ANY_BYTES:
+        excluded.append(negative_data_rejection)
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES_PER_OPERATION, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def answers_as_documented(case: Any) -> None:
+        nonlocal sent
+        sent += 1
+        try:
+            case.call_and_validate(headers=authorized(served.token), excluded_checks=excluded)
+        except BaseExceptionGroup as group:
+            group.exceptions[0].add_note(case.as_curl_command())
+            raise
+
+    answers_as_documented()
+    return sent
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    """(method, path, scope) of every operation."""
+    found = []
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            (requirement,) = operation["security"]
+            (scopes,) = requirement.values()
+            found.append((method.upper(), path, scopes[0] if scopes else None))
+    return found
+
+
+async def test_every_route_demands_a_key_and_its_scope_and_no_other(running: Running) -> None:
+    document = (await running.http.get("/api/v2/openapi.json")).json()
+    matrix = operations(document)
+    assert len(matrix) >= 12
+    keys = {scope: running.client(scope) for scope in Scope}
+    for method, path, needed in matrix:
+        target = path.replace("{", "no-such-").replace("}", "")
+        async with client_of(running.ingest.app, None) as stranger:
+            assert (await stranger.request(method, target)).status_code == 401, (method, path)
+        for scope, client in keys.items():
+            status = (await client.request(method, target)).status_code
+            allowed = needed is None or scope in (needed, Scope.ADMIN)
+            assert (status not in (401, 403)) is allowed, (method, path, scope, status)
+
+
+async def test_no_route_is_left_out_of_the_document(running: Running) -> None:
+    document = (await running.http.get("/api/v2/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    for path in document["paths"]:
+        assert path.startswith("/api/v2/"), path
+    missing = await running.http.get("/api/v2/nothing")
+    wrong = await running.http.put("/api/v2/contacts")
+    assert (missing.status_code, wrong.status_code) == (404, 405)
+    assert missing.headers["content-type"] == wrong.headers["content-type"] == "application/problem+json"
+    assert wrong.headers["allow"]
+
+
+async def test_a_key_that_was_made_works_and_a_revoked_one_does_not(running: Running, tmp_path: Path) -> None:
+    made = await running.http.post("/api/v2/keys", json={"name": "crm", "scopes": ["contacts:write"]})
+    assert made.status_code == 201, made.text
+    async with client_of(running.ingest.app, made.json()["key"]) as client:
+        write = {"id": "u", "attributes": {}}
+        assert (await client.post("/api/v2/contacts", json=write)).status_code == 202
+        assert (await running.http.delete(f"/api/v2/keys/{made.json()['id']}")).status_code == 204
+        assert (await client.post("/api/v2/contacts", json=write)).status_code == 401
+    listed = (await running.http.get("/api/v2/keys")).json()["keys"]
+    assert made.json()["key"] not in str(listed)
