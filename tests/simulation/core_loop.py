@@ -53,14 +53,15 @@ class LazyPartition:
                 placed = self.definitions.place(segment, self.clock, offset)
                 if placed is not None:
                     self._rows[segment_id, version] = placed
-        self._work()
+        self.work()
 
     def finish(self) -> None:
         """Do all the work that waits."""
         for contact_id in list(self.contacts):
             self._decide(CatchUp(contact_id, self.clock))
 
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Perhaps do some of the work that waits."""
         roll = self._rng.random()
         if roll < 0.3:
             self._backfill()

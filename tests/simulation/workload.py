@@ -16,17 +16,21 @@ from tests.simulation.expressions import ATTRIBUTES, SECOND_MS, random_expressio
 START_MS = 1_790_000_000_000
 CLOCK_STEPS_MS = (0, 0, 0, 1, 250, 500, 1_000, 1_000, 2_000, 2_000, 5_000, -1_500, -3_000)
 """How far the broker's clock moves before a record; it may step back, and often does not move at all."""
+MIXES = ((62, 26, 9, 3), (62, 26, 9, 3), (85, 10, 4, 1), (40, 20, 38, 2), (15, 80, 4, 1), (30, 8, 2, 60))
+"""How often contacts, ticks, definitions and poison come: busy days, and days with far too much of one kind."""
 RARE_CLOCK_STEPS_MS = (60_000, 3_600_000, 86_400_000, -3_600_000, -86_400_000)
 
 
 class Workload:
     """Proposes one input after another."""
 
-    def __init__(self, rng: Random, contacts: int = 8, segments: int = 6) -> None:
+    def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self.contacts = [ContactId(f"c{number}") for number in range(contacts)]
-        self.segments = [SegmentId(f"s{number}") for number in range(segments)]
+        self.contacts = [ContactId(f"c{number}") for number in range(rng.choice((2, 5, 8, 8, 20)))]
+        self.segments = [SegmentId(f"s{number}") for number in range(rng.choice((1, 3, 6, 6, 10)))]
         rng.shuffle(self.segments)
+        self._mix = rng.choice(MIXES)
+        self._erasures = rng.choice((0.0, 0.06, 0.06, 0.3))
         self._versions: dict[SegmentId, int] = {}
         self._states: dict[SegmentId, SegmentState] = {}
         self._expressions: dict[SegmentId, Expression] = {}
@@ -41,7 +45,7 @@ class Workload:
     def contact_input(self, now: int) -> WriteInput | DeleteInput:
         """A write, or now and then an erasure."""
         contact_id = self._rng.choice(self.contacts)
-        if self._rng.random() < 0.06:
+        if self._rng.random() < self._erasures:
             return DeleteInput(contact_id)
         changes: dict[AttributeName, Value | None] = {}
         for name in self._rng.sample(ATTRIBUTES, self._rng.choice((0, 1, 1, 1, 2, 2, 3))):
@@ -67,13 +71,13 @@ class Workload:
         return proposed
 
     def any_input(self, now: int) -> Input:
-        """One input of any kind, in the mix of a busy day with far too many definitions."""
-        roll = self._rng.random()
-        if roll < 0.62:
+        """One input of any kind, in this history's own mix."""
+        (kind,) = self._rng.choices(("contact", "tick", "definition", "poison"), self._mix)
+        if kind == "contact":
             return self.contact_input(now)
-        if roll < 0.88:
-            return TickInput()
-        return self.definition(now) if roll < 0.97 else PoisonInput()
+        if kind == "definition":
+            return self.definition(now)
+        return TickInput() if kind == "tick" else PoisonInput()
 
 
 _ACTIVE, _PAUSED, _DELETED = SegmentState.ACTIVE, SegmentState.PAUSED, SegmentState.DELETED
