@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
+from urllib.parse import unquote
 
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.partitioner import partition_for
 from segmentation.attributes import AttributeCatalogue
@@ -48,24 +50,31 @@ class RefusedError(Exception):
         self.headers = headers
 
 
-def create_read_api(serving: Serving, partitions: int) -> Starlette:
+def create_read_api(serving: Serving, partitions: int) -> ASGIApp:
     """The ASGI application."""
     api = _ReadApi(serving, partitions)
     routes: Sequence[tuple[str, str, Handler]] = (
         ("GET", "/contacts", api.list_contacts),
-        ("GET", "/contacts/{contact_id:path}/changes", api.contact_changes),
-        ("GET", "/contacts/{contact_id:path}/explain", api.explain),
-        ("GET", "/contacts/{contact_id:path}", api.contact),
+        ("GET", "/contacts/{contact_id}/changes", api.contact_changes),
+        ("GET", "/contacts/{contact_id}/explain", api.explain),
+        ("GET", "/contacts/{contact_id}", api.contact),
+        ("POST", "/attributes", api.attributes),
         ("GET", "/counts", api.counts),
         ("GET", "/segments/{segment_id}/members", api.members),
         ("GET", "/segments/{segment_id}/changes", api.segment_changes),
         ("POST", "/preview", api.preview),
         ("POST", "/outcomes", api.outcomes),
     )
-    return Starlette(
+    app = Starlette(
         routes=[Route(BASE + path, handler, methods=[method]) for method, path, handler in routes],
         exception_handlers={RefusedError: _refused},
     )
+
+    async def on_encoded_path(scope: Scope, receive: Receive, send: Send) -> None:
+        """Route on the path as sent, so that a contact id may hold an encoded slash."""
+        await app({**scope, "path": scope["raw_path"].decode("ascii")}, receive, send)
+
+    return on_encoded_path
 
 
 class _ReadApi:
@@ -106,6 +115,17 @@ class _ReadApi:
         contact_id, served = self._contact_of(request)
         return _records(reads.contact_changes(served, contact_id, _limit(request)))
 
+    async def attributes(self, request: Request) -> Response:
+        """Body: `{"partition": 3, "contact_ids": ["u1", …]}`; contacts that do not exist are left out."""
+        body = await _body(request)
+        served = self._served(_whole(body.get("partition"), "partition", self._partitions - 1))
+        contact_ids = body.get("contact_ids")
+        if not isinstance(contact_ids, list) or not all(isinstance(each, str) for each in contact_ids):
+            raise RefusedError(400, "invalid_contact_ids", "`contact_ids` must be a list of texts")
+        if len(contact_ids) > reads.PAGE_MAX:
+            raise RefusedError(400, "invalid_contact_ids", f"at most {reads.PAGE_MAX} contacts are read at once")
+        return _json({"contacts": reads.attributes_of(served, [ContactId(each) for each in contact_ids])})
+
     async def list_contacts(self, request: Request) -> Response:
         limit = _limit(request)
         query = request.query_params
@@ -119,14 +139,14 @@ class _ReadApi:
 
     async def members(self, request: Request) -> Response:
         limit = _limit(request)
-        segment_id = SegmentId(request.path_params["segment_id"])
+        segment_id = SegmentId(unquote(request.path_params["segment_id"]))
         after = request.query_params.get("after", "")
         found = reads.list_members(self._partition_of(request), segment_id, after, limit)
         members = [{"contact_id": contact_id, "since_ms": since} for contact_id, since in found]
         return _json({"members": members, "next": found[-1][0] if len(found) == limit else None})
 
     async def segment_changes(self, request: Request) -> Response:
-        segment_id = SegmentId(request.path_params["segment_id"])
+        segment_id = SegmentId(unquote(request.path_params["segment_id"]))
         return _records(reads.segment_changes(self._partition_of(request), segment_id, _limit(request)))
 
     async def preview(self, request: Request) -> Response:
@@ -176,7 +196,7 @@ class _ReadApi:
         return Response(b'{"outcomes":[' + results + b"]}", media_type="application/json")
 
     def _contact_of(self, request: Request) -> tuple[ContactId, ServedPartition]:
-        contact_id = ContactId(request.path_params["contact_id"])
+        contact_id = ContactId(unquote(request.path_params["contact_id"]))
         return contact_id, self._served(partition_for(contact_id, self._partitions))
 
     def _partition_of(self, request: Request) -> ServedPartition:

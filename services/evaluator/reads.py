@@ -7,7 +7,7 @@ wire. Every answer is bounded; a scan over all contacts yields to the partition'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from schemas.codec import decode_contact, encode_membership_change
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.explain import explain as explain_expression
 from segmentation.expression.syntax import Expression
-from segmentation.model import Change, ContactId, ContactState, SegmentId, SegmentState
+from segmentation.model import Attributes, Change, ContactId, ContactState, SegmentId, SegmentState
 from services.evaluator import rows
 from services.evaluator.outcomes import Outcomes
 from services.evaluator.partition import Partition
@@ -51,6 +51,13 @@ def read_contact(served: ServedPartition, contact_id: ContactId) -> ContactState
     """A contact as last committed."""
     row = served.store.get_many([rows.contact_key(contact_id)])[0]
     return decode_contact(row) if row is not None else None
+
+
+def attributes_of(served: ServedPartition, contact_ids: Sequence[ContactId]) -> dict[ContactId, Attributes]:
+    """The attributes of those contacts that exist."""
+    found = served.store.get_many([rows.contact_key(contact_id) for contact_id in contact_ids])
+    present = zip(contact_ids, found, strict=True)
+    return {contact_id: decode_contact(row).attributes for contact_id, row in present if row is not None}
 
 
 def list_contacts(served: ServedPartition, prefix: str, after: str, limit: int) -> list[ContactId]:

@@ -1,0 +1,196 @@
+"""The internal read API over a real store: what it answers, and whom it sends elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from schemas.codec import SEGMENT_DEFINED_HEADERS
+from schemas.partitioner import partition_for
+from schemas.topics import Topic
+from segmentation.model import ContactId
+from services.evaluator.partition import Partition
+from services.evaluator.read_api import BASE, create_read_api
+from services.evaluator.restored import restore
+from services.evaluator.serving import Serving
+from services.evaluator.store import RocksStore, StoreMemory
+from services.evaluator.worker import Committed
+
+NOW = 1_790_000_000_000
+PARTITIONS = 1
+
+
+class Record(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def definition(segment_id: str, where: object) -> bytes:
+    return json.dumps(
+        {"segment_id": segment_id, "version": 1, "replaces": 0, "name": segment_id, "where": where, "text": ""}
+    ).encode()
+
+
+@pytest.fixture
+def partition(tmp_path: Path) -> Iterator[tuple[Partition, RocksStore]]:
+    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    partition = Partition(0, PARTITIONS, "contact-changes", store, restore(store))
+    yield partition, store
+    store.close()
+
+
+def commit(partition: Partition, listener: Any, inputs: list[tuple[bytes | None, object]]) -> None:
+    records = []
+    for place, (key, value) in enumerate(inputs):
+        body = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
+        headers = SEGMENT_DEFINED_HEADERS if key is None else ()
+        records.append(Record(partition.next_offset + place, NOW + place, key, body, tuple(headers)))
+    partition.consume(records)
+    while partition.behind_definitions and partition.backfill(100) >= 0:
+        pass
+    partition.take_unsent()
+    partition.seal()
+    changes = partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1})
+    listener(Committed(partition.next_offset, len(records), changes, (), 0.001))
+
+
+@pytest.fixture
+async def api(partition: tuple[Partition, RocksStore]) -> AsyncIterator[tuple[httpx.AsyncClient, Serving, Any]]:
+    serving = Serving()
+    listener = serving.started(*partition)
+    transport = httpx.ASGITransport(app=create_read_api(serving, PARTITIONS))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://evaluator{BASE}") as client:
+        commit(
+            partition[0],
+            listener,
+            [
+                (None, definition("pro", [{"plan": "pro"}])),
+                (b"u1", {"attributes": {"plan": "Pro"}}),
+                (b"u2", {"attributes": {"plan": "free"}}),
+                (b"a/b c", {"attributes": {"plan": "pro"}}),
+            ],
+        )
+        yield client, serving, listener
+
+
+Api = tuple[httpx.AsyncClient, Serving, Any]
+
+
+async def test_a_contact_is_answered_with_attributes_and_memberships(api: Api) -> None:
+    answer = (await api[0].get("/contacts/u1")).json()
+    assert answer["attributes"] == {"plan": "Pro"}
+    assert answer["members"] == {"pro": NOW + 1}
+    assert answer["partition"] == 0
+
+
+async def test_an_id_with_a_slash_and_a_blank_is_one_contact(api: Api) -> None:
+    assert (await api[0].get("/contacts/a%2Fb%20c")).json()["contact_id"] == "a/b c"
+    assert len((await api[0].get("/contacts/a%2Fb%20c/changes")).json()["changes"]) == 1
+
+
+async def test_an_unknown_contact_is_404_and_a_partition_worked_elsewhere_421(api: Api) -> None:
+    client, serving, _ = api
+    assert (await client.get("/contacts/nobody")).status_code == 404
+    serving.stopping(0)
+    elsewhere = await client.get("/contacts/u1")
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (421, "not_owner")
+
+
+async def test_a_recovering_partition_asks_to_come_back(api: Api) -> None:
+    client, serving, _ = api
+    serving.stopping(0)
+    serving.assigned([0])
+    answer = await client.get("/segments/pro/members?partition=0")
+    assert (answer.status_code, answer.json()["code"]) == (503, "recovering")
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_members_and_contacts_come_in_pages_of_byte_order(api: Api) -> None:
+    client = api[0]
+    first = (await client.get("/segments/pro/members?partition=0&limit=1")).json()
+    assert first == {"members": [{"contact_id": "a/b c", "since_ms": NOW + 3}], "next": "a/b c"}
+    second = (await client.get("/segments/pro/members?partition=0&limit=1&after=a/b c")).json()
+    assert [member["contact_id"] for member in second["members"]] == ["u1"]
+    assert (await client.get("/contacts?partition=0&prefix=u")).json()["contacts"] == ["u1", "u2"]
+    assert (await client.get("/contacts?partition=0&prefix=u&after=u1")).json()["contacts"] == ["u2"]
+
+
+async def test_changes_come_newest_first_and_are_the_published_records(
+    api: Api, partition: tuple[Partition, RocksStore]
+) -> None:
+    client, _, listener = api
+    commit(partition[0], listener, [(b"u1", {"attributes": {"plan": "free"}})])
+    changes = (await client.get("/contacts/u1/changes")).json()["changes"]
+    assert [change["change"] for change in changes] == ["exit", "enter"]
+    assert changes[0]["event_id"] == f"pro|u1|{NOW + 3}|4"
+    of_segment = (await client.get("/segments/pro/changes?partition=0&limit=2")).json()["changes"]
+    assert [change["contact_id"] for change in of_segment] == ["u1", "a/b c"]
+
+
+async def test_counts_follow_members(api: Api) -> None:
+    counts = (await api[0].get("/counts")).json()["partitions"]["0"]
+    assert (counts["contacts"], counts["segments"], counts["settling"]) == (3, {"pro": 2}, {})
+
+
+async def test_an_erased_contact_is_gone_from_every_answer(api: Api, partition: tuple[Partition, RocksStore]) -> None:
+    client, _, listener = api
+    commit(partition[0], listener, [(b"u1", None)])
+    assert (await client.get("/contacts/u1")).status_code == 404
+    assert (await client.get("/contacts/u1/changes")).json() == {"changes": []}
+    for path in ("/segments/pro/members?partition=0", "/segments/pro/changes?partition=0", "/contacts?partition=0"):
+        assert "u1" not in (await client.get(path)).text
+    assert not [row for row in partition[1].scan(b"\0", b"\xff", 1_000) if b"u1" in row[0] + row[1]]
+
+
+async def test_explain_gives_the_tree_and_since_when(api: Api) -> None:
+    answer = (await api[0].get("/contacts/u2/explain?segment=pro")).json()
+    assert (answer["member"], answer["holds"], answer["tree"]["attribute"]) == (False, False, "plan")
+    assert (await api[0].get("/contacts/u2/explain?segment=unknown")).status_code == 404
+
+
+async def test_a_preview_counts_samples_and_compares(api: Api) -> None:
+    answer = (await api[0].post("/preview?partition=0", json={"where": "plan is free", "segment_id": "pro"})).json()
+    assert answer == {"matched": 1, "total": 3, "sample": ["u2"], "would_enter": 1, "would_leave": 2}
+    assert (await api[0].post("/preview?partition=0", json={"where": "plan is"})).status_code == 422
+
+
+async def test_attributes_are_answered_in_bulk_without_those_who_do_not_exist(api: Api) -> None:
+    answer = await api[0].post("/attributes", json={"partition": 0, "contact_ids": ["u2", "nobody"]})
+    assert answer.json() == {"contacts": {"u2": {"plan": "free"}}}
+
+
+async def test_an_outcome_is_told_once_it_is_committed(api: Api, partition: tuple[Partition, RocksStore]) -> None:
+    client, _, listener = api
+    early = await client.post("/outcomes", json={"partition": 0, "offsets": [4], "timeout_ms": 1})
+    assert early.json() == {"outcomes": [{"offset": 4, "committed": False, "changes": None}]}
+    commit(partition[0], listener, [(b"u2", {"attributes": {"plan": "pro"}})])
+    outcomes = (await client.post("/outcomes", json={"partition": 0, "offsets": [4, 2], "timeout_ms": 1_000})).json()
+    assert [outcome["committed"] for outcome in outcomes["outcomes"]] == [True, True]
+    assert [change["segment_id"] for change in outcomes["outcomes"][0]["changes"]] == ["pro"]
+    assert outcomes["outcomes"][1]["changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/outcomes", {"partition": 0, "offsets": []}),
+        ("/outcomes", {"partition": 9, "offsets": [1]}),
+        ("/outcomes", {"partition": 0, "offsets": [1], "timeout_ms": "long"}),
+        ("/attributes", {"partition": 0, "contact_ids": "u1"}),
+        ("/attributes", []),
+    ],
+)
+async def test_a_malformed_question_is_400(api: Api, path: str, body: object) -> None:
+    assert (await api[0].post(path, json=body)).status_code == 400
+
+
+def test_the_test_contacts_live_in_the_one_partition() -> None:
+    assert partition_for(ContactId("u1"), PARTITIONS) == 0
