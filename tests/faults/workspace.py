@@ -37,6 +37,20 @@ QUIET_S = 1.5
 """Nothing new on the memberships topic for this long, with every input committed, means that the work is done."""
 SETTLE_TIMEOUT_S = 60.0
 READ_IDLE_MS = 500
+SEGMENTS = 8
+BUSY_DAY = (62, 26, 9, 3)
+"""How often contacts, ticks, definitions and poison come."""
+
+
+class BusyDay(Workload):
+    """The mix of a busy day over many contacts, with far too many definitions."""
+
+    def __init__(self, rng: Random, contacts: int) -> None:
+        super().__init__(rng)
+        self.contacts = [ContactId(f"c{number}") for number in range(contacts)]
+        self.segments = [SegmentId(f"s{number}") for number in range(SEGMENTS)]
+        self._mix = BUSY_DAY
+        self._erasures = 0.06
 
 
 @dataclass
@@ -56,7 +70,7 @@ class Workspace:
             kafka_bootstrap=self.broker, topic_prefix=self.prefix, partitions=self.partitions, replay_history=True
         )
         self.rng = Random(self.seed)
-        self.workload = Workload(self.rng, contacts=self.contacts, segments=8)
+        self.workload = BusyDay(self.rng, self.contacts)
         self.now = START_MS
         self.acknowledged = 0
         self._strangers = {
