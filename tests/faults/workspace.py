@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import Topic, topic_name
-from segmentation.model import ContactId
+from segmentation.model import ContactId, SegmentId
 from services.evaluator.ports import OutputRecord
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
