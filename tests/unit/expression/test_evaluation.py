@@ -1,0 +1,112 @@
+"""`tidegate eval`, line by line and as a command."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tidegate.cli.eval import answer_lines, app
+from tidegate.evaluation import answer
+
+RUNNER = CliRunner()
+
+
+def _errors(line: object) -> list[tuple[str, str]]:
+    told: Any = answer(line)
+    return [(one["code"], one["pointer"]) for one in told["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "errors"),
+    [
+        (5, [("expects_object", "")]),
+        ({}, [("missing_where", "/where")]),
+        ({"where": "mrr >"}, [("expects_number", "/where")]),
+        ({"where": {"mrr": {"gt": "x"}}}, [("expects_number", "/where/mrr/gt")]),
+        ({"where": "t within 7d"}, [("expects_instant", "/now")]),
+        ({"where": "t within 7d", "now": "1790000000000"}, [("expects_instant", "/now")]),
+        ({"where": "t within 7d", "now": True}, [("expects_instant", "/now")]),
+        ({"where": "a", "attributes": {"a": [[1]]}}, [("nested_in_list", "/attributes/a/0")]),
+        ({"where": "a", "attributes": []}, [("expects_object", "/attributes")]),
+        ({"where": "a", "segments": []}, [("expects_object", "/segments")]),
+        ({"where": "a", "segments": {"A b": "x"}}, [("expects_segment", "/segments/A b")]),
+        ({"where": "a", "segments": {"x": "mrr >"}}, [("expects_number", "/segments/x")]),
+        ({"where": "a", "segments": {"x": "in segment y", "y": "in segment x"}}, [("reference_cycle", "/segments")]),
+        (
+            {"where": "a >", "attributes": {"b": [None]}, "now": "soon"},
+            [("expects_number", "/where"), ("nested_in_list", "/attributes/b/0"), ("expects_instant", "/now")],
+        ),
+    ],
+)
+def test_what_is_wrong_is_answered_with_all_its_errors(line: object, errors: list[tuple[str, str]]) -> None:
+    assert _errors(line) == errors
+
+
+def test_references_nest_to_eight_and_no_further() -> None:
+    def chain(length: int) -> dict[str, object]:
+        segments = {f"s{number}": f"in segment s{number + 1}" for number in range(length)} | {f"s{length}": "a"}
+        return {"where": "in segment s0", "segments": segments, "attributes": {"a": True}}
+
+    assert answer(chain(8)) == {"member": True}
+    assert _errors(chain(9)) == [("references_too_deep", "/segments")]
+
+
+def test_null_and_nested_attributes_are_as_ingest_takes_them() -> None:
+    attributes = {"a": None, "b": {"c": {"d": "x"}, "e": None}}
+    assert answer({"where": "a is missing and b.c.d is x and b.e is missing", "attributes": attributes}) == {
+        "member": True
+    }
+
+
+def test_now_is_milliseconds_or_rfc_3339() -> None:
+    asked = {"where": "t in the past", "attributes": {"t": "1970-01-01T00:00:01Z"}}
+    assert answer(asked | {"now": 1_000}) == {"member": True}
+    assert answer(asked | {"now": 999}) == {"member": False}
+    assert answer(asked | {"now": "1970-01-01T00:00:01Z"}) == {"member": True}
+
+
+def test_json_nested_beyond_all_limits_is_refused_with_a_pointer() -> None:
+    where: object = {"a": 1}
+    for _ in range(600):
+        where = {"not": where}
+    assert [code for code, _ in _errors({"where": where})] == ["nested_too_deep"]
+
+
+def test_an_explanation_agrees_with_the_answer() -> None:
+    line = {
+        "where": "in segment a and b",
+        "segments": {"a": "t within 1d"},
+        "attributes": {"t": 0, "b": True},
+        "now": 5,
+    }
+    told: Any = answer(line, explained=True)
+    assert told["member"] is told["explain"]["holds"] is True
+    assert told["explain"]["until_ms"] == 86_400_000
+
+
+def test_lines_are_answered_in_order_and_only_unreadable_ones_fail() -> None:
+    asked = b'{"where": "a", "attributes": {"a": true}}\n\n{bad\n{"where": "a >"}\n\xff\n{"where": "a"}\n'
+    told = io.BytesIO()
+    assert answer_lines(io.BytesIO(asked), told, explained=False) == [3, 5]
+    answers = [json.loads(line) for line in told.getvalue().splitlines()]
+    assert [one.get("member") for one in answers] == [True, None, None, None, False]
+    assert [one["errors"][0]["code"] for one in answers if "errors" in one] == [
+        "not_json",
+        "expects_number",
+        "not_json",
+    ]
+
+
+def test_the_command_exits_with_0_unless_a_line_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"where": "a >"}\n')
+    assert RUNNER.invoke(app, [str(path)]).exit_code == 0
+    result = RUNNER.invoke(app, ["--explain"], input='{"where": "a"}\nno\n')
+    assert result.exit_code == 1
+    assert json.loads(result.stdout.splitlines()[0])["explain"]["holds"] is False
+    assert RUNNER.invoke(app, [str(tmp_path / "absent")]).exit_code == 2

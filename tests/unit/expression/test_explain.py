@@ -1,0 +1,195 @@
+"""One explanation in full, and the parts that people act upon."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from segmentation.attributes import AttributeCatalogue, AttributeDeclaration, AttributeType
+from segmentation.expression.check import advice
+from segmentation.expression.explain import explain, until
+from segmentation.expression.parser import parse_text
+from segmentation.expression.reads import attributes_read, depends_on_time, segments_read
+from segmentation.expression.syntax import Expression
+from segmentation.expression.truth import Unreadable, unreadable_values
+from segmentation.model import AttributeName, InstantMs, SegmentId, Value
+from segmentation.values import read_instant
+
+NOW = InstantMs(1_778_414_400_000)
+"""2026-05-10T12:00:00Z."""
+DAY_MS = 86_400_000
+
+
+def _read(source: str) -> Expression:
+    expression = parse_text(source, AttributeCatalogue.empty())
+    assert isinstance(expression, Expression), expression
+    return expression
+
+
+def _contact(**attributes: Value) -> dict[AttributeName, Value]:
+    return {AttributeName(name): value for name, value in attributes.items()}
+
+
+def test_an_explanation_in_full() -> None:
+    expression = _read("plan is Pro AND (last_active within 7d OR in segment vips) AND mrr > 99")
+    contact = _contact(plan="PRO", last_active="2026-05-09T12:00:00Z", mrr="a lot")
+    assert explain(expression, contact, NOW).to_json() == {
+        "holds": False,
+        "at_ms": NOW,
+        "until_ms": None,
+        "tree": {
+            "kind": "all",
+            "holds": False,
+            "children": [
+                {
+                    "kind": "condition",
+                    "condition": 'plan is "pro"',
+                    "holds": True,
+                    "attribute": "plan",
+                    "value": "PRO",
+                    "state": "read",
+                    "reading": "text",
+                    "read": "PRO",
+                    "until_ms": None,
+                    "flips": [],
+                },
+                {
+                    "kind": "any",
+                    "holds": True,
+                    "children": [
+                        {
+                            "kind": "condition",
+                            "condition": "last_active within last 7 days",
+                            "holds": True,
+                            "attribute": "last_active",
+                            "value": "2026-05-09T12:00:00Z",
+                            "state": "read",
+                            "reading": "instant",
+                            "read": "2026-05-09T12:00:00Z",
+                            "until_ms": NOW + 6 * DAY_MS,
+                            "flips": [],
+                        },
+                        {"kind": "segment", "segment_id": "vips", "holds": False},
+                    ],
+                },
+                {
+                    "kind": "condition",
+                    "condition": "mrr > 99",
+                    "holds": False,
+                    "attribute": "mrr",
+                    "value": "a lot",
+                    "state": "unreadable",
+                    "reading": "number",
+                    "read": None,
+                    "until_ms": None,
+                    "flips": [{"action": "set", "attribute": "mrr", "says": "set mrr to 100", "value": 100}],
+                },
+            ],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "contact", "says"),
+    [
+        ("plan is pro", {"plan": "free"}, ['set plan to "pro"']),
+        ("plan is not free", {"plan": "Free"}, ['set plan so that plan is not "free"', "remove plan"]),
+        ("plan is set", {}, ["set plan so that plan is set"]),
+        ("plan is not set", {"plan": ""}, ["remove plan"]),
+        ("mrr >= 99.5", {"mrr": 3}, ["set mrr to 99.5"]),
+        ("mrr < 10", {"mrr": 30}, ["set mrr to 9"]),
+        ("mrr > 0.5", {}, ["set mrr to 0.5000000000000001"]),
+        ("mrr between 10 and 20", {"mrr": 30}, ["set mrr to 20"]),
+        ("tags has all of [a, b]", {"tags": ["b", "c"]}, ['set tags to ["b", "c", "a"]']),
+        ("tags has none of [a]", {"tags": ["A", "c"]}, ['set tags to ["c"]', "remove tags"]),
+        ("name starts with Dr", {"name": "Who"}, ['set name to "drWho"']),
+        ('v > version "1.2"', {"v": "1.0"}, ['set v to "1.2.0.1"']),
+        ('v < version "1.2"', {"v": "2.0"}, ['set v to "1.2.0.0-0"']),
+        ("t within last 7d", {"t": "2026-01-01"}, ['set t to "2026-05-10T12:00:00Z"']),
+        (
+            "t within last 7d",
+            {"t": "2026-05-11"},
+            ['set t to "2026-05-10T12:00:00Z"', "wait until 2026-05-11T00:00:00Z"],
+        ),
+        (
+            "t more than 30 days ago",
+            {"t": "2026-05-01"},
+            ['set t to "2026-04-10T12:00:00Z"', "wait until 2026-05-31T00:00:00Z"],
+        ),
+        ("t before 2026-01-01", {}, ['set t to "2025-12-31T23:59:59.999Z"']),
+        ("NOT (a or b)", {"a": True}, ["set a to false", "remove a"]),
+    ],
+)
+def test_the_smallest_flips(source: str, contact: dict[str, Value], says: list[str]) -> None:
+    shown = json.dumps(explain(_read(source), _contact(**contact), NOW).to_json(), ensure_ascii=False)
+    found = json.loads(shown)
+    pending = [found["tree"]]
+    told: list[str] = []
+    while pending:
+        node = pending.pop(0)
+        pending.extend(node.get("children", []))
+        told.extend(flip["says"] for flip in node.get("flips", []))
+    assert told == says
+
+
+def test_nothing_is_suggested_for_a_contact_that_is_in() -> None:
+    assert '"says"' not in json.dumps(explain(_read("a or b"), _contact(a=True), NOW).to_json())
+
+
+def test_until_takes_the_first_boundary_at_which_the_whole_flips() -> None:
+    expression = _read("(t within last 7d OR t more than 5 days ago) AND u in the future")
+    assert until(expression, _contact(t="2026-05-09", u="2026-06-01"), NOW) == read_instant("2026-06-01")
+    assert until(_read("t more than 5 days ago"), _contact(t="2020-01-01"), NOW) is None
+    assert until(_read("t within last 7d"), {}, NOW) is None
+
+
+def test_until_sees_through_references() -> None:
+    definitions = {
+        SegmentId("a"): _read("in segment b"),
+        SegmentId("b"): _read("t within last 1d"),
+    }
+    contact = _contact(t="2026-05-10T00:00:00Z")
+    assert until(_read("in segment a"), contact, NOW, (), definitions) == read_instant("2026-05-11T00:00:00Z")
+    assert until(_read("in segment a"), contact, NOW, {SegmentId("a")}) is None
+
+
+def test_what_an_expression_reads() -> None:
+    expression = _read("plan is pro and not (in segment a or mrr > 1 or plan is set) and t before 2026-01-01")
+    assert attributes_read(expression) == {"plan", "mrr", "t"}
+    assert segments_read(expression) == {"a"}
+    assert not depends_on_time(expression)
+    assert depends_on_time(_read("a or t in the past"))
+
+
+def test_unreadable_values_are_named_with_reading_and_sample() -> None:
+    expression = _read("mrr > 9 and t within 1d and flag and mrr is set and x in [1, true] and mrr < 5 and tags > 3")
+    contact = _contact(mrr="lots " * 50, t="soon", flag="yes", x="one", tags=["a"])
+    assert unreadable_values(expression, contact) == (
+        Unreadable(AttributeName("mrr"), "number", ("lots " * 50)[:100]),
+        Unreadable(AttributeName("t"), "instant", "soon"),
+        Unreadable(AttributeName("flag"), "boolean", "yes"),
+        Unreadable(AttributeName("x"), "boolean or number", "one"),
+        Unreadable(AttributeName("tags"), "number", "['a']"),
+    )
+
+
+def test_advice_names_the_nearest_attribute_and_refuses_nothing() -> None:
+    known = {AttributeName("last_active"): AttributeDeclaration(AttributeType.INSTANT)}
+    catalogue = AttributeCatalogue.of(known, [AttributeName("plan")])
+    told = advice(_read("last_actve within 7d and plna is pro and zzz is 1 and plan is pro"), catalogue)
+    assert [(one.code, one.hint) for one in told] == [
+        ("unknown_attribute", "did you mean `last_active`?"),
+        ("unknown_attribute", "did you mean `plan`?"),
+        ("unknown_attribute", "check the name, or send the attribute"),
+    ]
+    assert told[0].span is not None
+    assert advice(_read("anything is 1"), AttributeCatalogue.empty()) == ()
+
+
+def test_advice_on_what_is_legal_and_odd() -> None:
+    typed = AttributeCatalogue.of({AttributeName("t"): AttributeDeclaration(AttributeType.INSTANT)})
+    empty = AttributeCatalogue.empty()
+    assert [one.code for one in advice(_read("id is 12345678901234567890"), empty)] == ["inexact_number"]
+    assert [one.code for one in advice(_read("t is 2026-05-01"), empty)] == ["midnight_only"]
+    assert [one.code for one in advice(_read("t is true"), typed)] == ["unlikely_type"]
