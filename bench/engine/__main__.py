@@ -74,12 +74,14 @@ def _compare(run: Run, seed: int, seconds: float) -> int:
     before = _resident_mib()
     catalogue = Catalogue.of(segments)
     prepared = _prepared(workload, catalogue, run.size)
+    gc.freeze()  # as a service does once loaded: the collector need not walk the segments again and again
     warm = len(prepared) // 3
     ours = time_contender(Tidegate(catalogue), prepared, warm, seconds)
     naive = time_contender(Naive(segments), prepared, min(warm, 20), seconds)
     jsonlogic = None if run.untyped else time_contender(JsonLogic(segments), prepared, min(warm, 20), seconds)
     name = f"{run.size:,} {'selective' if run.selective else 'broad'}{' as text' if run.untyped else ''}"
     print(_row(name, run, ours, naive, jsonlogic), f" index +{_resident_mib() - before:,.0f} MiB")
+    gc.unfreeze()
     return ours.wrong + naive.wrong + (0 if jsonlogic is None else jsonlogic.wrong)
 
 

@@ -7,7 +7,7 @@ negation, and what a condition gives for a missing value, are said around it (`n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf, nextafter
 from typing import Any, TypeVar
@@ -65,6 +65,11 @@ class Equal:
 
     attribute: AttributeName
     keys: frozenset[Key]
+    payloads: frozenset[str | float | bool | VersionKey] = field(init=False)
+    """The keys without their readings."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payloads", frozenset(payload for _, payload in self.keys))
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from segmentation import deadlines
@@ -97,7 +97,7 @@ def _factory(body: str, names: tuple[str, ...]) -> Callable[..., Any]:
     source = f"lambda {', '.join(names)}: lambda attributes, now, members: {body}"
     namespace = {
         "STR": str, "INT": int, "FLOAT": float, "BOOL": bool, "LIST": list, "FOLDED": FOLDED, "list_has": _list_has,
-        "instant_of": instant_of, "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
+        "holds": atoms.holds, "instant_of": instant_of, "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
     }  # fmt: skip
     factory: Callable[..., Any] = eval(source, namespace)  # noqa: S307  # the source is this module's own text
     return factory
@@ -125,15 +125,15 @@ class _Writer:
         value = f"attributes.get({self._constant(atom.attribute)})"
         if isinstance(atom, Present):
             return f"({value} {'is not' if literal.positive else 'is'} None)"
-        slow = f"(v is not None and {self._constant(partial(_holds, atom))}(v, now))"
+        slow = f"(v is not None and holds({self._constant(atom)}, v, now))"
         source = self._quick(atom, value, slow) or f"((v := {value}) is not None and {slow})"
         return source if literal.positive else f"(not {source})"
 
     def _quick(self, atom: atoms.AttributeAtom, value: str, slow: str) -> str | None:
         """The test of the value's usual type in place, `slow` for all others; None if it has no usual type."""
         match atom:
-            case Equal(_, keys):
-                return self._quick_equal(keys, value, slow)
+            case Equal():
+                return self._quick_equal(atom, value, slow)
             case Substring(_, kind, text, exact):
                 read = "v" if exact else "FOLDED[v]"
                 return f"({self._substring(kind, read, text)} if (v := {value}).__class__ is STR else {slow})"
@@ -143,11 +143,11 @@ class _Writer:
                 return self._quick_cut(scale, cut, value, slow, ("<", ">"))
         return None
 
-    def _quick_equal(self, keys: frozenset[atoms.Key], value: str, slow: str) -> str | None:
-        readings = {reading for reading, _ in keys}
+    def _quick_equal(self, atom: Equal, value: str, slow: str) -> str | None:
+        readings = {reading for reading, _ in atom.keys}
         if len(readings) > 1:
             return None
-        payloads = frozenset(payload for _, payload in keys)
+        payloads = atom.payloads
         single = self._constant(next(iter(payloads)) if len(payloads) == 1 else payloads)
         relation = "==" if len(payloads) == 1 else "in"
         match next(iter(readings)):
@@ -198,7 +198,3 @@ def _list_has(value: list[Scalar], wanted: frozenset[str]) -> bool:
         elif (text := read_text(element)) is not None and fold(text) in wanted:
             return True
     return False
-
-
-def _holds(atom: atoms.AttributeAtom, value: Any, now: InstantMs) -> bool:  # checked where it is called
-    return atoms.holds(atom, value, now)
