@@ -56,7 +56,7 @@ class Occurrence(NamedTuple):
 class Facet:
     """The atoms of one facet, arranged by value, with the segments that they occur in."""
 
-    __slots__ = ("_moves", "_postings", "_table", "_wide_over", "key", "place")
+    __slots__ = ("_postings", "_table", "_wide_over", "key", "moves", "place")
 
     def __init__(self, key: FacetKey, table: Table, postings: Mapping[Atom, Posting], wide_over: int) -> None:
         self.key = key
@@ -64,7 +64,7 @@ class Facet:
         self._table = table
         self._postings = postings
         self._wide_over = wide_over
-        self._moves: dict[tuple[Place, Place], Move] = {}
+        self.moves: dict[tuple[Place, Place], Move] = {}
 
     @classmethod
     def empty(cls, key: FacetKey, wide_over: int) -> Facet:
@@ -105,13 +105,11 @@ class Facet:
         return Facet(self.key, table, postings, self._wide_over)
 
     def move(self, old: Place, new: Place) -> Move:
-        """What going from place `old` to `new` touches."""
-        found = self._moves.get((old, new))
-        if found is None:
-            if len(self._moves) >= MOVES_MAX:
-                self._moves.clear()
-            found = self._moves[old, new] = self._touched(old, new)
-        return found
+        """What going from place `old` to `new` touches; remembered in `moves`."""
+        if len(self.moves) >= MOVES_MAX:
+            self.moves.clear()
+        move = self.moves[old, new] = self._touched(old, new)
+        return move
 
     def _touched(self, old: Place, new: Place) -> Move:
         rising, falling = self._table.flipped(old, new)

@@ -130,7 +130,7 @@ class Index:
         now: InstantMs,
         members: Collection[SegmentId],
     ) -> Outcome | None:
-        """What changed values flip; None if nothing is even touched."""
+        """What changed values flip; None for nothing."""
         facets_of = self._facets
         touched: Touched | None = None
         for name in changed:
@@ -150,7 +150,7 @@ class Index:
         return None if touched is None else self._outcome(touched, after, now, members)
 
     def flips_at(self, attributes: Attributes, at: InstantMs, members: Collection[SegmentId]) -> Outcome | None:
-        """What the millisecond up to `at` flips; None if nothing is even touched."""
+        """What the millisecond up to `at` flips; None for nothing."""
         before = InstantMs(at - 1)
         touched: Touched = []
         for name, facet in self._aging:
@@ -184,39 +184,48 @@ class Index:
 
     def _outcome(
         self, touched: Touched, attributes: Attributes, now: InstantMs, members: Collection[SegmentId]
-    ) -> Outcome:
-        outcome = Outcome(set(), set(), set())
-        entered, left, referring = outcome
-        wide: list[Moved] = []
+    ) -> Outcome | None:
+        entered: set[SegmentId] = set()
+        left: set[SegmentId] = set()
+        referring: set[SegmentId] = set()
+        wide: list[Moved] | None = None
         for facet, was, will in touched:
-            up, down, refer, is_wide = facet.move(was, will)
-            for segment in up:
+            move = facet.moves.get((was, will)) or facet.move(was, will)
+            for segment in move.up:
                 if segment.segment_id not in members and segment.holds(attributes, now, members):
                     entered.add(segment.segment_id)
-            for segment in down:
+            for segment in move.down:
                 if segment.segment_id in members and not segment.holds(attributes, now, members):
                     left.add(segment.segment_id)
-            if refer:
-                referring.update(segment.segment_id for segment in refer)
-            if is_wide:
+            if move.referring:
+                referring.update(segment.segment_id for segment in move.referring)
+            if move.wide:
+                wide = wide or []
                 wide.append(Moved(facet.key, was, will))
-        if wide:
+        if wide is not None:
             places = _Places(self._facets, attributes, now)
             places.update({facet.key: (was, will) for facet, was, will in touched})
-            self._ask_blocks(wide, places, members, outcome)
-        return outcome
+            self._ask_blocks(wide, places, members, entered, left)
+        return Outcome(entered, left, referring) if entered or left or referring else None
 
-    def _ask_blocks(self, wide: list[Moved], places: _Places, members: Collection[SegmentId], outcome: Outcome) -> None:
+    def _ask_blocks(
+        self,
+        wide: list[Moved],
+        places: _Places,
+        members: Collection[SegmentId],
+        entered: set[SegmentId],
+        left: set[SegmentId],
+    ) -> None:
         segments = self.segments
         attributes, now = places.attributes, places.now
         for block in self._blocks:
             up, down = block.flipping(wide, places)
             for segment_id in up:
                 if segment_id not in members and segments[segment_id].holds(attributes, now, members):
-                    outcome.entered.add(segment_id)
+                    entered.add(segment_id)
             for segment_id in down:
                 if segment_id in members and not segments[segment_id].holds(attributes, now, members):
-                    outcome.left.add(segment_id)
+                    left.add(segment_id)
 
 
 class _Places(dict[FacetKey, tuple[Place, Place]]):
