@@ -38,17 +38,16 @@ def inspect(received: Received, choice: DialectChoice, known_attributes: Collect
     if not rows:
         raise UploadRefusedError("empty_file", "the file has no rows", "send a CSV file with a header and rows")
     first = rows[0]
-    if first.fault is not None:
-        raise UploadRefusedError(
-            "unreadable_first_row", f"line {first.line}: expected {first.fault.expected}, found {first.fault.found}",
-            first.fault.fix,
-        )  # fmt: skip
-    if len(first.cells) > COLUMNS_MAX:
+    width = len(first.cells)
+    if width > COLUMNS_MAX:
         raise UploadRefusedError(
             "too_many_columns",
-            f"the file has {len(first.cells)} columns; at most {COLUMNS_MAX} are taken",
+            f"the file has {width} columns; at most {COLUMNS_MAX} are taken",
             "leave columns out, or split the file",
         )
+    if first.fault is not None:
+        found = f"line {first.line}: expected {first.fault.expected}, found {first.fault.found}"
+        raise UploadRefusedError("unreadable_first_row", found, first.fault.fix)
     names = column_names(first.cells, header=dialect.header)
     cells = [row.cells for row in rows[1 if dialect.header else 0 :] if row.fault is None]
     return Inspection(dialect, names, suggest_columns(names, cells, known_attributes), suggest_id_column(names, cells))
