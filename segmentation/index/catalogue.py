@@ -7,7 +7,8 @@ A paused segment never flips and references to it see the membership as given; a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Set
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
+from weakref import ref
 
 from segmentation import deadlines
 from segmentation.expression.compiler import CompiledSegment
@@ -29,6 +30,8 @@ NO_FLIPS = Flips((), ())
 class Catalogue:
     """All segments in force after a number of definitions."""
 
+    _recent: ClassVar[ref[Catalogue] | None] = None
+
     def __init__(self, segments: Mapping[SegmentId, CompiledSegment], index: Index, graph: ReferenceGraph) -> None:
         self.segments = segments
         self.time_attributes: Set[AttributeName] = {name for name, _ in index.age_cuts}
@@ -45,11 +48,27 @@ class Catalogue:
 
     @classmethod
     def of(cls, segments: Iterable[CompiledSegment], wide_over: int = WIDE_OVER) -> Catalogue:
-        """These segments; of several with one id, the last."""
+        """These segments; of several with one id, the last.
+
+        The newest such catalogue is remembered while it lives: partitions that recover the same segments share it.
+        """
         by_id = {one.segment_id: one for one in segments}
         kept = {key: one for key, one in by_id.items() if one.state is not SegmentState.DELETED}
+        recent = cls._recent() if cls._recent is not None else None
+        if recent is not None and recent.is_of(kept, wide_over):
+            return recent
         active = (one for one in kept.values() if one.state is SegmentState.ACTIVE)
-        return cls(kept, Index.of(active, wide_over), ReferenceGraph.of(kept.values()))
+        catalogue = cls(kept, Index.of(active, wide_over), ReferenceGraph.of(kept.values()))
+        cls._recent = ref(catalogue)
+        return catalogue
+
+    def is_of(self, segments: Mapping[SegmentId, CompiledSegment], wide_over: int) -> bool:
+        """Whether it is the catalogue of exactly these compiled segments."""
+        return (
+            self._index.wide_over == wide_over
+            and len(self.segments) == len(segments)
+            and all(self.segments.get(segment_id) is segment for segment_id, segment in segments.items())
+        )
 
     def define(self, segment: CompiledSegment) -> Catalogue:
         """The catalogue after a segment is added, edited, paused, resumed or deleted, as its state says.

@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 class Index:
     """Facets by attribute, blocks of conjunctions, and the loose segments: those that refer or have too many."""
 
-    __slots__ = ("_aging", "_blocks", "_facets", "_loose", "_wide_over", "segments")
+    __slots__ = ("_aging", "_blocks", "_facets", "_loose", "segments", "wide_over")
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Index:
         self._facets = facets
         self._blocks = blocks
         self._loose = loose
-        self._wide_over = wide_over
+        self.wide_over = wide_over
         self._aging = [
             (name, facet) for name, found in facets.items() for facet in found if facet.key.kind is FacetKind.AGE
         ]
@@ -100,7 +100,7 @@ class Index:
                 loose[come.segment_id] = come
             else:
                 _add_to_blocks(blocks, come, alternatives)
-        return Index(segments, self._changed_facets(changes), tuple(blocks), loose, self._wide_over)
+        return Index(segments, self._changed_facets(changes), tuple(blocks), loose, self.wide_over)
 
     def _changed_facets(
         self, changes: Mapping[FacetKey, tuple[list[Occurrence], list[Occurrence]]]
@@ -108,7 +108,7 @@ class Index:
         facets = dict(self._facets)
         for key, (gone, come) in changes.items():
             of_attribute = {facet.key: facet for facet in facets.get(key.attribute, ())}
-            facet = of_attribute.get(key) or Facet.empty(key, self._wide_over)
+            facet = of_attribute.get(key) or Facet.empty(key, self.wide_over)
             of_attribute[key] = facet.changed(gone, come)
             kept = tuple(facet for facet in of_attribute.values() if not facet.is_empty)
             if kept:
@@ -169,7 +169,7 @@ class Index:
             for segment in self._loose.values()
             if not segment.references and segment.holds(attributes, now, ())
         }
-        if len(self.segments) <= self._wide_over:
+        if len(self.segments) <= self.wide_over:
             return found.union(
                 segment.segment_id
                 for segment in self.segments.values()

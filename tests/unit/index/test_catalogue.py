@@ -51,6 +51,14 @@ def test_partitions_that_take_the_same_step_share_the_successor() -> None:
     assert set(first.segments) == {PRO}
 
 
+def test_partitions_that_recover_the_same_segments_share_one_catalogue() -> None:
+    segments = [segment("pro", plan_is("pro")), segment("rich", score_from(10))]
+    one = Catalogue.of(segments)
+    assert Catalogue.of(reversed(segments)) is one
+    assert Catalogue.of(segments[:1]) is not one
+    assert Catalogue.of([segments[0], segment("rich", score_from(11))]).members({SCORE: 10}, NOW) == set()
+
+
 def test_a_defined_segment_leaves_the_earlier_snapshot_as_it_was() -> None:
     first = Catalogue.of([segment("pro", plan_is("pro"))])
     second = first.define(segment("pro", plan_is("free"), version=2))
