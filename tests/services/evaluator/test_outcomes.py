@@ -1,0 +1,60 @@
+"""The waiting list: told after the commit, bounded, and honest about what it forgot."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from segmentation.model import CauseKind, Change, ChangeKind, ContactId, InstantMs, Offset, SegmentId, Version
+from services.evaluator import outcomes
+from services.evaluator.outcomes import Outcomes, TooManyWaitersError
+
+
+def change(offset: int) -> Change:
+    version = Version(InstantMs(1), Offset(offset))
+    return Change(SegmentId("s"), 1, ContactId("c"), ChangeKind.ENTER, version, CauseKind.WRITE, 0, 1)
+
+
+async def test_a_waiter_is_told_when_its_offset_is_committed() -> None:
+    list_ = Outcomes(since=5)
+    waiting = asyncio.create_task(list_.wait_for(7, timeout_s=5))
+    await asyncio.sleep(0)
+    list_.committed(7, [])
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    list_.committed(8, [change(7)])
+    await waiting
+    (outcome,) = list_.outcomes([7])
+    assert (outcome.committed, outcome.changes) == (True, [change(7)])
+
+
+async def test_a_wait_ends_when_its_time_is_up() -> None:
+    list_ = Outcomes(since=0)
+    await list_.wait_for(3, timeout_s=0.01)
+    (outcome,) = list_.outcomes([3])
+    assert (outcome.committed, outcome.changes) == (False, None)
+
+
+async def test_an_input_before_the_owner_started_is_unknown_and_not_unchanged() -> None:
+    list_ = Outcomes(since=100)
+    (outcome,) = list_.outcomes([99])
+    assert (outcome.committed, outcome.changes) == (True, None)
+
+
+async def test_what_was_forgotten_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "REMEMBERED_CHANGES_MAX", 2)
+    list_ = Outcomes(since=0)
+    list_.committed(4, [change(0), change(1), change(3)])
+    assert [outcome.changes for outcome in list_.outcomes([0, 1, 2, 3])] == [None, [change(1)], [], [change(3)]]
+
+
+async def test_a_full_waiting_list_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "WAITERS_MAX", 1)
+    list_ = Outcomes(since=0)
+    first = asyncio.create_task(list_.wait_for(1, timeout_s=5))
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyWaitersError):
+        await list_.wait_for(1, timeout_s=5)
+    list_.committed(2, [])
+    await first

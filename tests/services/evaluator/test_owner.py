@@ -1,0 +1,92 @@
+"""What the owner does with fetched records: drops what is not asked for, and believes a gap only when seen twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pytest
+
+from schemas.topics import topic_name
+from services.evaluator.owner import Owned, PartitionOwner, Workspace
+from services.evaluator.worker import PartitionWorker
+
+
+class Record(NamedTuple):
+    offset: int
+
+
+class FedWorker:
+    """Remembers what it was fed."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+
+    def feed(self, records: Sequence[Any]) -> None:
+        self.offsets += [record.offset for record in records]
+
+
+@pytest.fixture
+async def owner(tmp_path: Path) -> PartitionOwner:
+    owner = PartitionOwner(Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path))
+    worker = cast("PartitionWorker", FedWorker())
+    owner.owned = {3: Owned(3, worker=worker, expected=10)}
+    return owner
+
+
+def records(*offsets: int) -> Any:
+    return [Record(offset) for offset in offsets]
+
+
+def fed(owner: PartitionOwner) -> list[int]:
+    return cast("FedWorker", owner.owned[3].worker).offsets
+
+
+async def test_records_in_sequence_reach_the_worker(owner: PartitionOwner) -> None:
+    owner.feed(3, records(10, 11))
+    owner.feed(3, records(12))
+    assert fed(owner) == [10, 11, 12]
+
+
+async def test_records_of_partitions_that_are_not_ours_are_dropped(owner: PartitionOwner) -> None:
+    owner.feed(4, records(10))
+    assert fed(owner) == []
+
+
+async def test_records_before_the_recovered_position_are_dropped(owner: PartitionOwner) -> None:
+    owner.feed(3, records(7, 8))
+    owner.feed(3, records(9, 10))
+    assert fed(owner) == [10]
+
+
+async def test_a_gap_seen_once_is_read_again(owner: PartitionOwner) -> None:
+    owner.feed(3, records(12, 13))
+    assert fed(owner) == []
+    owner.feed(3, records(14))
+    assert owner.take_seeks() == {3: 10}
+    owner.feed(3, records(10, 11, 12))
+    assert fed(owner) == [10, 11, 12]
+
+
+async def test_a_gap_seen_again_after_the_seek_is_the_logs_own(owner: PartitionOwner) -> None:
+    owner.feed(3, records(12, 13))
+    owner.take_seeks()
+    owner.feed(3, records(12, 13))
+    assert fed(owner) == [12, 13]
+    owner.feed(3, records(15))
+    assert owner.take_seeks() == {3: 14}
+
+
+async def test_a_full_queue_pauses_the_partition_and_room_resumes_it(owner: PartitionOwner) -> None:
+    owner._on_flow(3, full=True)
+    assert owner.paused == {3}
+    owner._on_flow(3, full=False)
+    assert owner.paused == set()
+
+
+async def test_giving_up_twice_is_harmless(owner: PartitionOwner) -> None:
+    owner.owned.clear()
+    await owner.revoke()
+    await owner.revoke()
+    assert not owner.ready
