@@ -1,8 +1,8 @@
 """One real Apache Kafka broker in a directory: no Docker, no installation, its data kept between starts.
 
-Rule: the broker speaks on loopback only, and is called ready when it has answered a metadata request, not when its
-port opens. What it prints goes to `kafka.log` in its directory; of a failed start only one line reaches the person.
-Topics are not this module's business.
+Rule: the broker speaks on loopback only, and is called ready when it has answered what every client asks first, not
+when its port opens. What it prints goes to `kafka.log` in its directory; of a failed start only one line reaches the
+person. Topics are not this module's business.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from aiokafka.client import AIOKafkaClient
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.local.child import Child
@@ -31,7 +31,8 @@ START_TIMEOUT_S = 60
 FORMAT_TIMEOUT_S = 60
 STOP_GRACE_S = 12
 POLL_INTERVAL_S = 0.1
-METADATA_TIMEOUT_MS = 2_000
+REQUEST_TIMEOUT_MS = 5_000
+GROUP_COORDINATOR, TRANSACTION_COORDINATOR = 0, 1
 HEAP = "512m"
 
 _JVM = (
@@ -40,6 +41,8 @@ _JVM = (
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
+    # The first compiler alone: a broker that runs for minutes on a shared machine is done sooner, and idles cheaper.
+    "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -151,7 +154,7 @@ class LocalKafka:
             self._child = Child("kafka", [*self._command, "kafka.Kafka", self._properties_file], output=log)
 
     def await_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return when the broker has answered a metadata request. Errors: raises `LocalStackError`."""
+        """Return when the broker serves clients. Errors: raises `LocalStackError`."""
         deadline = clock.monotonic() + timeout_s
         while not self.answers():
             if self.child.exit_code() is not None:
@@ -162,8 +165,8 @@ class LocalKafka:
             time.sleep(POLL_INTERVAL_S)
 
     def answers(self) -> bool:
-        """Whether the broker answers a metadata request now, naming itself as alive."""
-        return accepts_connections(self._port) and asyncio.run(_knows_a_broker(self.bootstrap))
+        """Whether the broker serves clients now."""
+        return accepts_connections(self._port) and asyncio.run(_serves_clients(self.bootstrap))
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> bool:
         """Stop the broker, by force after the grace. Say whether it stopped by itself; harmless when not running."""
@@ -197,12 +200,15 @@ class LocalKafka:
             raise LocalStackError(explain_failure(self.log_file, self._directory))
 
 
-async def _knows_a_broker(bootstrap: str) -> bool:
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=METADATA_TIMEOUT_MS)
+async def _serves_clients(bootstrap: str) -> bool:
+    """Whether metadata, group coordination and transactions all work; asking creates their internal topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
-        await client.bootstrap()
-        return bool(client.cluster.brokers())
+        await admin.start()
+        for coordinator in (GROUP_COORDINATOR, TRANSACTION_COORDINATOR):
+            await admin.find_coordinator("tidegate-readiness", coordinator)
     except (KafkaError, OSError):
         return False
     finally:
-        await client.close()
+        await admin.close()
+    return True
