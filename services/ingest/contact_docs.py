@@ -142,6 +142,16 @@ SCHEMAS: Final[Json] = {
             "partition": {"type": "integer"},
             "offset": {"type": "integer"},
             "errors": {"type": "array", "items": {"type": "object"}},
+            "evaluated": {"type": "boolean", "description": "With `Prefer: wait`: whether it was, in time."},
+            "changes": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "With `Prefer: wait`: the membership changes that this write caused, as on memberships.",
+            },
+            "took_us": {
+                "type": "integer",
+                "description": "With `Prefer: wait`: from the append to the committed change.",
+            },
         },
     },
     "Receipts": {
@@ -151,6 +161,14 @@ SCHEMAS: Final[Json] = {
     },
 }
 
+_PREFER: Final[Json] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`wait=2` waits up to that many seconds (at most 30) until the write is evaluated and committed, "
+    "and answers 200 with the membership changes; 202 if it is not by then.",
+    "schema": {"type": "string", "pattern": "^wait=[0-3]$"},
+}
 _ACCEPTED: Final = json_answer("On the log; it will be evaluated.", reference("Receipt"))
 _ONE_OR_MANY: Final = json_answer(
     "On the log; it will be evaluated. A batch is answered with `receipts`, in order.",
@@ -163,18 +181,21 @@ _EXAMPLE: Final = {"id": "u_17", "attributes": {"plan": "pro", "address": {"city
 POST: Final[Json] = {
     "operation_id": "writeContacts",
     "summary": "Write contacts",
-    "responses": {202: _ONE_OR_MANY, 207: _MIXED, **problems(400, 408, 413, 415, 422, *_COMMON)},
+    "responses": {200: _ONE_OR_MANY, 202: _ONE_OR_MANY, 207: _MIXED, **problems(400, 408, 413, 415, 422, *_COMMON)},
 }
-POST_EXTRA: Final = json_body(
-    {"anyOf": [reference("ContactWrite"), reference("ContactBatch")]},
-    {"one": _EXAMPLE, "batch": {"contacts": [_EXAMPLE, {"id": "u_18", "attributes": {"mrr": 99.5}}]}},
-)
+POST_EXTRA: Final = {
+    "parameters": [_PREFER],
+    **json_body(
+        {"anyOf": [reference("ContactWrite"), reference("ContactBatch")]},
+        {"one": _EXAMPLE, "batch": {"contacts": [_EXAMPLE, {"id": "u_18", "attributes": {"mrr": 99.5}}]}},
+    ),
+}
 PATCH: Final[Json] = {
     "operation_id": "patchContact",
     "summary": "Change one contact",
-    "responses": {202: _ACCEPTED, **problems(400, 408, 413, 415, 422, *_COMMON)},
+    "responses": {200: _ACCEPTED, 202: _ACCEPTED, **problems(400, 408, 413, 415, 422, *_COMMON)},
 }
-_PATH_ID: Final = {"parameters": [{"name": "contact_id", "in": "path", "required": True, "schema": _ID}]}
+_PATH_ID: Final = {"parameters": [{"name": "contact_id", "in": "path", "required": True, "schema": _ID}, _PREFER]}
 PATCH_EXTRA: Final = {
     **_PATH_ID,
     **json_body(reference("ContactPatch"), {"plan": {"attributes": {"plan": "free", "phone": None}}}),
@@ -182,6 +203,6 @@ PATCH_EXTRA: Final = {
 DELETE: Final[Json] = {
     "operation_id": "eraseContact",
     "summary": "Erase a contact",
-    "responses": {202: _ACCEPTED, **problems(422, *_COMMON)},
+    "responses": {200: _ACCEPTED, 202: _ACCEPTED, **problems(422, *_COMMON)},
 }
 DELETE_EXTRA: Final = _PATH_ID

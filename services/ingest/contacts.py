@@ -18,10 +18,13 @@ from services.ingest.admission import Admitted, Item, Origin, Refused, admit_del
 from services.ingest.answers import json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_log import Appended, ContactLog, Outcome
+from services.ingest.evaluation import Evaluation, wait_wanted_s
 from services.ingest.guard import Guard, secured
 from services.ingest.problems import RETRY_AFTER_S, invalid, unavailable
+from services.runtime import clock
 from services.runtime.keys import Scope
 
+OK: Final = 200
 ACCEPTED: Final = 202
 MIXED: Final = 207
 UNPROCESSABLE: Final = 422
@@ -34,8 +37,9 @@ PROBLEMS_SHOWN_MAX: Final = 1_000
 class ContactRoutes:
     """The routes under `/contacts` that write."""
 
-    def __init__(self, log: ContactLog, guard: Guard) -> None:
+    def __init__(self, log: ContactLog, evaluation: Evaluation, guard: Guard) -> None:
         self._log = log
+        self._evaluation = evaluation
         self._guard = guard
 
     def router(self) -> APIRouter:
@@ -77,44 +81,72 @@ class ContactRoutes:
         if isinstance(items, Rejection):
             raise invalid(items.problems)
         if isinstance(body, dict) and "contacts" in body:
-            return await self._write_batch(items)
-        return await self._write_one(items[0])
+            return await self._write_batch(request, items)
+        return await self._write_one(request, items[0])
 
     async def patch(self, request: Request) -> Response:
         """Set and remove attributes of one contact; absent ones are kept."""
         contact_id = path_text(request, "contact_id")
-        return await self._write_one(admit_patch(contact_id, await read_json(request), _origin(request)))
+        return await self._write_one(request, admit_patch(contact_id, await read_json(request), _origin(request)))
 
     async def delete(self, request: Request) -> Response:
         """Erase a contact: it leaves every segment, and nothing of it is kept."""
-        return await self._write_one(admit_delete(path_text(request, "contact_id"), _origin(request)))
+        return await self._write_one(request, admit_delete(path_text(request, "contact_id"), _origin(request)))
 
-    async def _write_one(self, item: Item) -> Response:
+    async def _write_one(self, request: Request, item: Item) -> Response:
         if not isinstance(item, Admitted):
             metrics.CONTACT_CHANGES_REFUSED.inc()
             raise invalid(item.rejection.problems, "the contact cannot be accepted")
+        began = clock.monotonic()
         (outcome,) = await self._log.append((item,))
         if not isinstance(outcome, Appended):
             raise unavailable("broker_away", "the write was not acknowledged", "write it again; repeating is harmless")
-        return json_response(_receipt(item, outcome), ACCEPTED)
+        receipt = _receipt(item, outcome)
+        status, headers = await self._evaluated(request, [(receipt, outcome)], began)
+        return json_response(receipt, status, headers)
 
-    async def _write_batch(self, items: Sequence[Item]) -> Response:
+    async def _write_batch(self, request: Request, items: Sequence[Item]) -> Response:
         admitted = [item for item in items if isinstance(item, Admitted)]
         metrics.CONTACT_CHANGES_REFUSED.inc(len(items) - len(admitted))
         if not admitted:
             problems = [problem for item in items if isinstance(item, Refused) for problem in item.rejection.problems]
             raise invalid(problems[:PROBLEMS_SHOWN_MAX], "none of the contacts can be accepted")
+        began = clock.monotonic()
         outcomes = iter(await self._log.append(admitted))
-        receipts = [
-            _receipt(item, next(outcomes)) if isinstance(item, Admitted) else _refusal(item.contact_id, item.rejection)
-            for item in items
-        ]
+        receipts: list[dict[str, Any]] = []
+        written: list[tuple[dict[str, Any], Appended]] = []
+        for item in items:
+            if isinstance(item, Admitted):
+                outcome = next(outcomes)
+                receipts.append(_receipt(item, outcome))
+                if isinstance(outcome, Appended):
+                    written.append((receipts[-1], outcome))
+            else:
+                receipts.append(_refusal(item.contact_id, item.rejection))
         statuses = {receipt["status"] for receipt in receipts}
         if statuses == {UNAVAILABLE}:
             raise unavailable("broker_away", "the writes were not acknowledged", "write them again; it is harmless")
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if UNAVAILABLE in statuses else {}
-        status = ACCEPTED if statuses == {ACCEPTED} else MIXED
-        return json_response({"receipts": receipts}, status, headers)
+        status, headers = await self._evaluated(request, written, began)
+        if UNAVAILABLE in statuses:
+            headers["Retry-After"] = str(RETRY_AFTER_S)
+        return json_response({"receipts": receipts}, status if statuses == {ACCEPTED} else MIXED, headers)
+
+    async def _evaluated(
+        self, request: Request, written: Sequence[tuple[dict[str, Any], Appended]], began: float
+    ) -> tuple[int, dict[str, str]]:
+        """Wait as the sender prefers, and put into each receipt what came of it; the answer's status and headers."""
+        wait_s = wait_wanted_s(request.headers.get("prefer"))
+        if wait_s == 0:
+            return ACCEPTED, {}
+        changes = await self._evaluation.changes_of([outcome for _, outcome in written], wait_s)
+        took_us = int((clock.monotonic() - began) * 1_000_000)
+        for receipt, outcome in written:
+            receipt["evaluated"] = outcome in changes
+            if outcome in changes:
+                receipt["changes"] = changes[outcome]
+                receipt["took_us"] = took_us
+        status = OK if len(changes) == len(written) else ACCEPTED
+        return status, {"Preference-Applied": f"wait={wait_s}"}
 
 
 def _origin(request: Request) -> Origin:

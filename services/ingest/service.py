@@ -21,10 +21,12 @@ from services.ingest.attributes import AttributeRoutes
 from services.ingest.contact_log import ContactLog
 from services.ingest.contacts import ContactRoutes
 from services.ingest.definition_log import DefinitionTopics
+from services.ingest.evaluation import Evaluation
 from services.ingest.guard import Guard, Rates
 from services.ingest.imports import docs as import_docs
 from services.ingest.imports.assembly import running_imports
 from services.ingest.imports.routes import ImportRoutes
+from services.ingest.imports.service import Imports
 from services.ingest.key_routes import KeyRoutes
 from services.ingest.segments import SegmentRoutes
 from services.ingest.settings import IngestSettings
@@ -47,6 +49,7 @@ class Ingest:
     app: Any
     contact_log: ContactLog
     topics: DefinitionTopics
+    imports: Imports
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -58,6 +61,8 @@ class Ingest:
             producer = await stack.enter_async_context(_producer(settings))
             topics = DefinitionTopics(settings, producer)
             await stack.enter_async_context(topics.following())
+            evaluation = Evaluation(settings)
+            stack.push_async_callback(evaluation.close)
             contact_log = ContactLog(
                 producer,
                 topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES),
@@ -66,13 +71,15 @@ class Ingest:
             )
             imports = await stack.enter_async_context(running_imports(settings, lambda: topics.declared))
             routers = [
-                ContactRoutes(contact_log, guard).router(),
+                ContactRoutes(contact_log, evaluation, guard).router(),
                 SegmentRoutes(topics, guard, clock.now_ms).router(),
                 AttributeRoutes(topics, guard, clock.now_ms).router(),
                 ImportRoutes(imports, guard).router(),
                 KeyRoutes(keys, guard).router(),
             ]
-            yield cls(build_app(guard, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]), contact_log, topics)
+            yield cls(
+                build_app(guard, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]), contact_log, topics, imports
+            )
 
 
 @contextlib.asynccontextmanager

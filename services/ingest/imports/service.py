@@ -1,7 +1,7 @@
 """The imports of one ingest process: from upload to last row, one state after the other, surviving its restarts.
 
 Rule: what an import is lies in its files; in memory there is only the work in hand. Each change of state is durable
-before it is answered. At start, imports that were running go on from their checkpoints.
+before it can be seen. At start, imports that were running go on from their checkpoints.
 """
 
 from __future__ import annotations
@@ -188,8 +188,7 @@ class Imports:
             record.problem, record.started_at = None, record.started_at or self.now_ms()
             if first is not None:
                 record.repeat_of = first
-                await self._finish(record, ImportState.COMPLETED)
-                return record
+                return await self._finish(record, ImportState.COMPLETED)
             record.state = ImportState.RUNNING
             await off_loop(self.files.save_record, record)
             self._begin(record)
@@ -207,9 +206,8 @@ class Imports:
         if work is not None and work.task is not None:
             work.cancelled = True
             await asyncio.wait({work.task})
-            return work.record
-        await self._finish(record, ImportState.CANCELLED)
-        return record
+            return await self._stored(import_id)
+        return await self._finish(record, ImportState.CANCELLED)
 
     def _begin(self, record: ImportRecord) -> None:
         work = self._work[record.id] = _Work(record, Progress(record.bytes_total, waiting="for its turn"))
@@ -227,9 +225,8 @@ class Imports:
                     await self._write(work)
         except Exception as error:
             log.error("import failed", import_id=record.id, exc_info=error)
-            record.problem = _problem_of(error)
-            record.state = ImportState.FAILED
-            await off_loop(self.files.save_record, record)
+            failed = record.model_copy(update={"state": ImportState.FAILED, "problem": _problem_of(error)})
+            await off_loop(self.files.save_record, failed)
         finally:
             del self._work[record.id]
 
@@ -240,10 +237,11 @@ class Imports:
         if work.cancelled:
             await self._finish(record, ImportState.CANCELLED)
             return
+        after = record.model_copy(update={"state": ImportState.UPLOADED})
         if found is not None:
-            record.dry_run, record.rows_total = found, found.rows_total
-        record.state = ImportState.CHECKED if found is not None else ImportState.UPLOADED
-        await off_loop(self.files.save_record, record)
+            update = {"state": ImportState.CHECKED, "dry_run": found, "rows_total": found.rows_total}
+            after = record.model_copy(update=update)
+        await off_loop(self.files.save_record, after)
 
     async def _write(self, work: _Work) -> None:
         record = work.record
@@ -269,12 +267,13 @@ class Imports:
     def _halts(self, work: _Work) -> bool:
         return self._stopping or work.cancelled
 
-    async def _finish(self, record: ImportRecord, state: ImportState) -> None:
+    async def _finish(self, record: ImportRecord, state: ImportState) -> ImportRecord:
         """End an import for good; the uploaded file is not needed any more."""
-        record.state, record.finished_at = state, self.now_ms()
-        await off_loop(self.files.save_record, record)
+        ended = record.model_copy(update={"state": state, "finished_at": self.now_ms()})
+        await off_loop(self.files.save_record, ended)
         await off_loop(self.files.remove_upload, record.id)
         log.info("import ended", import_id=record.id, state=state.value)
+        return ended
 
     async def _stored(self, import_id: str) -> ImportRecord:
         record = await off_loop(self.files.record, import_id) if import_id.startswith("imp_") else None
