@@ -30,7 +30,7 @@ from schemas.topics import Topic
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide
 from segmentation.definitions import BackfillCursor
 from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
-from services.evaluator import rows
+from services.evaluator import history, rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
 from services.evaluator.deadlines import DueContacts
 from services.evaluator.definitions import UnusableDefinition, compile_definition
@@ -93,6 +93,7 @@ class Partition:
         self._control: dict[bytes, bytes | None] = {}
         self._sealed: dict[ContactId, bytes | None] = {}
         self._changes: list[Change] = []
+        self._erased: dict[ContactId, int] = {}  # how many of the changes came before each erasure
 
     # The live path
 
@@ -271,10 +272,10 @@ class Partition:
             self.contacts += (contact is not None) - (before is not None)
             if contact is not None and contact.due is not None:
                 dues.append((contact.due, contact_id))
-            if contact is None and before is not None:
-                self._erase_history(batch, contact_id, before)
+        if self._erased:
+            history.erase(batch, list(self._erased), self._store)
         if self._changes:
-            self._put_history(batch)
+            history.put(batch, self._remembered(), self._store)
         for key, row in self._control.items():
             batch.rows[rows.control_key(key)] = row
         self.due.committed(dues)
@@ -289,24 +290,17 @@ class Partition:
         self._store.write(batch.rows)
         self._recent.keep(self._overlay)
         changes, self._changes = self._changes, []
-        self._overlay, self._committed, self._control, self._sealed = {}, {}, {}, {}
+        self._overlay, self._committed, self._control, self._sealed, self._erased = {}, {}, {}, {}, {}
         return changes
 
-    def _put_history(self, batch: rows.CommitRows) -> None:
-        changes = [change for change in self._changes if self._overlay.get(change.contact_id) is not None]
-        contact_ids = list(dict.fromkeys(change.contact_id for change in changes))
-        found = self._store.get_many([rows.contact_history_key(contact_id) for contact_id in contact_ids])
-        batch.put_history(changes, dict(zip(contact_ids, found, strict=True)))
-
-    def _erase_history(self, batch: rows.CommitRows, contact_id: ContactId, before: ContactState) -> None:
-        """Cost: one scan of the bounded history of each segment that the contact was in; erasures are rare."""
-        for segment_id in (*before.members, *before.left):
-            prefix = rows.segment_history_prefix(segment_id)
-            found = self._store.scan(prefix, prefix + b"\xff", rows.SEGMENT_HISTORY_MAX)
-            name = contact_id.encode()
-            batch.erase_history(contact_id, [(key, row) for key, row in found if name in row or b"\\" in row])
-
     # Within
+
+    def _remembered(self) -> list[Change]:
+        """The changes without those before an erasure: of a contact that came back, only its present life is kept."""
+        if not self._erased:
+            return self._changes
+        began = self._erased.get
+        return [change for place, change in enumerate(self._changes) if place >= began(change.contact_id, 0)]
 
     def _load(self, contact_ids: Sequence[ContactId]) -> None:
         """Have each contact in the overlay, from memory if it was there lately, else from the store in one look-up."""
@@ -342,7 +336,9 @@ class Partition:
             return
         self._committed.setdefault(contact_id, before)
         contact = self._overlay[contact_id] = decision.contact
-        if contact is not None and contact.due is not None and (before is None or before.due != contact.due):
+        if contact is None:
+            self._erased[contact_id] = len(self._changes)
+        elif contact.due is not None and (before is None or before.due != contact.due):
             self.due.note(contact.due, contact_id)
 
     def _refuse(self, record: InputRecord, code: str, message: str) -> None:

@@ -16,7 +16,7 @@ from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.explain import explain as explain_expression
 from segmentation.expression.syntax import Expression
 from segmentation.model import Attributes, Change, ContactId, ContactState, SegmentId, SegmentState
-from services.evaluator import rows
+from services.evaluator import history, rows
 from services.evaluator.outcomes import Outcomes
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
@@ -78,18 +78,17 @@ def list_members(served: ServedPartition, segment_id: SegmentId, after: str, lim
 
 def contact_changes(served: ServedPartition, contact_id: ContactId, limit: int) -> list[bytes]:
     """A contact's latest changes as membership records, newest first."""
-    row = served.store.get_many([rows.contact_history_key(contact_id)])[0]
+    row = served.store.get_many([history.contact_history_key(contact_id)])[0]
     if row is None:
         return []
-    changes = [rows.decode_change(each) for each in row.split(b"\n")]
-    return [as_record(change, served) for change in reversed(changes)][:limit]
+    return [as_record(change, served) for change in reversed(history.contact_changes(row))][:limit]
 
 
 def segment_changes(served: ServedPartition, segment_id: SegmentId, limit: int) -> list[bytes]:
     """A segment's latest changes in this partition as membership records, newest first."""
-    prefix = rows.segment_history_prefix(segment_id)
-    found = served.store.scan(prefix, prefix + b"\xff", rows.SEGMENT_HISTORY_MAX)
-    changes = sorted((rows.decode_change(row) for _, row in found), key=lambda change: change.version, reverse=True)
+    prefix = history.segment_history_prefix(segment_id)
+    found = served.store.scan(prefix, prefix + b"\xff", history.SEGMENT_HISTORY_MAX)
+    changes = sorted((history.decode_change(row) for _, row in found), key=lambda change: change.version, reverse=True)
     return [as_record(change, served) for change in changes[:limit]]
 
 

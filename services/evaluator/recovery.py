@@ -15,7 +15,7 @@ from typing import NamedTuple
 from schemas.codec import decode_contact
 from schemas.topics import Topic
 from segmentation.model import ContactId, SegmentId
-from services.evaluator import rows
+from services.evaluator import history, rows
 from services.evaluator.ports import Bounds, Changelogs, InputRecord, Store, StoreError
 from services.evaluator.restored import RestoredPartition, restore, scan_all
 from services.runtime.errors import StartRefusedError
@@ -130,6 +130,7 @@ def _apply_contacts(store: Store, batch: rows.CommitRows, newest: Mapping[bytes,
         now = decode_contact(row) if row is not None else None
         batch.put_contact(ContactId(key.decode()), before, now, row)
         more += (now is not None) - (before is not None)
+    history.erase(batch, [ContactId(key.decode()) for key, row in newest.items() if row is None], store)
     return more
 
 

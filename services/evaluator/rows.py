@@ -1,44 +1,30 @@
 """The rows of a partition's local store: how their keys sort, and which rows follow from one contact's state.
 
 Shape, by first byte: `c` contact id → the contact's changelog row · `t` big-endian due instant, contact id → nothing ·
-`s` segment id `|` contact id → the instant it entered · `n` segment id → how many members and changes · `h` segment id
-`|` slot → one of its latest changes · `g` contact id → its latest changes · `k` control key → the control row · `m` →
-marks · `x` → the offset that failed. An id that may hold any byte stands last in its key, and a segment id cannot hold
-`|`. Rule: rows but `c`, `k` and `m` are derived, in the same write as the contact's; histories begin anew with a store.
+`s` segment id `|` contact id → the instant it entered · `n` segment id → how many members and changes · `h` and `g` →
+latest changes, see `history.py` · `k` control key → the control row · `m` → marks · `x` → the offset that failed. An id
+that may hold any byte stands last in its key, and a segment id cannot hold `|`. Rule: rows but `c`, `k` and `m` are
+derived, in the same write as the contact's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
 
-from segmentation.model import (
-    CauseKind,
-    Change,
-    ChangeKind,
-    ContactId,
-    ContactState,
-    InstantMs,
-    SegmentId,
-    Version,
-)
+from segmentation.model import ContactId, ContactState, InstantMs, SegmentId
 
 CONTACTS_START, CONTACTS_END = b"c", b"d"
 DUE_START, DUE_END = b"t", b"u"
 LISTINGS_START, LISTINGS_END = b"s", b"t"
 COUNTS_START, COUNTS_END = b"n", b"o"
-CONTACT_HISTORY_START = b"g"
 CONTROLS_START, CONTROLS_END = b"k", b"l"
 MARKS_KEY = b"m"
 FAILED_KEY = b"x"
-SEGMENT_HISTORY_MAX = 1_000
-"""Latest changes kept of one segment in one partition."""
-CONTACT_HISTORY_MAX = 20
-"""Latest changes kept of one contact."""
-FORMAT = 1
+FORMAT = 2
 """Raised when rows change shape: a store of another format is rebuilt from the changelog."""
 
 _INSTANT_BYTES = 8
@@ -154,53 +140,6 @@ class Count:
         return cls(int(members), int(changes))
 
 
-def contact_history_key(contact_id: ContactId) -> bytes:
-    """The key of a contact's latest changes."""
-    return CONTACT_HISTORY_START + contact_id.encode()
-
-
-def segment_history_prefix(segment_id: SegmentId) -> bytes:
-    """What the keys of a segment's latest changes begin with."""
-    return b"h%s|" % segment_id.encode()
-
-
-def segment_history_key(segment_id: SegmentId, number: int) -> bytes:
-    """The slot of a segment's `number`-th change; a later change takes the slot of an old one, so slots are bounded."""
-    return b"h%s|%05d" % (segment_id.encode(), number % SEGMENT_HISTORY_MAX)
-
-
-def encode_change(change: Change) -> bytes:
-    """One change as a history row keeps it."""
-    return orjson.dumps(
-        [
-            change.segment_id,
-            change.segment_version,
-            change.contact_id,
-            change.kind,
-            change.version.at,
-            change.version.offset,
-            change.cause,
-            change.index,
-            change.count,
-        ]
-    )
-
-
-def decode_change(row: bytes) -> Change:
-    """Read a change of a history row."""
-    segment_id, version, contact_id, kind, at, offset, cause, index, count = orjson.loads(row)
-    return Change(
-        segment_id,
-        version,
-        contact_id,
-        ChangeKind(kind),
-        Version(at, offset),
-        CauseKind(cause),
-        index,
-        count,
-    )
-
-
 def control_key(key: bytes) -> bytes:
     """The key of a control row."""
     return CONTROLS_START + key
@@ -211,29 +150,7 @@ class CommitRows:
 
     def __init__(self, counts: dict[SegmentId, Count]) -> None:
         self.rows: dict[bytes, bytes | None] = {}
-        self._counts = counts
-
-    def put_history(self, changes: Sequence[Change], latest: Mapping[ContactId, bytes | None]) -> None:
-        """Add changes to the bounded histories. Shape: `latest` is the present history row of each contact in them."""
-        by_contact: dict[ContactId, list[bytes]] = {}
-        for change in changes:
-            row = encode_change(change)
-            count = self._counts.setdefault(change.segment_id, Count())
-            self.rows[segment_history_key(change.segment_id, count.changes)] = row
-            count.changes += 1
-            self.rows[count_key(change.segment_id)] = count.encode()
-            by_contact.setdefault(change.contact_id, []).append(row)
-        for contact_id, added in by_contact.items():
-            present = latest[contact_id]
-            kept = present.split(b"\n") if present is not None else []
-            self.rows[contact_history_key(contact_id)] = b"\n".join((kept + added)[-CONTACT_HISTORY_MAX:])
-
-    def erase_history(self, contact_id: ContactId, segment_rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Leave nothing that names an erased contact. Shape: `segment_rows` of the segments it was ever in."""
-        self.rows[contact_history_key(contact_id)] = None
-        for key, row in segment_rows:
-            if decode_change(row).contact_id == contact_id:
-                self.rows[key] = None
+        self.counts = counts
 
     def put_contact(
         self, contact_id: ContactId, before: ContactState | None, now: ContactState | None, row: bytes | None
@@ -268,6 +185,6 @@ class CommitRows:
             self.rows[listing_key(segment_id, contact_id)] = b"%d" % since
 
     def _count(self, segment_id: SegmentId, more: int) -> None:
-        count = self._counts.setdefault(segment_id, Count())
+        count = self.counts.setdefault(segment_id, Count())
         count.members += more
         self.rows[count_key(segment_id)] = count.encode()

@@ -5,6 +5,7 @@ Rule: expectations come from the input log and the oracle alone, never from what
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +14,7 @@ from schemas.topics import Topic
 from segmentation.model import ChangeKind, ContactId, ContactState, SegmentId
 from services.evaluator import rows
 from tests.oracle.checker import Published, check_committed, check_readers_agree, check_uncommitted, fold
-from tests.oracle.reference import ExpectedChange, LogEntry, PoisonInput, Reference
+from tests.oracle.reference import ExpectedChange, LogEntry, PoisonInput, Reference, WriteInput
 from tests.simulation.broker import SimulatedBroker, StoredRecord
 from tests.simulation.cluster import Cluster
 
@@ -64,6 +65,7 @@ def judge(
     for partition, reference in references.items():
         violations.extend(_check_dead_letters(broker, partition, entries[partition]))
         violations.extend(_check_state(broker, cluster, partition, reference))
+        violations.extend(_check_erased(cluster, partition, entries[partition], reference))
     return violations
 
 
@@ -132,6 +134,19 @@ def _check_contacts(contacts: Mapping[ContactId, ContactState], reference: Refer
         ):
             if expected != has:
                 violations.append(f"contact {contact_id}: expected {what} {expected}, found {has}")
+    return violations
+
+
+def _check_erased(cluster: Cluster, partition: int, entries: Sequence[LogEntry], reference: Reference) -> list[str]:
+    """Nothing on the disk names a contact that was erased and never came back."""
+    written = {entry.input.contact_id for entry in entries if isinstance(entry.input, WriteInput)}
+    disk = cluster.disks[cluster.owners[partition].machine, partition]
+    violations = []
+    for contact_id in sorted(written - reference.contacts.keys()):
+        names = (contact_id.encode(), json.dumps(contact_id, ensure_ascii=False)[1:-1].encode())
+        for key, row in disk.rows.items():
+            if any(name in key or name in row for name in names):
+                violations.append(f"contact {contact_id}: expected no trace of it on the disk, found {key!r}: {row!r}")
     return violations
 
 

@@ -18,6 +18,7 @@ CLOCK_STEPS_MS = (0, 0, 0, 1, 250, 500, 1_000, 1_000, 2_000, 2_000, 5_000, -1_50
 """How far the broker's clock moves before a record; it may step back, and often does not move at all."""
 MIXES = ((62, 26, 9, 3), (62, 26, 9, 3), (85, 10, 4, 1), (40, 20, 38, 2), (15, 80, 4, 1), (30, 8, 2, 60))
 """How often contacts, ticks, definitions and poison come: busy days, and days with far too much of one kind."""
+ODD_IDS = ("c{}.", "c{}.", "c{}.", "c{}|s0|.", "\u00fc{}.", "c{}\0.", 'c{}".', "\U0001f600{}.")
 RARE_CLOCK_STEPS_MS = (60_000, 3_600_000, 86_400_000, -3_600_000, -86_400_000)
 
 
@@ -26,7 +27,7 @@ class Workload:
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self.contacts = [ContactId(f"c{number}") for number in range(rng.choice((2, 5, 8, 8, 20)))]
+        self.contacts = [_contact_id(number) for number in range(rng.choice((2, 5, 8, 8, 20)))]
         self.segments = [SegmentId(f"s{number}") for number in range(rng.choice((1, 3, 6, 6, 10)))]
         rng.shuffle(self.segments)
         self._mix = rng.choice(MIXES)
@@ -78,6 +79,11 @@ class Workload:
         if kind == "definition":
             return self.definition(now)
         return TickInput() if kind == "tick" else PoisonInput()
+
+
+def _contact_id(number: int) -> ContactId:
+    """Any text may be an id. None is part of another, so that what is left of an erased one can be searched for."""
+    return ContactId(ODD_IDS[number % len(ODD_IDS)].format(number))
 
 
 _ACTIVE, _PAUSED, _DELETED = SegmentState.ACTIVE, SegmentState.PAUSED, SegmentState.DELETED
