@@ -17,6 +17,9 @@ _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
 _COLOURS: Mapping[str, str] = MappingProxyType(
     {"kafka": "\x1b[35m", "ingest": "\x1b[34m", "evaluator": "\x1b[32m", "scheduler": "\x1b[33m", "console": "\x1b[36m"}
 )
+LAST_LINES_MAX = 12
+"""How much of a failed process's output is shown: enough for the end of a traceback."""
+LAST_LINES_WAIT_S = 2
 NAME_WIDTH = max(len(name) for name in _COLOURS)
 
 
@@ -35,16 +38,27 @@ class Output:
         self._log_directory = log_directory
         self._lock = threading.Lock()
         self._readable = True
+        self._followers: dict[str, threading.Thread] = {}
 
     def say(self, line: str) -> None:
         """Show one of the stack's own lines."""
         self._write(f"{_BOLD}{line}{_RESET}" if self._colour else line)
 
-    def follow(self, name: str, lines: IO[bytes]) -> threading.Thread:
+    def follow(self, name: str, lines: IO[bytes]) -> None:
         """Show or keep everything that a process prints, until it ends; returns at once."""
         follower = threading.Thread(target=self._follow, args=(name, lines), name=f"output of {name}", daemon=True)
         follower.start()
-        return follower
+        self._followers[name] = follower
+
+    def show_end(self, name: str) -> None:
+        """Show the last lines of an ended process, if they are kept in a file where nobody has seen them."""
+        if self._log_directory is None:
+            return
+        if name in self._followers:
+            self._followers[name].join(LAST_LINES_WAIT_S)
+        kept = (self._log_directory / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in kept[-LAST_LINES_MAX:]:
+            self._write(self._prefixed(name, line))
 
     def _follow(self, name: str, lines: IO[bytes]) -> None:
         if self._log_directory is None:

@@ -190,8 +190,10 @@ class LocalStack:
         for part in self._parts():
             part.check(clock.monotonic())
             if part.state is State.REFUSED:
+                self._output.show_end(part.name)
                 raise LocalStackError(f"{part.name} refused to start; its reason stands above.")
             if part.crashes >= START_CRASHES_MAX:
+                self._output.show_end(part.name)
                 raise LocalStackError(
                     f"{part.name} ended {part.crashes} times while starting; its output stands above."
                 )

@@ -84,7 +84,7 @@ class Supervised:
         self.child.release()
         if code == EXIT_REFUSED:
             self.state = State.REFUSED
-            self._say(f"{self.name} refused to start, and stays down until what it says above is repaired.")
+            self._say(f"{self.name} refused to start, and stays down until what its output says is repaired.")
             return
         self.crashes = 1 if now - self._started_at >= STABLE_AFTER_S else self.crashes + 1
         delay_s = restart_delay_s(self.crashes)

@@ -106,7 +106,7 @@ def test_a_refusal_to_start_is_never_answered_with_a_restart(
     assert part.check(1.0)
     assert not part.check(10_000.0)
     assert (part.state, len(launcher.launched)) == (State.REFUSED, 1)
-    assert said == ["evaluator refused to start, and stays down until what it says above is repaired."]
+    assert said == ["evaluator refused to start, and stays down until what its output says is repaired."]
 
 
 def test_a_stopped_part_is_not_taken_for_a_crashed_one(part: Supervised, launcher: Launcher) -> None:
