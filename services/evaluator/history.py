@@ -13,7 +13,7 @@ import orjson
 
 from segmentation.model import CauseKind, Change, ChangeKind, ContactId, SegmentId, Version
 from services.evaluator.ports import Store
-from services.evaluator.rows import CommitRows, Count, count_key
+from services.evaluator.rows import CommitRows
 
 CONTACT_HISTORY_START = b"g"
 SEGMENT_HISTORY_MAX = 1_000
@@ -41,10 +41,9 @@ def put(batch: CommitRows, changes: Sequence[Change], store: Store) -> None:
     """Add changes to the histories, after what the batch erases of them."""
     by_contact: dict[ContactId, list[Change]] = {}
     for change in changes:
-        count = batch.counts.setdefault(change.segment_id, Count())
+        count = batch.count_of(change.segment_id)
         batch.rows[segment_history_key(change.segment_id, count.changes)] = encode_change(change)
         count.changes += 1
-        batch.rows[count_key(change.segment_id)] = count.encode()
         by_contact.setdefault(change.contact_id, []).append(change)
     keys = [contact_history_key(contact_id) for contact_id in by_contact]
     for key, present, added in zip(keys, store.get_many(keys), by_contact.values(), strict=True):

@@ -276,6 +276,7 @@ class Partition:
             history.erase(batch, list(self._erased), self._store)
         if self._changes:
             history.put(batch, self._remembered(), self._store)
+        batch.put_counts()
         for key, row in self._control.items():
             batch.rows[rows.control_key(key)] = row
         self.due.committed(dues)

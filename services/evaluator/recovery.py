@@ -116,6 +116,7 @@ def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> 
     else:
         contacts = recovery.marks.contacts + _apply_contacts(recovery.store, batch, newest)
         recovery.marks = recovery.marks._replace(contacts_changelog=end, contacts=contacts, due_from=rows.DUE_START)
+    batch.put_counts()
     batch.rows[rows.MARKS_KEY] = recovery.marks.encode()
     recovery.store.write(batch.rows)
     recovery.records += len(records)

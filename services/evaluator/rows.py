@@ -151,6 +151,17 @@ class CommitRows:
     def __init__(self, counts: dict[SegmentId, Count]) -> None:
         self.rows: dict[bytes, bytes | None] = {}
         self.counts = counts
+        self._counted: set[SegmentId] = set()
+
+    def count_of(self, segment_id: SegmentId) -> Count:
+        """A segment's counts, to be changed in place; `put_counts` puts them into the batch."""
+        self._counted.add(segment_id)
+        return self.counts.setdefault(segment_id, Count())
+
+    def put_counts(self) -> None:
+        """Add each changed count once; call it last."""
+        for segment_id in self._counted:
+            self.rows[count_key(segment_id)] = self.counts[segment_id].encode()
 
     def put_contact(
         self, contact_id: ContactId, before: ContactState | None, now: ContactState | None, row: bytes | None
@@ -176,15 +187,10 @@ class CommitRows:
     ) -> None:
         for segment_id in before.keys() - now.keys():
             self.rows[listing_key(segment_id, contact_id)] = None
-            self._count(segment_id, -1)
+            self.count_of(segment_id).members -= 1
         for segment_id, since in now.items():
             if segment_id not in before:
-                self._count(segment_id, 1)
+                self.count_of(segment_id).members += 1
             elif before[segment_id] == since:
                 continue
             self.rows[listing_key(segment_id, contact_id)] = b"%d" % since
-
-    def _count(self, segment_id: SegmentId, more: int) -> None:
-        count = self.counts.setdefault(segment_id, Count())
-        count.members += more
-        self.rows[count_key(segment_id)] = count.encode()
