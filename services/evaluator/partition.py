@@ -38,6 +38,7 @@ from services.evaluator.ports import InputRecord, OutputRecord, Store
 from services.evaluator.recent import RecentContacts
 from services.evaluator.restored import RestoredPartition
 
+CONTACT_INPUTS = (ContactWrite, ContactDelete)
 CONTACT_ROW_BYTES_MAX = 4 << 20
 LARGE_WRITE_BYTES = 8 << 10
 LARGE_CONTACT_ENTRIES = 250
@@ -100,7 +101,7 @@ class Partition:
     def consume(self, records: Sequence[InputRecord]) -> None:
         """Evaluate a batch of the log in order."""
         batch = [(record, decode_input(record.key, record.value, record.headers)) for record in records]
-        self._load([item.contact_id for _, item in batch if isinstance(item, ContactWrite | ContactDelete)])
+        self._load([item.contact_id for _, item in batch if isinstance(item, CONTACT_INPUTS)])
         for record, item in batch:
             if record.timestamp > self.clock:
                 self.clock = InstantMs(record.timestamp)
@@ -129,11 +130,10 @@ class Partition:
 
     def _write(self, record: InputRecord, command: Write) -> None:
         contact_id = command.contact_id
-        if self._overlay[contact_id] is None and partition_for(contact_id, self._partitions) != self.index:
-            home = partition_for(contact_id, self._partitions)
+        before = self._overlay[contact_id]
+        if before is None and (home := partition_for(contact_id, self._partitions)) != self.index:
             self._refuse(record, WRONG_PARTITION, f"this contact belongs to partition {home}: use murmur2 of the key")
             return
-        before = self._overlay[contact_id]
         decision = decide(before, command, self.definitions)
         if decision.contact is not None and _may_be_too_large(record, decision.contact):
             size = len(encode_contact(decision.contact))
