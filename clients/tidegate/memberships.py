@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from schemas.topics import Topic, topic_name
 from segmentation.model import SegmentId
 from tidegate.changes import MembershipChange
-from tidegate.errors import TidegateError, UnreachableError
+from tidegate.errors import TidegateError
 from tidegate.grouping import Delivery, PartitionReader
 from tidegate.ledger import Ledger, MemoryLedger
+from tidegate.starting import start_or_stop
 
 Start = Literal["snapshot", "earliest", "latest"]
 """Where a group begins that has committed nothing yet: with the current members, all kept changes, or only new ones."""
@@ -85,11 +87,7 @@ class Memberships:
 
     async def __aenter__(self) -> Self:
         self._consumer.subscribe([self._topic], listener=_Assignments(self))
-        try:
-            await self._consumer.start()
-        except KafkaConnectionError as error:
-            await self._consumer.stop()
-            raise UnreachableError(f"no Kafka broker answers at {self._bootstrap}: {error}") from error
+        await start_or_stop(self._consumer, self._bootstrap)
         return self
 
     async def __aexit__(
@@ -98,20 +96,21 @@ class Memberships:
         try:
             if kind is None and not self._in_part:
                 self._complete()
-            if kind is None:
+            # When the body failed, its error is what counts; what could not be committed is repeated, as it must be.
+            with suppress(KafkaError) if kind is not None else nullcontext():
                 await self._commit()
         finally:
             await self._consumer.stop()
             self._ledger.close()
 
-    async def __aiter__(self) -> AsyncIterator[MembershipChange]:
+    async def __aiter__(self) -> AsyncGenerator[MembershipChange]:
         """Give the changes one by one; a cause's changes count as handled after the last of them."""
         async for changes in self.batches():
             for left, change in enumerate(changes, start=1 - len(changes)):
                 self._in_part = left < 0
                 yield change
 
-    async def batches(self) -> AsyncIterator[tuple[MembershipChange, ...]]:
+    async def batches(self) -> AsyncGenerator[tuple[MembershipChange, ...]]:
         """Give all changes of one contact at one version together, so that its whole new state is acted on at once.
 
         Shape: at least one change; only wanted segments. In a snapshot, all current memberships of one contact.

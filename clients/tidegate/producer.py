@@ -12,14 +12,13 @@ from typing import Any, Final, Self
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
 
 from schemas.contact_change import CONTACT_CHANGED, ContactChangeRecord
 from schemas.limits import CONTACT_BYTES_MAX
 from schemas.partitioner import partition_for_key
 from schemas.topics import Topic, topic_name
 from segmentation.model import AttributeName, ContactId, InstantMs, Offset, Value
-from tidegate.errors import UnreachableError
+from tidegate.starting import start_or_stop
 
 LINGER_MS: Final = 1
 """A write waits this long for company: small enough not to be noticed, enough to batch a burst."""
@@ -44,12 +43,12 @@ class ContactProducer:
         )
 
     async def __aenter__(self) -> Self:
+        await start_or_stop(self._producer, self._bootstrap)
         try:
-            await self._producer.start()
-        except KafkaConnectionError as error:
+            self._partitions = len(await self._producer.partitions_for(self._topic))
+        except BaseException:
             await self._producer.stop()
-            raise UnreachableError(f"no Kafka broker answers at {self._bootstrap}: {error}") from error
-        self._partitions = len(await self._producer.partitions_for(self._topic))
+            raise
         return self
 
     async def __aexit__(
