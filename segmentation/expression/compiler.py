@@ -27,9 +27,12 @@ SHAPES_MAX = 4_096
 Truth = Callable[[Attributes, InstantMs, Container[SegmentId]], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CompiledSegment:
-    """One version of a segment. `holds(attributes, now, members)` is its truth; `members` answers its references."""
+    """One version of a segment. `holds(attributes, now, members)` is its truth; `members` answers its references.
+
+    Equality is identity: a function has no other.
+    """
 
     segment_id: SegmentId
     version: int

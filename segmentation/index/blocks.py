@@ -15,10 +15,13 @@ from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import Conjunction, Literal
 from segmentation.index.masks import BLOCK_BITS, Bits, BlockFacet, Constraint, whole
 from segmentation.index.places import FacetKey, Place, facet_key
-from segmentation.model import SegmentId
 
 FEW_BITS = 8
 """So few bits are handled one by one."""
+CHUNK_BITS = 256
+"""Owners are kept in chunks of so many, so that a change copies one chunk and not all."""
+Chunk = tuple[CompiledSegment | None, ...]
+Candidates = tuple[set[CompiledSegment], set[CompiledSegment]]
 Places = Mapping[FacetKey, tuple[Place, Place]]
 
 
@@ -31,19 +34,17 @@ class Moved(NamedTuple):
 
 
 class Block:
-    """Up to `BLOCK_BITS` conjunctions with the segments they belong to."""
+    """Up to `BLOCK_BITS` conjunctions with the segments they belong to.
 
-    __slots__ = ("_bits", "_facets", "_free", "_order", "_owners")
+    Shape: `_owners` has by bit, in chunks of `CHUNK_BITS`, the segment of each of the first `_used` bits, or None where
+    the bit is free; `_free` names those.
+    """
 
-    def __init__(
-        self,
-        owners: list[CompiledSegment | None],
-        bits: Mapping[SegmentId, Bits],
-        free: Bits,
-        facets: Mapping[FacetKey, BlockFacet],
-    ) -> None:
+    __slots__ = ("_facets", "_free", "_order", "_owners", "_used")
+
+    def __init__(self, owners: tuple[Chunk, ...], used: int, free: Bits, facets: Mapping[FacetKey, BlockFacet]) -> None:
         self._owners = owners
-        self._bits = bits
+        self._used = used
         self._free = free
         self._facets = facets
         self._order: list[tuple[FacetKey, BlockFacet]] | None = None
@@ -52,10 +53,8 @@ class Block:
     def of(cls, segments: Iterable[tuple[CompiledSegment, Sequence[Conjunction]]]) -> Block:
         """The block of these segments, which fit into it."""
         owners: list[CompiledSegment | None] = []
-        bits: dict[SegmentId, Bits] = {}
         constraints: dict[FacetKey, dict[Constraint, list[int]]] = {}
         for segment, alternatives in segments:
-            bits[segment.segment_id] = tuple(range(len(owners), len(owners) + len(alternatives)))
             for conjunction in alternatives:
                 for key, constraint in constraints_of(conjunction):
                     constraints.setdefault(key, {}).setdefault(constraint, []).append(len(owners))
@@ -64,44 +63,48 @@ class Block:
             key: BlockFacet(key, {constraint: tuple(found) for constraint, found in by_constraint.items()})
             for key, by_constraint in constraints.items()
         }
-        return cls(owners, bits, (), facets)
+        chunks = tuple(_chunk(owners[start : start + CHUNK_BITS]) for start in range(0, len(owners), CHUNK_BITS))
+        return cls(chunks, len(owners), (), facets)
 
     @property
     def room(self) -> int:
         """How many more conjunctions fit in."""
-        return BLOCK_BITS - len(self._owners) + len(self._free)
+        return BLOCK_BITS - self._used + len(self._free)
 
-    def __contains__(self, segment_id: SegmentId) -> bool:
-        return segment_id in self._bits
+    def segments(self) -> set[CompiledSegment]:
+        """The segments that own bits."""
+        return {owner for chunk in self._owners for owner in chunk if owner is not None}
 
-    def without(self, segment: CompiledSegment, alternatives: Sequence[Conjunction]) -> Block:
-        """The block when a segment, of these conjunctions, is gone."""
-        owners = list(self._owners)
-        bits = dict(self._bits)
-        freed = bits.pop(segment.segment_id)
-        for bit in freed:
-            owners[bit] = None
+    def bits_of(self, segment: CompiledSegment) -> Bits:
+        """The bits of a segment, ascending; none if it is not here. Cost: a scan of the owners."""
+        return tuple(
+            at * CHUNK_BITS + place
+            for at, chunk in enumerate(self._owners)
+            if segment in chunk
+            for place, owner in enumerate(chunk)
+            if owner is segment
+        )
+
+    def without(self, alternatives: Sequence[Conjunction], bits: Bits) -> Block:
+        """The block when the segment of these conjunctions, which has these bits, is gone."""
         facets = dict(self._facets)
-        for key, gone in _by_facet(alternatives, freed).items():
+        for key, gone in _by_facet(alternatives, bits).items():
             facets[key] = facets[key].changed(gone, ())
             if facets[key].is_empty:
                 del facets[key]
-        return Block(owners, bits, (*self._free, *freed), facets)
+        return Block(_owned(self._owners, bits, None), self._used, (*self._free, *bits), facets)
 
     def plus(self, segment: CompiledSegment, alternatives: Sequence[Conjunction]) -> Block:
         """The block when a segment, of these conjunctions, has come."""
-        owners = list(self._owners)
-        taken = self._free[: len(alternatives)]
-        taken += tuple(range(len(owners), len(owners) + len(alternatives) - len(taken)))
-        owners += [None] * (len(alternatives) - len(self._free))
-        for bit in taken:
-            owners[bit] = segment
+        reused = tuple(sorted(self._free[: len(alternatives)]))
+        fresh = len(alternatives) - len(reused)
+        bits = (*reused, *range(self._used, self._used + fresh))
         facets = dict(self._facets)
-        for key, come in _by_facet(alternatives, taken).items():
+        for key, come in _by_facet(alternatives, bits).items():
             facets[key] = (facets.get(key) or BlockFacet(key, {})).changed((), come)
-        return Block(owners, {**self._bits, segment.segment_id: taken}, self._free[len(alternatives) :], facets)
+        return Block(_owned(self._owners, bits, segment), self._used + fresh, self._free[len(reused) :], facets)
 
-    def flipping(self, moved: Iterable[Moved], places: Places) -> tuple[set[SegmentId], set[SegmentId]]:
+    def flipping(self, moved: Iterable[Moved], places: Places) -> Candidates:
         """The segments of which a conjunction may rise, and those of which one may fall, when facets move.
 
         Shape: `places` gives the old and the new place of any facet; equal ones for those that do not move.
@@ -116,12 +119,12 @@ class Block:
                 down |= differing & was
         return self._narrowed(up, down, places)
 
-    def holding(self, places: Places) -> set[SegmentId]:
+    def holding(self, places: Places) -> set[CompiledSegment]:
         """The segments of which a conjunction may hold at the new places."""
-        assigned = whole(bit for bits in self._bits.values() for bit in bits)
+        assigned = (1 << self._used) - 1 ^ whole(self._free)
         return self._narrowed(assigned, 0, places)[0]
 
-    def _narrowed(self, up: int, down: int, places: Places) -> tuple[set[SegmentId], set[SegmentId]]:
+    def _narrowed(self, up: int, down: int, places: Places) -> Candidates:
         """Keep what every facet leaves, until so little is left that trying the segments is cheaper."""
         order = self._narrowing_order()
         steps_left = len(order)
@@ -141,16 +144,31 @@ class Block:
             self._order = sorted(self._facets.items(), key=lambda item: -item[1].pruning)
         return self._order
 
-    def _owning(self, mask: int) -> set[SegmentId]:
+    def _owning(self, mask: int) -> set[CompiledSegment]:
         owners = self._owners
-        found: set[SegmentId] = set()
+        found: set[CompiledSegment] = set()
         while mask:
             bit = mask.bit_length() - 1
             mask ^= 1 << bit
-            owner = owners[bit]
+            owner = owners[bit // CHUNK_BITS][bit % CHUNK_BITS]
             if owner is not None:
-                found.add(owner.segment_id)
+                found.add(owner)
         return found
+
+
+def _chunk(owners: Sequence[CompiledSegment | None]) -> Chunk:
+    return (*owners, *(None,) * (CHUNK_BITS - len(owners)))
+
+
+def _owned(owners: tuple[Chunk, ...], bits: Bits, owner: CompiledSegment | None) -> tuple[Chunk, ...]:
+    """The owners with another one of some bits."""
+    chunks = list(owners)
+    for bit in bits:
+        at, place = divmod(bit, CHUNK_BITS)
+        if at == len(chunks):
+            chunks.append(_chunk(()))
+        chunks[at] = (*chunks[at][:place], owner, *chunks[at][place + 1 :])
+    return tuple(chunks)
 
 
 def constraints_of(conjunction: Conjunction) -> list[tuple[FacetKey, Constraint]]:

@@ -88,7 +88,7 @@ class Catalogue:
             segments.pop(segment.segment_id, None)
         else:
             segments[segment.segment_id] = segment
-        gone = self._index.segments.get(segment.segment_id)
+        gone = self._active(segment.segment_id)
         come = segment if segment.state is SegmentState.ACTIVE else None
         references = frozenset[SegmentId]() if deleted else segment.references
         return Catalogue(
@@ -103,7 +103,7 @@ class Catalogue:
         """The active segments that a contact new at `now` is in."""
         found = self._index.holding(attributes, now)
         for segment_id in self._graph.referring():
-            segment = self._index.segments.get(segment_id)
+            segment = self._active(segment_id)
             if segment is not None and segment.holds(attributes, now, found):
                 found.add(segment_id)
         return found
@@ -134,6 +134,10 @@ class Catalogue:
         """The least instant strictly after `after` at which time alone flips an atom of an active segment."""
         return deadlines.next_flip(self._ages, attributes, after)
 
+    def _active(self, segment_id: SegmentId) -> CompiledSegment | None:
+        segment = self.segments.get(segment_id)
+        return segment if segment is not None and segment.state is SegmentState.ACTIVE else None
+
     def _flips(self, outcome: Outcome, attributes: Attributes, now: InstantMs, members: Collection[SegmentId]) -> Flips:
         """Complete what flips by the segments that refer to others."""
         entered, left, referring = outcome
@@ -151,7 +155,7 @@ class Catalogue:
         flipped = entered | left
         view = ({segment_id for segment_id in members if segment_id in self.segments} | entered) - left
         for segment_id in self._graph.ordered(affected):
-            segment = self._index.segments.get(segment_id)
+            segment = self._active(segment_id)
             if segment is None or (segment_id not in touched and flipped.isdisjoint(segment.references)):
                 continue
             holds = segment.holds(attributes, now, view)

@@ -36,17 +36,17 @@ class Outcome(NamedTuple):
 class Index:
     """Facets by attribute, blocks of conjunctions, and the loose segments: those that refer or have too many."""
 
-    __slots__ = ("_aging", "_blocks", "_facets", "_loose", "segments", "wide_over")
+    __slots__ = ("_aging", "_blocks", "_facets", "_loose", "_size", "wide_over")
 
     def __init__(
         self,
-        segments: Mapping[SegmentId, CompiledSegment],
+        size: int,
         facets: Mapping[AttributeName, tuple[Facet, ...]],
         blocks: tuple[Block, ...],
         loose: Mapping[SegmentId, CompiledSegment],
         wide_over: int,
     ) -> None:
-        self.segments = segments
+        self._size = size
         self._facets = facets
         self._blocks = blocks
         self._loose = loose
@@ -70,29 +70,25 @@ class Index:
             facets[key.attribute] = (*facets.get(key.attribute, ()), facet)
         held = [(segment, alternatives) for segment, alternatives in formed if alternatives is not None]
         loose = {segment.segment_id: segment for segment, alternatives in formed if alternatives is None}
-        return cls(by_id, facets, tuple(map(Block.of, _packed(held))), loose, wide_over)
+        return cls(len(by_id), facets, tuple(map(Block.of, _packed(held))), loose, wide_over)
 
     def changed(self, gone: CompiledSegment | None, come: CompiledSegment | None) -> Index:
         """The index when one segment is gone, another has come, or one stands where the other stood.
 
         Cost: shallow copies of what the two segments take part in.
         """
-        segments = dict(self.segments)
         loose = dict(self._loose)
         blocks = list(self._blocks)
         changes: dict[FacetKey, tuple[list[Occurrence], list[Occurrence]]] = {}
         if gone is not None:
-            del segments[gone.segment_id]
             alternatives = _alternatives(gone)
             for key, found in _occurrences(gone, alternatives is None).items():
                 changes.setdefault(key, ([], []))[0].extend(found)
             if alternatives is None:
                 del loose[gone.segment_id]
             else:
-                at = next(place for place, block in enumerate(blocks) if gone.segment_id in block)
-                blocks[at] = blocks[at].without(gone, alternatives)
+                _remove_from_blocks(blocks, gone, alternatives)
         if come is not None:
-            segments[come.segment_id] = come
             alternatives = _alternatives(come)
             for key, found in _occurrences(come, alternatives is None).items():
                 changes.setdefault(key, ([], []))[1].extend(found)
@@ -100,7 +96,8 @@ class Index:
                 loose[come.segment_id] = come
             else:
                 _add_to_blocks(blocks, come, alternatives)
-        return Index(segments, self._changed_facets(changes), tuple(blocks), loose, self.wide_over)
+        size = self._size - (gone is not None) + (come is not None)
+        return Index(size, self._changed_facets(changes), tuple(blocks), loose, self.wide_over)
 
     def _changed_facets(
         self, changes: Mapping[FacetKey, tuple[list[Occurrence], list[Occurrence]]]
@@ -164,23 +161,13 @@ class Index:
 
     def holding(self, attributes: Attributes, now: InstantMs) -> set[SegmentId]:
         """The segments that hold, of those that refer to no other."""
-        found = {
-            segment.segment_id
-            for segment in self._loose.values()
-            if not segment.references and segment.holds(attributes, now, ())
-        }
-        if len(self.segments) <= self.wide_over:
-            return found.union(
-                segment.segment_id
-                for segment in self.segments.values()
-                if not segment.references and segment.holds(attributes, now, ())
-            )
-        places = _Places(self._facets, attributes, now)
-        for block in self._blocks:
-            for segment_id in block.holding(places):
-                if self.segments[segment_id].holds(attributes, now, ()):
-                    found.add(segment_id)
-        return found
+        candidates = {segment for segment in self._loose.values() if not segment.references}
+        if self._size <= self.wide_over:
+            candidates.update(*(block.segments() for block in self._blocks))
+        else:
+            places = _Places(self._facets, attributes, now)
+            candidates.update(*(block.holding(places) for block in self._blocks))
+        return {segment.segment_id for segment in candidates if segment.holds(attributes, now, ())}
 
     def _outcome(
         self, touched: Touched, attributes: Attributes, now: InstantMs, members: Collection[SegmentId]
@@ -216,16 +203,15 @@ class Index:
         entered: set[SegmentId],
         left: set[SegmentId],
     ) -> None:
-        segments = self.segments
         attributes, now = places.attributes, places.now
         for block in self._blocks:
             up, down = block.flipping(wide, places)
-            for segment_id in up:
-                if segment_id not in members and segments[segment_id].holds(attributes, now, members):
-                    entered.add(segment_id)
-            for segment_id in down:
-                if segment_id in members and not segments[segment_id].holds(attributes, now, members):
-                    left.add(segment_id)
+            for segment in up:
+                if segment.segment_id not in members and segment.holds(attributes, now, members):
+                    entered.add(segment.segment_id)
+            for segment in down:
+                if segment.segment_id in members and not segment.holds(attributes, now, members):
+                    left.add(segment.segment_id)
 
 
 class _Places(dict[FacetKey, tuple[Place, Place]]):
@@ -283,3 +269,13 @@ def _add_to_blocks(blocks: list[Block], segment: CompiledSegment, alternatives: 
             blocks[at] = block.plus(segment, alternatives)
             return
     blocks.append(Block.of([(segment, alternatives)]))
+
+
+def _remove_from_blocks(blocks: list[Block], segment: CompiledSegment, alternatives: tuple[Conjunction, ...]) -> None:
+    for at, block in enumerate(blocks):
+        bits = block.bits_of(segment)
+        if bits:
+            blocks[at] = block.without(alternatives, bits)
+            return
+    if alternatives:
+        raise AssertionError(f"segment {segment.segment_id} is in no block")
