@@ -7,6 +7,7 @@ refuses anything.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, islice, pairwise
 
 from segmentation.attributes import AttributeCatalogue, AttributeType, nearest_name
 from segmentation.errors import Problem, Rejection
@@ -29,6 +30,8 @@ from segmentation.expression.syntax import (
 )
 from segmentation.values import DAY_MS
 
+ADVICE_MAX = 20
+"""How much advice is given at once: each may search thousands of names."""
 EXACT_INTEGER_MAX = 2**53
 """Larger whole numbers are rounded to the next 64-bit float."""
 
@@ -104,18 +107,30 @@ def segment_id_problem(segment_id: str) -> Problem | None:
 
 
 def advice(expression: Expression, attributes: AttributeCatalogue) -> tuple[Problem, ...]:
-    """What is allowed but probably not meant: for showing beside a saved or edited expression.
+    """What is allowed but probably not meant, for showing beside a saved or edited expression: at most `ADVICE_MAX`.
 
-    Cost: one search through the known names for each unknown attribute.
+    Cost: one search through the known names for each unknown attribute that is told of.
     """
-    return tuple(
-        found for part in parts(expression) if isinstance(part, Condition) for found in _advice(part, attributes)
-    )
+    conditions = [part for part in parts(expression) if isinstance(part, Condition)]
+    alone = (found for before, after in pairwise(conditions) for found in _value_alone(before, after, attributes))
+    single = (found for condition in conditions for found in _advice(condition, attributes))
+    return tuple(islice(chain(alone, single), ADVICE_MAX))
+
+
+def _value_alone(before: Condition, condition: Condition, attributes: AttributeCatalogue) -> Iterator[Problem]:
+    """`plan is Pro OR Free`: the second is legal, and an attribute that nobody has."""
+    span, name = condition.span, condition.attribute
+    bare = condition.test == Equals(BooleanLiteral(True)) and span is not None and span.length == len(name)
+    text = before.test.literal if isinstance(before.test, Equals) else None
+    if bare and isinstance(text, TextLiteral) and not attributes.knows(name):
+        hint = f"for a second value write `{before.attribute} in [{limits.shortened(text.value)}, {name}]`"
+        message = f"`{name}` stands alone, so it is an attribute that must be true"
+        yield Problem("value_alone", message, hint, span)
 
 
 def _advice(condition: Condition, attributes: AttributeCatalogue) -> Iterator[Problem]:
     name, test, span = condition.attribute, condition.test, condition.span
-    if next(attributes.names(), None) is not None and not attributes.knows(name):
+    if (attributes.declared or attributes.seen) and not attributes.knows(name):
         near = nearest_name(name, attributes.names())
         hint = f"did you mean `{near}`?" if near else "check the name, or send the attribute"
         yield Problem("unknown_attribute", f"no contact has an attribute `{name}` yet", hint, span)

@@ -5,7 +5,7 @@ Rule: what is shown is what was decided: the same readings and boundaries as mat
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from segmentation.expression.canonical import canonicalize
@@ -158,26 +158,54 @@ class _View:
         return self._referenced[key]
 
     def next_flip(self, expression: Expression, now: InstantMs) -> InstantMs | None:
-        """Every flip is at a boundary of a time test, so the truth is looked at there and nowhere else."""
-        holds = self.holds(expression, now)
-        for instant in sorted(self._boundaries(expression, now)):
-            if self.holds(expression, InstantMs(instant)) is not holds:
+        """Every flip is at a boundary of a time test, so the truth is looked at there and nowhere else.
+
+        Cost: each time condition once a boundary of its own; the rest of the expression is only combined again.
+        """
+        conditions = list(self._conditions(expression))
+        truths = {id(condition): condition_truth(condition, self.attributes, now) for condition in conditions}
+        holds = self._combined(expression, truths, {})
+        turning: dict[int, list[Condition]] = {}
+        for condition in conditions:
+            for instant in boundaries(condition.test, self.attributes.get(condition.attribute)):
+                if instant > now:
+                    turning.setdefault(instant, []).append(condition)
+        for instant in sorted(turning):
+            turned = {id(one): condition_truth(one, self.attributes, InstantMs(instant)) for one in turning[instant]}
+            truths.update(turned)
+            if self._combined(expression, truths, {}) is not holds:
                 return InstantMs(instant)
         return None
 
-    def _boundaries(self, expression: Expression, now: InstantMs) -> set[int]:
-        """The later boundaries of the expression and of all that it refers to."""
-        found: set[int] = set()
+    def _conditions(self, expression: Expression) -> Iterator[Condition]:
+        """The conditions of the expression and of all that it refers to."""
         waiting, seen = [expression], set[SegmentId]()
         while waiting:
             for part in parts(waiting.pop()):
                 if isinstance(part, Condition):
-                    value = self.attributes.get(part.attribute)
-                    found.update(instant for instant in boundaries(part.test, value) if instant > now)
+                    yield part
                 elif part.segment_id in self.definitions and part.segment_id not in seen:
                     seen.add(part.segment_id)
                     waiting.append(self.definitions[part.segment_id])
-        return found
+
+    def _combined(self, node: Expression, truths: Mapping[int, bool], referenced: dict[SegmentId, bool]) -> bool:
+        """The truth of the whole from the truths of its conditions. `referenced` holds each segment's, once known."""
+        match node:
+            case AllOf(children):
+                return all(self._combined(child, truths, referenced) for child in children)
+            case AnyOf(children):
+                return any(self._combined(child, truths, referenced) for child in children)
+            case Not(child):
+                return not self._combined(child, truths, referenced)
+            case Condition():
+                return truths[id(node)]
+            case InSegment(segment_id):
+                definition = self.definitions.get(segment_id)
+                if definition is None:
+                    return segment_id in self.members
+                if segment_id not in referenced:
+                    referenced[segment_id] = self._combined(definition, truths, referenced)
+                return referenced[segment_id]
 
 
 def _tree(node: Expression, view: _View, now: InstantMs, wanted: bool, show_flips: bool) -> TruthTree:

@@ -258,7 +258,7 @@ def value_read(test: Test, value: Value) -> object:
     if isinstance(value, list) or isinstance(test, IsSet):
         return value if truth_of(test, value, _ANY_INSTANT) is not None else None
     for reading in reading_of(test).split(" or "):
-        read = _READERS[reading](value)
+        read = READERS[reading](value)
         if read is not None:
             return read
     return None
@@ -282,7 +282,7 @@ def _version_shown(value: Value) -> str | None:
     return value if isinstance(value, str) and read_version(value) is not None else None
 
 
-_READERS: dict[str, Callable[[Value], object]] = {
+READERS: dict[str, Callable[[Value], object]] = {  # What an explanation shows, by the name of the reading.
     "text": read_text,
     "number": read_number,
     "boolean": read_boolean,

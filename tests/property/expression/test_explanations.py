@@ -9,6 +9,7 @@ from hypothesis import given
 from segmentation.expression.canonical import canonicalize
 from segmentation.expression.explain import ConditionTruth, GroupTruth, TruthTree, explain, until
 from segmentation.expression.flips import FlipAction, flips_of
+from segmentation.expression.readability import can_read, readings_asked
 from segmentation.expression.reads import segments_read
 from segmentation.expression.syntax import AllOf, Condition, Expression, InSegment, Not
 from segmentation.expression.truth import condition_truth, truth_of, unreadable_values
@@ -70,6 +71,18 @@ def test_unreadable_values_are_those_whose_tests_have_no_truth(
     for truth in _conditions(explain(expression, contact, InstantMs(trees.NOW)).tree):
         assert (truth.state == "unreadable") <= (truth.attribute in told)
         assert (truth.state == "missing") is (truth.attribute not in contact)
+
+
+@given(trees.expressions, trees.contacts)
+def test_asked_readings_find_the_same_unreadable_values(
+    expression: Expression, contact: dict[AttributeName, Value]
+) -> None:
+    by_reading = {
+        (asked.attribute, asked.reading)
+        for asked in readings_asked(expression)
+        if asked.attribute in contact and not can_read(asked, contact[asked.attribute])
+    }
+    assert by_reading == {(one.attribute, one.reading) for one in unreadable_values(expression, contact)}
 
 
 @given(trees.tests_and_values)

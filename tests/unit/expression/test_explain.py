@@ -11,9 +11,9 @@ from segmentation.expression.check import advice
 from segmentation.expression.explain import explain, until
 from segmentation.expression.parser import parse_text
 from segmentation.expression.reads import attributes_read, depends_on_time, segments_read
-from segmentation.expression.syntax import Expression
-from segmentation.expression.truth import Unreadable, unreadable_values
-from segmentation.model import AttributeName, InstantMs, SegmentId, Value
+from segmentation.expression.syntax import Condition, Expression
+from segmentation.expression.truth import Unreadable, condition_truth, unreadable_values
+from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, Value
 from segmentation.values import read_instant
 
 NOW = InstantMs(1_778_414_400_000)
@@ -185,6 +185,28 @@ def test_advice_names_the_nearest_attribute_and_refuses_nothing() -> None:
     ]
     assert told[0].span is not None
     assert advice(_read("anything is 1"), AttributeCatalogue.empty()) == ()
+
+
+def test_a_value_that_stands_alone_is_pointed_out() -> None:
+    told = advice(_read("plan is Pro OR Free"), AttributeCatalogue.empty())
+    assert [(one.code, one.hint) for one in told] == [("value_alone", "for a second value write `plan in [pro, Free]`")]
+    known = AttributeCatalogue.of({}, [AttributeName("plan"), AttributeName("vip")])
+    assert advice(_read("plan is Pro OR vip"), known) == ()
+    assert advice(_read("plan is Pro OR vip is true"), AttributeCatalogue.empty()) == ()
+
+
+def test_until_looks_at_each_time_condition_only_at_its_own_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def counting(condition: Condition, attributes: Attributes, now: InstantMs) -> bool:
+        looked.append(now)
+        return condition_truth(condition, attributes, now)
+
+    monkeypatch.setattr("segmentation.expression.explain.condition_truth", counting)
+    expression = _read(" or ".join(f"t{number} within last 7d" for number in range(200)) + " or never")
+    contact = {AttributeName(f"t{number}"): NOW + 1_000 * number for number in range(200)}
+    assert until(expression, contact, NOW) == NOW + 199_000 + 7 * DAY_MS
+    assert len(looked) <= 3 * 201
 
 
 def test_advice_on_what_is_legal_and_odd() -> None:
