@@ -16,7 +16,9 @@ from unittest.mock import patch
 from schemas.topics import Topic
 from segmentation.decide import Command, Decision, Write, decide
 from segmentation.definitions import DefinitionLog
+from segmentation.index.catalogue import Catalogue
 from segmentation.model import (
+    Attributes,
     CauseKind,
     Change,
     ChangeKind,
@@ -27,6 +29,7 @@ from segmentation.model import (
     Offset,
     Version,
 )
+from services.evaluator import history
 from services.evaluator import partition as partition_module
 from services.evaluator.partition import Partition
 from services.evaluator.ports import FencedError, InputRecord, LogError, OutputRecord
@@ -35,23 +38,24 @@ from tests.simulation.cluster import Parts
 from tests.simulation.world import SimulatedLog
 
 TYPE_HEADER = "ce_type"
+_REAL_DUE = Catalogue.due
 Decider = Callable[[ContactState | None, Command, DefinitionLog], Decision]
 
 
 @dataclass(frozen=True)
 class Planted:
-    """One bug. `patches` replace names of `services.evaluator.partition` while it is planted."""
+    """One bug. `patches` name an object, one of its attributes and what takes its place while the bug is planted."""
 
     name: str
     parts: Parts = field(default_factory=Parts)
-    patches: tuple[tuple[str, Any], ...] = ()
+    patches: tuple[tuple[object, str, Any], ...] = ()
 
     @contextmanager
     def in_place(self) -> Iterator[Parts]:
         """Plant it, and dig it out again."""
         with ExitStack() as stack:
-            for name, replacement in self.patches:
-                stack.enter_context(patch.object(partition_module, name, replacement))
+            for target, name, replacement in self.patches:
+                stack.enter_context(patch.object(target, name, replacement))
             yield self.parts
 
 
@@ -226,6 +230,15 @@ def _deadline_after_write(contact: ContactState | None, command: Command, defini
     return decide(contact, command, definitions)
 
 
+def _nothing(*_: object) -> None:
+    """Do nothing where something was due."""
+
+
+def _a_millisecond_late(catalogue: Catalogue, attributes: Attributes, after: InstantMs) -> InstantMs | None:
+    due = _REAL_DUE(catalogue, attributes, after)
+    return None if due is None else InstantMs(due + 1)
+
+
 def _crc_partition(contact_id: ContactId, partitions: int) -> int:
     return zlib.crc32(contact_id.encode()) % partitions
 
@@ -243,11 +256,22 @@ def all_planted() -> list[Planted]:
         Planted("definition applied to some partitions only", Parts(partition=DefinitionOnSomePartitions)),
         Planted("two updates of a batch collapsed", Parts(partition=BatchCollapsed)),
         Planted("uncommitted contacts not backfilled", Parts(partition=UncommittedContactsNotBackfilled)),
-        Planted("deadline fired at the tick's time", patches=(("decide", _deciding(_at_the_ticks_time)),)),
-        Planted("deadline after a write of the same instant", patches=(("decide", _deadline_after_write),)),
-        Planted("CRC in place of murmur2", patches=(("partition_for", _crc_partition),)),
-        Planted("enter and exit swapped", patches=(("decide", _deciding(_enter_exit_swapped)),)),
-        Planted("tombstone before the exit", patches=(("decide", _deciding(_tombstone_first)),)),
-        Planted("tombstones of an erased contact forgotten", patches=(("decide", _deciding(_erasure_forgotten)),)),
-        Planted("version off by one record", patches=(("decide", _deciding(_write_offset_off_by_one)),)),
+        Planted(
+            "deadline fired at the tick's time", patches=((partition_module, "decide", _deciding(_at_the_ticks_time)),)
+        ),
+        Planted(
+            "deadline after a write of the same instant", patches=((partition_module, "decide", _deadline_after_write),)
+        ),
+        Planted("CRC in place of murmur2", patches=((partition_module, "partition_for", _crc_partition),)),
+        Planted("enter and exit swapped", patches=((partition_module, "decide", _deciding(_enter_exit_swapped)),)),
+        Planted("tombstone before the exit", patches=((partition_module, "decide", _deciding(_tombstone_first)),)),
+        Planted(
+            "tombstones of an erased contact forgotten",
+            patches=((partition_module, "decide", _deciding(_erasure_forgotten)),),
+        ),
+        Planted("erased contact stays in the histories", patches=((history, "erase", _nothing),)),
+        Planted("deadline a millisecond late", patches=((Catalogue, "due", _a_millisecond_late),)),
+        Planted(
+            "version off by one record", patches=((partition_module, "decide", _deciding(_write_offset_off_by_one)),)
+        ),
     ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from schemas.topics import Topic
+from services.evaluator import rows
 from services.evaluator.partition import Partition
 from services.evaluator.ports import LogError, TransactionalLog
 from services.evaluator.recovery import Recovery, recover
@@ -166,6 +167,7 @@ class Cluster:
         disk = self.disks[owner.machine, partition]
         log = self.parts.log(self.world, process, partition)
         await log.start()
+        self._check_prefix(owner, disk)
         store = SimulatedStore(process, disk)
         try:
             recovery = Recovery(partition, store)
@@ -177,6 +179,22 @@ class Cluster:
         finally:
             if not process.dead:
                 store.close()
+
+    def _check_prefix(self, owner: Owner, disk: Disk) -> None:
+        """What an owner finds on its disk is what the changelog held at the offset that the disk names, and no more."""
+        written = disk.rows.get(rows.MARKS_KEY)
+        marks = rows.Marks.decode(written) if written is not None else None
+        end = marks.contacts_changelog if marks is not None else 0
+        log = self.world.broker.log(Topic.CONTACTS_CHANGELOG, owner.partition)
+        newest = {record.key or b"": record.value for record in log.committed(0, end)}
+        later = {record.key or b"" for record in log.committed(end)}  # compaction may have taken their older records
+        found = {key[1:]: row for key, row in disk.rows.items() if key.startswith(rows.CONTACTS_START)}
+        for key in sorted((newest.keys() | found.keys()) - later):
+            if newest.get(key) != found.get(key):
+                self.violations.append(
+                    f"{owner.process.name}, contact {key.decode()}: expected its disk to hold what the changelog held "
+                    f"at offset {end}, {newest.get(key)!r}, found {found.get(key)!r}"
+                )
 
     def _worker(self, state: Partition, log: TransactionalLog) -> PartitionWorker:
         rng = self.rng
