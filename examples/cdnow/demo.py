@@ -8,13 +8,18 @@ it is going on.
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import platformdirs
 from rich.console import Console
 
 from examples.cdnow.orders import TYPES, Buyer, Order, as_csv, buyers_after, read_orders, split
@@ -55,7 +60,7 @@ async def _demo(url: str, key: str, data_directory: Path | None) -> None:
         await _load_contacts(tidegate, buyers)
         await _create_segments(tidegate)
         segments = await _settled(tidegate)
-        _show(segments, url, key)
+        _show(segments, url, key, data_directory)
         progress = Progress(data_directory)
         listening = asyncio.create_task(_show_changes(tidegate))
         await asyncio.sleep(RECONNECT_S)
@@ -138,7 +143,16 @@ def _is_settling(segment: Segment) -> bool:
     return bool((segment.model_extra or {}).get("settling"))
 
 
-def _show(segments: Sequence[Segment], url: str, key: str) -> None:
+def _command(data_directory: Path | None) -> str:
+    """How to call the command line from here, so that it finds this stack and its key."""
+    beside = Path(sys.executable).with_name("tidegate")
+    name = "tidegate" if shutil.which("tidegate") or not beside.exists() else os.path.relpath(beside)
+    if data_directory is None or data_directory == platformdirs.user_data_path("tidegate"):
+        return name
+    return f"TIDEGATE_DATA_DIR={shlex.quote(str(data_directory))} {name}"
+
+
+def _show(segments: Sequence[Segment], url: str, key: str, data_directory: Path | None) -> None:
     """What there is now, and what to try."""
     say("")
     rows = [(segment.id, segment.members, segment.text) for segment in segments]
@@ -146,9 +160,10 @@ def _show(segments: Sequence[Segment], url: str, key: str) -> None:
     say("")
     say(f"dashboard   {url}/#key={key}")
     say(f"API key     {key}")
-    say("try         tidegate contacts set ada plan=Free")
-    say("            tidegate segments create whales 'total_spent > 1000 AND last_order_at within 90 days'")
-    say("            tidegate tail lapsed")
+    command = _command(data_directory)
+    say(f"try         {command} contacts set ada plan=Free")
+    say(f"            {command} segments create whales 'total_spent > 1000 AND last_order_at within 90 days'")
+    say(f"            {command} explain ada active_pro_users")
     say("")
     say("Orders stream in now; every enter and exit is one line. Ctrl-C stops everything and keeps the data.")
     say("")
