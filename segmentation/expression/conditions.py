@@ -104,8 +104,13 @@ def _take_negation(cursor: Cursor) -> bool:
 
 
 def _take_symbol(cursor: Cursor) -> Operator | None:
-    token = cursor.take()
+    token = cursor.here
     symbol = token.value
+    if symbol not in words.ALL_SYMBOLS:
+        # A bracket or comma stays, so that what is skipped after the error is skipped as a whole.
+        cursor.expected(LanguageCode.EXPECTS_OPERATOR, "an operator", words.OPERATORS_HINT)
+        return None
+    cursor.take()
     if symbol in words.NEAR_SYMBOLS:
         hint = f"write {words.NEAR_SYMBOLS[symbol]}"
         cursor.report(problem(LanguageCode.UNKNOWN_SYMBOL, f"`{symbol}` is not an operator", hint), token)
@@ -116,11 +121,7 @@ def _take_symbol(cursor: Cursor) -> Operator | None:
     if symbol in words.EQUAL_SYMBOLS:
         literal = literals.take_literal(cursor, exact=False)
         return None if literal is None else Operator(Equals(literal), words.EQUAL_SYMBOLS[symbol])
-    if symbol in words.PATTERN_SYMBOLS:
-        cursor.report(codes.reserved_regular_expression(), token)
-    else:
-        found = problem(LanguageCode.EXPECTS_OPERATOR, f"expected an operator, found `{symbol}`", words.OPERATORS_HINT)
-        cursor.report(found, token)
+    cursor.report(codes.reserved_regular_expression(), token)
     return None
 
 
@@ -133,8 +134,11 @@ def _take_is(cursor: Cursor, name: AttributeName) -> Operator | None:
     if after_word and cursor.take_any("missing"):
         return Operator(IsSet(), not negated)
     exact = cursor.take_words("exactly")
-    if not exact and not after_word and cursor.here.keyword in _STANDS_ALONE:
+    stands_alone = cursor.here.keyword in _STANDS_ALONE or cursor.here.is_symbol(*words.ALL_SYMBOLS)
+    if not exact and not after_word and stands_alone:
         _refuse_is(cursor, name, negated)
+        return None
+    if not exact and _refuse_phrase(cursor, cursor.before):
         return None
     literal = literals.take_literal(cursor, exact)
     return None if literal is None else Operator(Equals(literal, exact), negated)
@@ -150,7 +154,24 @@ def _refuse_is(cursor: Cursor, name: AttributeName, negated: bool) -> None:
         f'write `{meant}`, or "{last.value}" in quotes for that text',
     )
     cursor.report(found, first, last)
-    _take_test(cursor, name, AttributeCatalogue.empty())
+    if last.kind is TokenKind.SYMBOL:
+        _take_symbol(cursor)
+    else:
+        _take_test(cursor, name, AttributeCatalogue.empty())
+
+
+def _refuse_phrase(cursor: Cursor, first: Token) -> bool:
+    """Two words that stand for an operator, as in `is greater than 5`. Gives whether there were any."""
+    meant = words.MEANT_PHRASES.get((cursor.here.keyword, cursor.ahead().keyword))
+    if meant is None:
+        return False
+    phrase = cursor.written(cursor.here, cursor.ahead())
+    if cursor.ahead(3).keyword in {"time", "times"}:
+        found = codes.reserved_event_count()
+    else:
+        found = problem(LanguageCode.EXPECTS_OPERATOR, f"`{phrase}` is not an operator", f"write `{meant}`")
+    cursor.report(found, first, cursor.ahead())
+    return True
 
 
 def _take_within(cursor: Cursor, direction: Direction) -> Operator | None:
@@ -221,6 +242,10 @@ def _take_in(cursor: Cursor) -> Operator | None:
         return None
     if cursor.here.keyword in {"past", "future"}:
         hint = f"write `in the {cursor.here.keyword}`"
+        cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", hint)
+        return None
+    if cursor.here.keyword in {"last", "next"}:
+        hint = f"write `within {cursor.here.keyword} 7 days`"
         cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", hint)
         return None
     exact = cursor.take_words("exactly")
@@ -304,6 +329,8 @@ def _take_test(cursor: Cursor, name: AttributeName, attributes: AttributeCatalog
 
 def _refuse_operator(cursor: Cursor) -> None:
     token = cursor.here
+    if _refuse_phrase(cursor, token):
+        return
     if token.keyword in words.RESERVED_WORDS:
         cursor.report(words.RESERVED_WORDS[token.keyword](), token)
         return

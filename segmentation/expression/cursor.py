@@ -25,6 +25,7 @@ class Cursor:
         self.problems = problems
         self._tokens = tokens
         self._index = 0
+        self._reported = {problem.span.offset for problem in problems if problem.span is not None}
 
     @property
     def here(self) -> Token:
@@ -113,5 +114,7 @@ class Cursor:
             self._index += 1
 
     def _add(self, found: Problem, span: Span) -> None:
-        if len(self.problems) < PROBLEMS_MAX:
+        """One problem a place: a second one at the same character comes from the first."""
+        if len(self.problems) < PROBLEMS_MAX and span.offset not in self._reported:
+            self._reported.add(span.offset)
             self.problems.append(replace(found, span=span))

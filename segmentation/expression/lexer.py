@@ -128,6 +128,8 @@ class _Lexer:
         code = LanguageCode.UNTERMINATED_NAME if name else LanguageCode.UNTERMINATED_TEXT
         what = "this attribute name" if name else "this text"
         hint = f"close it with {quote}; inside, write the quote as \\{quote}"
+        if quote == "'" and self.source.text[match.start() - 1 : match.start()].isalpha():
+            hint = 'a text with an apostrophe needs double quotes, for example "O\'Brien"'
         self.report(problem(code, f"{what} has no closing {quote}", hint), match.start(), len(first_line))
 
     def unescaped(self, body: str, offset: int) -> str:

@@ -69,6 +69,10 @@ def _simple(cursor: Cursor) -> Literal | Problem | None:
             f'write `is not set`, or "{token.value}" in quotes for that text',
         )
     literal = plain_literal(token)
+    if token.is_symbol("("):
+        cursor.skip_group()
+        inside = shortened(cursor.written(token, cursor.before).strip("()"))
+        return problem(LanguageCode.EXPECTS_VALUE, "a value stands without brackets", f"write {inside or 'a value'}")
     if literal is None:
         return problem(
             LanguageCode.EXPECTS_VALUE,
@@ -155,6 +159,12 @@ def _ordered(cursor: Cursor, token: Token, operator: str) -> OrderedLiteral | Pr
                 f"`{operator}` compares with a fixed number or instant, not with a duration",
                 f"write `more than {token.value} {unit} ago` or `within last {token.value} {unit}`",
             )
+        if _at_thousands(cursor, token):
+            while _at_thousands(cursor, cursor.before):
+                cursor.take()
+                cursor.take()
+            digits = cursor.written(token, cursor.before).replace(",", "")
+            return problem(LanguageCode.EXPECTS_NUMBER, "numbers have no separators", f"write {shortened(digits)}")
         if isinstance(literal, NumberLiteral | Problem):
             return literal
     if token.keyword in BOOLEANS:
@@ -168,6 +178,14 @@ def _ordered(cursor: Cursor, token: Token, operator: str) -> OrderedLiteral | Pr
         f"expected a number after `{operator}`, found `{shortened(cursor.written(token))}`",
         "write a number, for example 99; two attributes cannot be compared",
     )
+
+
+def _at_thousands(cursor: Cursor, before: Token) -> bool:
+    """Whether `,` and three digits follow a number with no space between, as in `1,000`."""
+    comma, digits = cursor.here, cursor.ahead()
+    end = before.offset + before.length
+    adjacent = comma.is_symbol(",") and comma.offset == end and digits.offset == end + 1
+    return adjacent and digits.kind is TokenKind.NUMBER and digits.length == 3
 
 
 def take_fragment(cursor: Cursor, operator: str) -> str | None:

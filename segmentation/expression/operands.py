@@ -159,6 +159,10 @@ def _ordered_hint(text: str) -> str:
     plain = re.sub(r"[,_' $€£%]", "", text)
     if len(text) < limits.SHOWN_CHARS_MAX and plain != text and read_number(plain) is not None:
         return f"write only the number: {plain}"
+    if isinstance(parse_duration(text), int):
+        return f"to compare with now, write `within last {shown}` or `more than {shown} ago`"
+    if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return "write a date that exists, for example 2026-05-01"
     if "." in text and version_key(text) is not None:
         return f'for versions write: version "{shown}"'
     if text.lower() in {"now", "today"}:

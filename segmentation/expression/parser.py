@@ -204,9 +204,7 @@ class _Parser:
             cursor.expected(LanguageCode.EXPECTS_CONDITION, "a condition", hint)
             return False
         elif token.keyword in OPERATOR_WORDS and not at_operator(cursor.ahead()):
-            hint = (
-                f"repeat the attribute before it, for example `plan {token.value} …`; for several values use `in […]`"
-            )
+            hint = f"say which attribute, for example `plan {token.value} …`; for several values use `in […]`"
             cursor.expected(LanguageCode.EXPECTS_ATTRIBUTE, "an attribute", hint)
             return False
         elif limits.PLAIN_NAME.fullmatch(token.value) is None:

@@ -23,6 +23,24 @@ NEAR_SYMBOLS = {"\u2265": ">=", "\u2264": "<=", "\u2260": "!=", "=>": ">=", "=<"
 PATTERN_SYMBOLS = frozenset(("~", "=~", "!~"))
 ALL_SYMBOLS = (*ORDER_SYMBOLS, *EQUAL_SYMBOLS, *NEAR_SYMBOLS, *PATTERN_SYMBOLS)
 OPERATORS_HINT = "operators are is, =, !=, >, >=, <, <=, between, in, contains, has any of, within, before, exists, …"
+MEANT_PHRASES = {
+    ("one", "of"): "in [US, CA]",
+    ("any", "of"): "has any of [a, b]",
+    ("all", "of"): "has all of [a, b]",
+    ("none", "of"): "not in [US, CA]",
+    ("greater", "than"): "> 99",
+    ("higher", "than"): "> 99",
+    ("larger", "than"): "> 99",
+    ("smaller", "than"): "< 99",
+    ("lower", "than"): "< 99",
+    ("fewer", "than"): "< 99",
+    ("at", "least"): ">= 99",
+    ("at", "most"): "<= 99",
+    ("equal", "to"): "= 99",
+    ("older", "than"): "more than 30 days ago",
+    ("newer", "than"): "within last 30 days",
+}
+"""Two words that people write for an operator, and an example of what was meant."""
 MEANT_WORDS = {
     "does": "does not",
     "equals": "is",
@@ -72,6 +90,5 @@ RESERVED_WORDS: dict[str, Callable[[], Problem]] = {
     "birthday": codes.reserved_anniversary,
     "count": codes.reserved_event_count,
     "times": codes.reserved_event_count,
-    "at": codes.reserved_event_count,
     "this": lambda: codes.reserved_calendar("this"),
 }
