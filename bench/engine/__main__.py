@@ -1,15 +1,17 @@
 """`python -m bench.engine [--quick]`: the engine beside naive closures and datalogic-py, with equal flips verified.
 
-Prints, for each size: writes per second of each contender, the ratios, the goals and the memory; then what irrelevant
-segments cost, and the time to add a segment. Exits with 1 if any contender found other flips.
+Prints, for each size, writes per second of each contender, the ratios and the goals; then what irrelevant segments
+cost, the time to add a segment, and the memory of a catalogue. Exits with 1 if any contender found other flips.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from time import process_time
 from typing import NamedTuple
 
@@ -17,13 +19,23 @@ from bench.engine.contenders import JsonLogic, Naive, Tidegate
 from bench.engine.measure import Prepared, Rate, prepare, time_contender
 from bench.engine.workload import Workload
 from segmentation.expression.compiler import CompiledSegment, compile_segment
-from segmentation.expression.syntax import AllOf, Compare, Condition, Equals, NumberLiteral, Order, TextLiteral
+from segmentation.expression.syntax import (
+    AllOf,
+    Compare,
+    Condition,
+    Equals,
+    Expression,
+    NumberLiteral,
+    Order,
+    TextLiteral,
+)
 from segmentation.index.catalogue import Catalogue
 from segmentation.model import AttributeName, SegmentId, SegmentState
 
 CONTACTS = 400
 DECOYS = 10_000
 ADDED = 200
+WRITES_REMEMBERED = 10_000
 
 
 class Run(NamedTuple):
@@ -53,10 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="sizes up to 1,000 and short timings")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--memory", type=int, help="only the memory of a catalogue of this size, in this process")
     options = parser.parse_args(arguments)
+    if options.memory:
+        _memory(options.seed, options.memory)
+        return 0
     seconds = 0.5 if options.quick else 3.0
     wrong = 0
-    print(f"seed {options.seed}; writes/s on one core; ratios against naive closures and datalogic-py\n")
+    print(f"seed {options.seed}; writes/s on one core (processor time); ratios to naive closures and datalogic-py\n")
     heads = (("segments", 28), ("tidegate", 10), ("naive", 9), ("ratio", 7), ("goal", 5))
     print(" ".join(f"{name:>{width}}" for name, width in (*heads, ("jsonlogic", 10), *heads[3:])))
     for run in RUNS:
@@ -64,6 +80,9 @@ def main(arguments: Sequence[str]) -> int:
             wrong += _compare(run, options.seed, seconds)
     wrong += _decoys(options.seed, seconds)
     _add_one(options.seed, 1_000 if options.quick else 10_000)
+    for size in (1_000,) if options.quick else (10_000, 100_000):
+        command = [sys.executable, "-m", "bench.engine", "--seed", str(options.seed), "--memory", str(size)]
+        subprocess.run(command, check=True)
     print("\nno contender found other flips" if not wrong else f"\n{wrong} WRITES WITH OTHER FLIPS")
     return 1 if wrong else 0
 
@@ -71,7 +90,6 @@ def main(arguments: Sequence[str]) -> int:
 def _compare(run: Run, seed: int, seconds: float) -> int:
     workload = Workload(seed, run.size, run.selective, run.untyped)
     segments = _segments(workload, run.size)
-    before = _resident_mib()
     catalogue = Catalogue.of(segments)
     prepared = _prepared(workload, catalogue, run.size)
     gc.freeze()  # as a service does once loaded: the collector need not walk the segments again and again
@@ -80,7 +98,7 @@ def _compare(run: Run, seed: int, seconds: float) -> int:
     naive = time_contender(Naive(segments), prepared, min(warm, 20), seconds)
     jsonlogic = None if run.untyped else time_contender(JsonLogic(segments), prepared, min(warm, 20), seconds)
     name = f"{run.size:,} {'selective' if run.selective else 'broad'}{' as text' if run.untyped else ''}"
-    print(_row(name, run, ours, naive, jsonlogic), f" index +{_resident_mib() - before:,.0f} MiB")
+    print(_row(name, run, ours, naive, jsonlogic))
     gc.unfreeze()
     return ours.wrong + naive.wrong + (0 if jsonlogic is None else jsonlogic.wrong)
 
@@ -134,9 +152,36 @@ def _add_one(seed: int, size: int) -> None:
     )
 
 
+def _memory(seed: int, size: int) -> None:
+    """What a catalogue keeps resident: expressions, compiled segments, the index, and what writes make it remember."""
+    workload = Workload(seed, size, selective=True)
+    writes = workload.writes(workload.contacts(CONTACTS), WRITES_REMEMBERED)
+    steps = [_resident_mib()]
+    expressions = [workload.segment() for _ in range(size)]
+    steps.append(_resident_mib())
+    segments = _compiled(expressions)
+    steps.append(_resident_mib())
+    catalogue = Catalogue.of(segments)
+    steps.append(_resident_mib())
+    for write in writes:
+        catalogue.flips(write.before, write.after, write.changed, write.now, ())
+    steps.append(_resident_mib())
+    trees, code, index, remembered = (after - before for before, after in pairwise(steps))
+    print(
+        f"memory at {size:,}: {trees:,.0f} MiB expressions, {code:,.0f} MiB compiled, {index:,.0f} MiB index, "
+        f"{remembered:,.0f} MiB remembered after {len(writes):,} writes",
+        flush=True,
+    )
+
+
 def _segments(workload: Workload, count: int) -> list[CompiledSegment]:
+    return _compiled(workload.segment() for _ in range(count))
+
+
+def _compiled(expressions: Iterable[Expression]) -> list[CompiledSegment]:
     return [
-        compile_segment(SegmentId(f"s{number}"), 1, SegmentState.ACTIVE, workload.segment()) for number in range(count)
+        compile_segment(SegmentId(f"s{number}"), 1, SegmentState.ACTIVE, expression)
+        for number, expression in enumerate(expressions)
     ]
 
 

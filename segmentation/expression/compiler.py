@@ -118,7 +118,7 @@ class _Writer:
             return self._literal(normal)
         if not normal.parts:
             return "True" if isinstance(normal, All) else "False"
-        parts = [self.write(part) for part in normal.parts]
+        parts = [self.write(part) for part in sorted(normal.parts, key=_rank)]
         return f"({' and '.join(parts) if isinstance(normal, All) else ' or '.join(parts)})"
 
     def _literal(self, literal: Literal) -> str:
@@ -190,6 +190,24 @@ class _Writer:
         name = f"c{len(self.constants)}"
         self.constants[name] = value
         return name
+
+
+def _rank(part: Normal) -> str:
+    """Where a part stands among its siblings: the likely decisive first, and equal shapes in equal order."""
+    if not isinstance(part, Literal):
+        return f"9 {len(part.parts)}"
+    atom, positive = part
+    match atom:
+        case Equal(_, keys):
+            return f"{0 if positive else 4} {min(reading for reading, _ in keys)} {len(keys) > 1}"
+        case Member():
+            return f"1 {positive}"
+        case AtLeast(_, scale) | Below(_, scale):
+            return f"{2 if positive else 5} {scale} {type(atom).__name__}"
+        case Substring(_, kind, _, exact):
+            return f"6 {kind} {exact} {positive}"
+        case _:
+            return f"3 {type(atom).__name__} {positive}"
 
 
 def _list_has(value: list[Scalar], wanted: frozenset[str]) -> bool:
