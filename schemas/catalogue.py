@@ -18,6 +18,7 @@ from schemas.dead_letter import DeadLetterHeaders
 from schemas.evaluator_status import PartitionStatusRecord, SegmentStatusRecord
 from schemas.membership_change import MembershipChangeRecord
 from schemas.record import Record
+from schemas.request_record import RequestRecord
 from schemas.segment_definition import SEGMENT_DEFINED, SegmentDefinitionRecord
 from schemas.tick import TICK, TickRecord
 from schemas.topics import Topic
@@ -114,6 +115,11 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
             (Message(DeadLetterHeaders, "As in the record that failed."),),
             (Party.EVALUATOR,),
             (Party.OPERATORS,),
+        ),
+        Topic.REQUESTS: Channel(
+            (Message(RequestRecord, "A digest of the API key's id and the Idempotency-Key."),),
+            (Party.INGEST,),
+            (Party.INGEST,),
         ),
     }
 )

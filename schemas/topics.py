@@ -27,6 +27,7 @@ class Topic(StrEnum):
     MEMBERSHIPS = "memberships"
     EVALUATOR_STATUS = "evaluator-status"
     DEAD_LETTERS = "dead-letters"
+    REQUESTS = "requests"
 
 
 class Partitioning(StrEnum):
@@ -148,6 +149,18 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 key="as in the record that failed",
                 purpose="Records that could not be evaluated, unchanged, with the reason in headers.",
                 settings={"retention.ms": str(30 * DAY_MS), **_LARGER_THAN_INPUT},
+            ),
+            _spec(
+                Topic.REQUESTS,
+                partitioning=Partitioning.SINGLE,
+                cleanup=Cleanup.DELETE,
+                key="digest of the API key's id and the Idempotency-Key",
+                purpose="Answers to requests with an Idempotency-Key, so that every ingest process honours it.",
+                settings={
+                    "retention.ms": str(25 * HOUR_MS),
+                    "segment.ms": str(HOUR_MS),
+                    "message.timestamp.type": "LogAppendTime",
+                },
             ),
         )
     }

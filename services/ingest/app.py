@@ -11,12 +11,15 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
+from starlette.types import ASGIApp
 
 from services.ingest import contact_docs
 from services.ingest.answers import json_response
 from services.ingest.edge import Edge
 from services.ingest.guard import SECURITY_SCHEME, Guard, secured
+from services.ingest.idempotency import KEY_CHARACTERS_MAX, LEFT_OUT, Idempotency
 from services.ingest.problems import HANDLERS
+from services.ingest.request_log import RequestLog
 
 API: Final = "/api/v2"
 TITLE: Final = "Tidegate ingest"
@@ -25,9 +28,18 @@ DESCRIPTION: Final = (
     "Every way to write: contacts, segments, attributes, imports and keys. Errors are RFC 9457 problem documents whose "
     "`errors` point at each fault. A write answered 202 is on the log, acknowledged by all replicas."
 )
+IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A repeat of the request with the same key gets the first answer, for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS_MAX, "pattern": "^[!-~]+$"},
+}
 
 
-def build_app(guard: Guard, routers: Iterable[APIRouter], schemas: Iterable[dict[str, Any]] = ()) -> Any:
+def build_app(
+    guard: Guard, requests: RequestLog, routers: Iterable[APIRouter], schemas: Iterable[dict[str, Any]] = ()
+) -> ASGIApp:
     """The ASGI application that serves `routers` under `/api/v2`."""
     app = FastAPI(
         title=TITLE,
@@ -42,7 +54,7 @@ def build_app(guard: Guard, routers: Iterable[APIRouter], schemas: Iterable[dict
     for router in routers:
         app.include_router(router, prefix=API)
     _serve_openapi(app, guard, {**contact_docs.SCHEMAS, **{k: v for extra in schemas for k, v in extra.items()}})
-    return Edge(app)
+    return Edge(Idempotency(app, requests, guard))
 
 
 def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> None:
@@ -70,6 +82,11 @@ def describe(app: FastAPI, schemas: dict[str, Any]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
     )
+    for path, item in document["paths"].items():
+        if "post" in item and path not in LEFT_OUT:
+            item["post"].setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+            for status, answer in contact_docs.problems(400, 409, 503).items():
+                item["post"]["responses"].setdefault(str(status), answer)
     components = document.setdefault("components", {})
     components["schemas"] = {**components.get("schemas", {}), **schemas}
     components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tg_…"}}

@@ -77,6 +77,13 @@ class Guard:
 
         return admit
 
+    def known_key(self, request: Request) -> ApiKey | None:
+        """The request's key, if it has one that is known; nothing is counted or refused."""
+        try:
+            return self._key_of(request)
+        except ProblemError:
+            return None
+
     def _key_of(self, request: Request) -> ApiKey:
         header = request.headers.get("authorization", "")
         if header[: len(BEARER)].lower() != BEARER:

@@ -28,6 +28,7 @@ from services.ingest.imports.assembly import running_imports
 from services.ingest.imports.routes import ImportRoutes
 from services.ingest.imports.service import Imports
 from services.ingest.key_routes import KeyRoutes
+from services.ingest.request_log import RequestLog
 from services.ingest.segments import SegmentRoutes
 from services.ingest.settings import IngestSettings
 from services.runtime import clock
@@ -61,6 +62,8 @@ class Ingest:
             producer = await stack.enter_async_context(_producer(settings))
             topics = DefinitionTopics(settings, producer)
             await stack.enter_async_context(topics.following())
+            requests = RequestLog(settings, producer)
+            await stack.enter_async_context(requests.following(settings.data_dir))
             evaluation = Evaluation(settings)
             stack.push_async_callback(evaluation.close)
             contact_log = ContactLog(
@@ -78,7 +81,10 @@ class Ingest:
                 KeyRoutes(keys, guard).router(),
             ]
             yield cls(
-                build_app(guard, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]), contact_log, topics, imports
+                build_app(guard, requests, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]),
+                contact_log,
+                topics,
+                imports,
             )
 
 

@@ -1,0 +1,116 @@
+"""What is known of requests with an `Idempotency-Key`: a local table, folded from the `requests` topic.
+
+Rule: derived from the log alone and by its timestamps alone, so that every process holds the same; losing the file
+costs reading the topic again. Memory does not grow with the number of requests.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import orjson
+
+from schemas.request_record import RequestRecord, RequestState
+
+HONOURED_MS: Final = 24 * 3_600_000
+CLAIM_STALE_MS: Final = 60_000
+"""After this, whoever claimed a request has died with it."""
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS requests (digest TEXT PRIMARY KEY, at INTEGER, record BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
+CREATE TABLE IF NOT EXISTS position (one INTEGER PRIMARY KEY CHECK (one = 1), topic TEXT, next INTEGER);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One record of the topic."""
+
+    digest: str
+    at: int
+    record: RequestRecord
+
+
+class RequestStore:
+    """The table. Synchronous: each call is a few tens of microseconds."""
+
+    def __init__(self, path: Path, topic: str) -> None:
+        self._topic = topic
+        self._lock = _locked(path)
+        # Whoever comes second to the same file keeps its own table in memory.
+        self._db = sqlite3.connect(path if self._lock is not None else ":memory:", isolation_level=None)
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + _SCHEMA)
+        held = self._db.execute("SELECT topic FROM position").fetchone()
+        if held is not None and held[0] != topic:
+            self._db.executescript("DELETE FROM requests; DELETE FROM position;")
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def position(self) -> int:
+        """The next offset to fold."""
+        row = self._db.execute("SELECT next FROM position").fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def get(self, digest: str) -> tuple[RequestRecord, int] | None:
+        """What stands for a request, and since when."""
+        row = self._db.execute("SELECT record, at FROM requests WHERE digest = ?", (digest,)).fetchone()
+        return (RequestRecord.decode(row[0]), int(row[1])) if row is not None else None
+
+    def fold(self, steps: Iterable[Step], next_offset: int) -> None:
+        """Take steps in log order; all of them or none."""
+        newest = 0
+        self._db.execute("BEGIN")
+        try:
+            for step in steps:
+                newest = max(newest, step.at)
+                self._fold(step)
+            if newest:
+                self._db.execute("DELETE FROM requests WHERE at < ?", (newest - HONOURED_MS,))
+            self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", (self._topic, next_offset))
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _fold(self, step: Step) -> None:
+        found = self.get(step.digest)
+        record = step.record
+        if record.state is RequestState.CLAIMED:
+            if found is None or is_over(*found, step.at):
+                self._put(step)
+        elif found is not None and found[0].claim == record.claim:
+            if record.state is RequestState.DONE:
+                self._put(step)
+            else:
+                self._db.execute("DELETE FROM requests WHERE digest = ?", (step.digest,))
+
+    def _put(self, step: Step) -> None:
+        value = orjson.dumps(step.record.model_dump(mode="json"))
+        self._db.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", (step.digest, step.at, value))
+
+
+def is_over(record: RequestRecord, at: int, now: int) -> bool:
+    """Whether what stood since `at` no longer stands at `now`, both broker time."""
+    return now - at > (HONOURED_MS if record.state is RequestState.DONE else CLAIM_STALE_MS)
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """The lock on the file; None if another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock

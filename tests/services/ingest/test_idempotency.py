@@ -1,0 +1,158 @@
+"""`Idempotency-Key`: a repeat gets the first answer, from any process, after any restart."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.request_record import RequestRecord, RequestState
+from schemas.topics import Topic
+from services.ingest.contact_log import ContactLog, NotAppended
+from services.ingest.request_store import CLAIM_STALE_MS, HONOURED_MS, RequestStore, Step
+from services.ingest.service import Ingest
+from services.runtime.keys import KeyFile, Scope
+from tests.services.ingest.conftest import Running, client_of, read_all
+
+CONTACT = {"id": "u_17", "attributes": {"plan": "pro"}}
+
+
+async def post(client: httpx.AsyncClient, key: str, body: Any = None) -> httpx.Response:
+    return await client.post("/api/v2/contacts", json=body or CONTACT, headers={"Idempotency-Key": key})
+
+
+async def written(running: Running) -> int:
+    return len(await read_all(running.settings, Topic.CONTACT_CHANGES))
+
+
+@pytest.mark.broker
+async def test_a_repeat_gets_the_first_answer_and_writes_nothing(running: Running) -> None:
+    first, again = await post(running.http, "k1"), await post(running.http, "k1")
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await written(running) == 1
+
+
+@pytest.mark.broker
+async def test_another_request_under_the_same_key_is_refused(running: Running) -> None:
+    await post(running.http, "k1")
+    other = await post(running.http, "k1", {**CONTACT, "id": "u_18"})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert await written(running) == 1
+
+
+@pytest.mark.broker
+async def test_keys_of_different_senders_do_not_meet(running: Running) -> None:
+    await post(running.http, "k1")
+    assert (await post(running.client(Scope.CONTACTS_WRITE), "k1")).status_code == 202
+    assert await written(running) == 2
+
+
+@pytest.mark.broker
+async def test_a_refusal_is_kept_like_any_answer(running: Running) -> None:
+    first, again = await post(running.http, "k2", {"id": ""}), await post(running.http, "k2", {"id": ""})
+    assert (first.status_code, again.status_code) == (422, 422)
+    assert again.headers["content-type"] == "application/problem+json"
+    assert again.json() == first.json()
+
+
+@pytest.mark.broker
+async def test_repeats_at_the_same_time_at_two_processes_write_once(running: Running) -> None:
+    token = KeyFile(running.settings.keys_path).create("other", frozenset(Scope)).token
+    async with Ingest.running(running.settings) as other:
+        clients = [client_of(app, token) for app in (running.ingest.app, other.app)]
+        answers = await asyncio.gather(*(post(client, "k1") for client in clients * 4))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert [("idempotency-replayed" in answer.headers) for answer in answers].count(False) == 1
+    assert await written(running) == 1
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("table", ["kept", "lost"])
+async def test_a_restart_changes_nothing(running: Running, tmp_path: Path, table: str) -> None:
+    first = await post(running.http, "k1")
+    settings = running.settings
+    token = running.http.headers["authorization"].removeprefix("Bearer ")
+    if table == "lost":
+        settings = settings.model_copy(update={"data_dir": tmp_path / "new", "key_file": settings.keys_path})
+    async with Ingest.running(settings) as restarted, client_of(restarted.app, token) as http:
+        again = await post(http, "k1")
+    assert again.json() == first.json()
+    assert await written(running) == 1
+
+
+@pytest.mark.broker
+async def test_what_could_not_be_done_now_is_not_kept(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_log: ContactLog, records: Any) -> list[NotAppended]:
+        return [NotAppended("away") for _ in records]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ContactLog, "append", away)
+        assert (await post(running.http, "k1")).status_code == 503
+    assert (await post(running.http, "k1")).status_code == 202
+    assert await written(running) == 1
+
+
+@pytest.mark.broker
+async def test_a_segment_is_created_once_and_its_etag_is_kept(running: Running) -> None:
+    body = {"id": "pros", "where": "plan is Pro"}
+    first, again = [
+        await running.http.post("/api/v2/segments", json=body, headers={"Idempotency-Key": "s1"}) for _ in range(2)
+    ]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["etag"] == first.headers["etag"] == '"1"'
+    assert again.headers["location"] == "/api/v2/segments/pros"
+
+
+def step(claim: str, state: RequestState, at: int) -> Step:
+    return Step("d", at, RequestRecord(state=state, claim=claim, fingerprint="f", status=202))
+
+
+CLAIMED, DONE, RELEASED = RequestState.CLAIMED, RequestState.DONE, RequestState.RELEASED
+
+
+@pytest.mark.parametrize(
+    ("steps", "standing"),
+    [
+        ([step("a", CLAIMED, 1), step("b", CLAIMED, 2)], ("a", CLAIMED)),
+        ([step("a", CLAIMED, 1), step("a", DONE, 2), step("b", CLAIMED, 3)], ("a", DONE)),
+        ([step("a", CLAIMED, 1), step("b", DONE, 2)], ("a", CLAIMED)),
+        ([step("a", CLAIMED, 1), step("a", RELEASED, 2)], None),
+        ([step("a", CLAIMED, 1), step("a", RELEASED, 2), step("b", CLAIMED, 3)], ("b", CLAIMED)),
+        ([step("a", CLAIMED, 1), step("b", CLAIMED, 2 + CLAIM_STALE_MS), step("a", DONE, 3 + CLAIM_STALE_MS)],
+         ("b", CLAIMED)),
+        ([step("a", CLAIMED, 1), step("a", DONE, 2), step("b", CLAIMED, 3 + HONOURED_MS)], ("b", CLAIMED)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("at_once", [True, False])
+def test_every_process_sees_the_same_request_standing(
+    tmp_path: Path, steps: list[Step], standing: tuple[str, RequestState] | None, at_once: bool
+) -> None:
+    store = RequestStore(tmp_path / "requests.sqlite", "requests")
+    for position, batch in enumerate([steps] if at_once else [[one] for one in steps], 1):
+        store.fold(batch, position)
+    found = store.get("d")
+    store.close()
+    assert (None if found is None else (found[0].claim, found[0].state)) == standing
+
+
+def test_the_table_goes_on_where_it_stood_and_starts_anew_for_another_topic(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    store = RequestStore(path, "requests")
+    store.fold([step("a", CLAIMED, 1)], 7)
+    second = RequestStore(path, "requests")
+    assert (second.position, second.get("d")) == (0, None), "the second at a file keeps a table of its own"
+    second.close()
+    store.close()
+    again = RequestStore(path, "requests")
+    assert (again.position, again.get("d") is not None) == (7, True)
+    again.close()
+    other = RequestStore(path, "other.requests")
+    assert (other.position, other.get("d")) == (0, None)
+    other.close()
