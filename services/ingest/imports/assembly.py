@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Collection
 
 from schemas.topics import Topic, topic_name
 from services.ingest.imports.bulk_log import KafkaBulkLog
-from services.ingest.imports.dry_run import ContactLookup, DryRunner
+from services.ingest.imports.contact_lookup import OwnersLookup
+from services.ingest.imports.dry_run import DryRunner
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.service import Imports
 from services.ingest.settings import IngestSettings
@@ -23,11 +24,12 @@ FOLDER = "imports"
 
 @contextlib.asynccontextmanager
 async def running_imports(
-    settings: IngestSettings, known_attributes: Callable[[], Collection[str]], contacts: ContactLookup | None = None
+    settings: IngestSettings, known_attributes: Callable[[], Collection[str]]
 ) -> AsyncIterator[Imports]:
     """Imports at work; at the end they rest at a checkpoint. Errors: StartRefusedError when the place is unusable."""
     url = settings.imports_url or str(settings.data_dir / FOLDER)
     topic = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
+    contacts = OwnersLookup(settings)
     try:
         imports = Imports(
             files=ImportFiles(url),
@@ -47,3 +49,4 @@ async def running_imports(
         yield imports
     finally:
         await imports.stop()
+        await contacts.close()

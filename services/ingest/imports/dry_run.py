@@ -17,15 +17,18 @@ from services.ingest.imports.conversion import ConvertedRow, RowConverter
 from services.ingest.imports.earlier_rows import EarlierRows
 from services.ingest.imports.errors_report import ErrorGroups, RejectedRow, report_lines
 from services.ingest.imports.files import ImportFiles
-from services.ingest.imports.limits import SLICE_ROWS
+from services.ingest.imports.limits import DRY_RUN_ROWS
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
 from services.ingest.imports.records import Checkpoint, DryRun, ImportRecord
 from services.ingest.imports.rows import Place
 from services.runtime import clock
 from services.runtime.errors import ServiceError
+from services.runtime.logs import get_logger
 
 CONTACTS_UNKNOWN: Final = "the contacts could not be asked, so create, update and leave are unknown until committed"
+
+log = get_logger("imports")
 
 Attributes = Mapping[AttributeName, Value]
 
@@ -51,9 +54,9 @@ class _Effects:
 
 
 class DryRunner:
-    """Carries out dry runs. `contacts` None means that contacts cannot be asked here."""
+    """Carries out dry runs."""
 
-    def __init__(self, contacts: ContactLookup | None) -> None:
+    def __init__(self, contacts: ContactLookup) -> None:
         self._contacts = contacts
 
     async def run(
@@ -67,7 +70,7 @@ class DryRunner:
         """What a commit would do; None when stopped before the end. Errors: OSError."""
         found = DryRun()
         groups = ErrorGroups()
-        effects: _Effects | None = _Effects() if self._contacts is not None else None
+        effects: _Effects | None = _Effects()
         await off_loop(files.forget_tried, record.id)
         progress.begin(Checkpoint(), clock.monotonic())
         with EarlierRows() as earlier, files.upload(record.id) as file:
@@ -77,7 +80,7 @@ class DryRunner:
                 if stopped():
                     return None
                 first_row = reader.place.row
-                batch = await off_loop(reader.take, SLICE_ROWS)
+                batch = await off_loop(reader.take, DRY_RUN_ROWS)
                 ended = batch.ended
                 found.would_write += len(batch.converted)
                 found.blank_rows += batch.blank
@@ -123,15 +126,14 @@ class DryRunner:
 
     async def _judge(self, effects: _Effects, rows: list[ConvertedRow], earlier: EarlierRows) -> _Effects | None:
         """Add what these rows would do; None when the contacts do not answer."""
-        if self._contacts is None:
-            return None
         ids = list(dict.fromkeys(row.contact_id for row in rows))
         known: dict[ContactId, dict[AttributeName, Value]] = await off_loop(earlier.of, ids)
         try:
             asked = [contact_id for contact_id in ids if contact_id not in known]
             for contact_id, attributes in (await self._contacts.attributes_of(asked)).items():
                 known[contact_id] = dict(attributes)
-        except ContactsUnavailableError:
+        except ContactsUnavailableError as error:
+            log.warning("contacts cannot be asked by a dry run", reason=str(error))
             return None
         changed: dict[ContactId, dict[AttributeName, Value]] = {}
         for row in rows:

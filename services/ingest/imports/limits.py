@@ -31,6 +31,8 @@ CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
 """A checkpoint is due after so many rows, or so many bytes of records, whichever comes first."""
 SLICE_ROWS: Final = 250
 """Rows read and converted in one go, off the event loop."""
+DRY_RUN_ROWS: Final = 2_000
+"""Rows whose contacts a dry run asks for at once."""
 RUNNING_MAX: Final = 2
 """Imports that one process works on at a time; further ones wait."""
 IMPORTS_LISTED_MAX: Final = 200

@@ -1,0 +1,213 @@
+"""The states of an import: what may follow what, across repeats, cancellations and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from schemas.topics import Topic
+from services.ingest.imports import run as run_module
+from services.ingest.imports import service as service_module
+from services.ingest.imports.bulk_log import KafkaBulkLog
+from services.ingest.imports.records import ImportState
+from services.ingest.service import Ingest
+from services.runtime.keys import KeyFile, Scope
+from tests.services.ingest.conftest import Running, client_of, read_all
+from tests.services.ingest.imports.test_import_path import ended, written
+
+pytestmark = pytest.mark.broker
+
+FILE = b"id,plan\n" + b"".join(b"c%d,pro\n" % row for row in range(20_000))
+SMALL = b"id,plan\nc1,pro\nc2,free\n"
+COMMIT = "/api/v2/imports?commit=true&id_column=id"
+
+
+@contextlib.asynccontextmanager
+async def restarted(running: Running) -> AsyncIterator[Running]:
+    """Another ingest over the same data directory."""
+    token = KeyFile(running.settings.keys_path).create("again", frozenset(Scope)).token
+    async with Ingest.running(running.settings) as ingest, client_of(ingest.app, token) as http:
+        yield Running(ingest, http, running.settings, running.keys)
+
+
+async def commit(running: Running, body: bytes, query: str = "") -> dict[str, Any]:
+    answer = await running.http.post(COMMIT + query, content=body)
+    assert answer.status_code == 202, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Holds every import behind its first rows until it is set."""
+    opened = asyncio.Event()
+    flush = KafkaBulkLog.flush
+
+    async def gated(log: KafkaBulkLog) -> dict[int, int]:
+        behind = await flush(log)
+        await opened.wait()
+        return behind
+
+    monkeypatch.setattr(KafkaBulkLog, "flush", gated)
+    return opened
+
+
+async def test_the_same_file_in_the_same_way_changes_nothing_within_a_day(running: Running) -> None:
+    first = await ended(running, (await commit(running, SMALL))["id"])
+    records = len(await read_all(running.settings, Topic.CONTACT_CHANGES))
+    second = await commit(running, SMALL)
+    assert (second["state"], second["repeat_of"], second["accepted"]) == ("completed", first["id"], 0)
+    assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == records
+    other = await ended(running, (await commit(running, SMALL, "&blank=remove"))["id"])
+    assert other["repeat_of"] is None
+    again = await ended(running, (await commit(running, SMALL, "&again=true"))["id"])
+    assert (again["repeat_of"], again["accepted"]) == (None, 2)
+
+
+async def test_a_day_later_the_same_file_is_written_again(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    await ended(running, (await commit(running, SMALL))["id"])
+    monkeypatch.setattr(service_module, "REPEAT_RECOGNISED_MS", 0)
+    assert (await ended(running, (await commit(running, SMALL))["id"]))["accepted"] == 2
+
+
+async def test_a_cancelled_import_stops_and_keeps_what_is_written(running: Running, gate: asyncio.Event) -> None:
+    shown = await commit(running, FILE)
+    path = f"/api/v2/imports/{shown['id']}"
+    cancelling = asyncio.create_task(running.http.post(f"{path}/cancel"))
+    await asyncio.sleep(0.2)
+    gate.set()
+    cancelled = await cancelling
+    assert cancelled.status_code == 200
+    assert cancelled.json()["state"] == "cancelled"
+    kept = cancelled.json()["accepted"]
+    assert 0 <= kept < 20_000
+    assert len(await written(running)) == kept
+    for step in ("commit", "dry-run"):
+        answer = await running.http.post(f"{path}/{step}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
+    assert (await running.http.post(f"{path}/cancel")).status_code == 200
+    assert not (running.settings.data_dir / "imports" / shown["id"] / "upload.csv").exists()
+
+
+async def test_an_import_at_work_takes_no_second_commit(running: Running, gate: asyncio.Event) -> None:
+    shown = await commit(running, FILE)
+    path = f"/api/v2/imports/{shown['id']}"
+    answers = await asyncio.gather(
+        running.http.post(f"{path}/commit"),
+        running.http.post(f"{path}/dry-run"),
+        running.http.put(f"{path}/mapping", json={"id_column": "id", "columns": {}}),
+    )
+    assert [answer.status_code for answer in answers] == [409, 409, 409]
+    gate.set()
+    assert (await ended(running, shown["id"]))["accepted"] == 20_000
+    assert (await running.http.post(f"{path}/cancel")).status_code == 409
+
+
+async def test_a_stopped_process_leaves_imports_that_the_next_one_completes(
+    running: Running, gate: asyncio.Event
+) -> None:
+    shown = await commit(running, FILE)
+    imports = running.ingest.imports
+    stopping = asyncio.create_task(imports.stop())
+    await asyncio.sleep(0.1)
+    gate.set()
+    await stopping
+    async with restarted(running) as next_one:
+        done = await ended(next_one, shown["id"])
+    assert (done["state"], done["accepted"]) == ("completed", 20_000)
+    assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == 20_000
+
+
+async def test_a_dry_run_that_was_cut_off_by_a_restart_can_be_asked_for_again(running: Running) -> None:
+    answer = await running.http.post("/api/v2/imports?id_column=id", content=SMALL)
+    record = running.ingest.imports.files.record(answer.json()["id"])
+    assert record is not None
+    record.state = ImportState.CHECKING
+    running.ingest.imports.files.save_record(record)
+    async with restarted(running) as next_one:
+        path = f"/api/v2/imports/{record.id}"
+        assert (await next_one.http.get(path)).json()["state"] == "uploaded"
+        assert (await next_one.http.post(f"{path}/dry-run")).status_code == 202
+        assert (await ended(next_one, record.id))["dry_run"]["would_write"] == 2
+
+
+async def test_a_disk_that_fails_ends_the_import_with_what_to_do_and_a_commit_goes_on(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "CHECKPOINT_ROWS", 1_000)
+    files = running.ingest.imports.files
+    save = files.save_checkpoint
+    full = {"after": 3}
+
+    def failing(import_id: str, checkpoint: Any) -> None:
+        if full["after"] == 0:
+            raise OSError(28, "No space left on device")
+        full["after"] -= 1
+        save(import_id, checkpoint)
+
+    monkeypatch.setattr(files, "save_checkpoint", failing)
+    shown = await ended(running, (await commit(running, FILE))["id"])
+    assert shown["state"] == "failed"
+    assert "No space left" in shown["problem"]["message"]
+    assert shown["accepted"] == 2_000 - 1
+    full["after"] = -1
+    assert (await running.http.post(f"/api/v2/imports/{shown['id']}/commit")).status_code == 202
+    done = await ended(running, shown["id"])
+    assert (done["state"], done["accepted"], done["problem"]) == ("completed", 20_000, None)
+    assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == 20_000
+
+
+async def test_imports_are_listed_newest_first_page_by_page(running: Running) -> None:
+    ids = []
+    for number in range(5):
+        body = b"id,n\nc,%d\n" % number
+        ids.append((await running.http.post("/api/v2/imports?filename=f.csv", content=body)).json()["id"])
+    first = (await running.http.get("/api/v2/imports?limit=3")).json()
+    second = (await running.http.get(f"/api/v2/imports?limit=3&cursor={first['next']}")).json()
+    assert [shown["id"] for shown in first["imports"] + second["imports"]] == ids[::-1]
+    assert second["next"] is None
+    assert first["imports"][0]["name"] == "f.csv"
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("comit=true", "unknown_parameter"),
+        ("commit=yes", "invalid_parameter"),
+        ("delimiter=x", "invalid_parameter"),
+        ("encoding=ebcdic", "invalid_parameter"),
+        ("blank=null", "invalid_parameter"),
+        ("map=nothing", "invalid_parameter"),
+        ("type=id=money", "invalid_parameter"),
+        ("commit=true", "no_id_column"),
+        ("commit=true&id_column=email", "unknown_column"),
+        ("id_column=id&map=Plan=plan", "unknown_column"),
+        ("id_column=id&map=plan=x&map=id=x", "attribute_mapped_twice"),
+    ],
+)
+async def test_what_is_said_about_a_file_is_checked_before_anything_is_kept(
+    running: Running, query: str, code: str
+) -> None:
+    answer = await running.http.post(f"/api/v2/imports?{query}", content=SMALL)
+    assert answer.status_code == 422, answer.text
+    assert [error["code"] for error in answer.json()["errors"]] == [code]
+    assert all(error["hint"] for error in answer.json()["errors"])
+    kept = (await running.http.get("/api/v2/imports")).json()["imports"]
+    assert all(shown["state"] == "cancelled" for shown in kept)
+
+
+async def test_what_is_not_there_is_not_found(running: Running) -> None:
+    for path in ("imp_0000000000", "imp_..%2F..%2Fkeys", "mappings", ".."):
+        for method, step in (("GET", ""), ("GET", "/errors.csv"), ("POST", "/commit"), ("POST", "/cancel")):
+            answer = await running.http.request(method, f"/api/v2/imports/{path}{step}")
+            assert answer.status_code == 404, (path, step, answer.text)
+
+
+async def test_imports_need_their_scope(running: Running) -> None:
+    async with running.client(Scope.CONTACTS_WRITE) as http:
+        for method, path in (("POST", ""), ("GET", ""), ("GET", "/imp_0000000000"), ("POST", "/imp_0000000000/commit")):
+            assert (await http.request(method, f"/api/v2/imports{path}")).status_code == 403
