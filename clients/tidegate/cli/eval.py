@@ -7,8 +7,9 @@ no JSON makes it 1, after all other lines have been answered.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Protocol, cast
 
 import orjson
 import typer
@@ -16,7 +17,17 @@ import typer
 from tidegate.evaluation import answer
 
 UNREADABLE_EXIT = 1
+CHUNK_BYTES = 64 * 1024
 LINES_NAMED_MAX = 10
+
+
+class Source(Protocol):
+    """A byte stream that can give what has arrived, without waiting for more."""
+
+    def read1(self, size: int, /) -> bytes:
+        """At most `size` bytes, by at most one read; none at the end."""
+        ...
+
 
 app = typer.Typer(add_completion=False)
 
@@ -31,7 +42,8 @@ def evaluate(
     A line: {"where": text or JSON, "attributes": {...}, "now": epoch ms or RFC 3339, "segments": {id: where}}
     """
     if source == "-":
-        unreadable = answer_lines(sys.stdin.buffer, sys.stdout.buffer, explain)
+        # The type of standard input leaves out what every buffered reader has.
+        unreadable = answer_lines(cast("Source", sys.stdin.buffer), sys.stdout.buffer, explain)
     else:
         path = Path(source)
         if not path.is_file():
@@ -44,23 +56,40 @@ def evaluate(
         raise typer.Exit(UNREADABLE_EXIT)
 
 
-def answer_lines(lines: BinaryIO, answers: BinaryIO, explained: bool) -> list[int]:
+def answer_lines(source: Source, answers: BinaryIO, explained: bool) -> list[int]:
     """Answer every line that is not blank. Gives the numbers, from 1, of those that are not JSON."""
     unreadable: list[int] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            asked = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            unreadable.append(number)
-            told: dict[str, object] = {"errors": [_not_json(str(error))]}
-        else:
-            told = answer(asked, explained)
-        answers.write(orjson.dumps(told))
-        answers.write(b"\n")
+    number = 0
+    for lines in _arriving(source):
+        told: list[bytes] = []
+        for line in lines:
+            number += 1
+            if line.strip():
+                told.append(_answered(line, explained, number, unreadable))
+        answers.write(b"".join(told))
         answers.flush()
     return unreadable
+
+
+def _arriving(source: Source) -> Iterator[list[bytes]]:
+    """The lines, as many at a time as have arrived, so that a caller who waits for each answer gets it."""
+    begun: list[bytes] = []
+    while chunk := source.read1(CHUNK_BYTES):
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        if others:
+            yield [b"".join(begun), *others[:-1]]
+            begun = [others[-1]]
+    yield [b"".join(begun)]
+
+
+def _answered(line: bytes, explained: bool, number: int, unreadable: list[int]) -> bytes:
+    try:
+        asked = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        unreadable.append(number)
+        return orjson.dumps({"errors": [_not_json(str(error))]}, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(answer(asked, explained), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _not_json(reason: str) -> dict[str, object]:

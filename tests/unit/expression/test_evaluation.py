@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from tidegate.cli.eval import answer_lines, app
+from tidegate.cli.eval import CHUNK_BYTES, answer_lines, app
 from tidegate.evaluation import answer
 
 RUNNER = CliRunner()
+ROOT = Path(__file__).parents[3]
 
 
 def _errors(line: object) -> list[tuple[str, str]]:
@@ -100,6 +104,27 @@ def test_lines_are_answered_in_order_and_only_unreadable_ones_fail() -> None:
         "expects_number",
         "not_json",
     ]
+
+
+def test_a_caller_who_waits_for_each_answer_gets_it() -> None:
+    command = [sys.executable, "-m", "tidegate.cli.main", "eval"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "clients")))}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for truth in (True, False):
+            process.stdin.write(json.dumps({"where": "a", "attributes": {"a": truth}}).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline()) == {"member": truth}
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
+def test_lines_longer_than_a_chunk_are_answered_whole() -> None:
+    line = json.dumps({"where": f'a is "{"x" * 1000}"', "attributes": {"a": "x" * 1000, "b": "y" * CHUNK_BYTES * 2}})
+    told = io.BytesIO()
+    assert answer_lines(io.BytesIO(f"{line}\n{line}\n{line}".encode()), told, explained=False) == []
+    assert told.getvalue() == b'{"member":true}\n' * 3
 
 
 def test_the_command_exits_with_0_unless_a_line_is_unreadable(tmp_path: Path) -> None:
