@@ -23,6 +23,8 @@ NESTING_MAX: Final = 16
 _SCALARS: Final = frozenset({str, int, float, bool})
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _EXACT: Final = 2**53
+_WIDEST: Final = 2**63 - 1
+"""A whole number beyond this does not fit every reader; as a float it is what evaluation reads anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class _Flattening:
             return value
         if isinstance(value, int | float):
             if _is_finite(value):
-                return value
+                return value if -_WIDEST <= value <= _WIDEST else float(value)
             self.refuse("not_finite", "a number must be finite and fit 64 bits", "send it as text, or null", pointer)
             return None
         self.refuse("unknown_type", "this is not a JSON value", "send text, a number, true, false or null", pointer)
