@@ -54,7 +54,7 @@ class Child:
             cwd=directory,
             start_new_session=True,
         )
-        self._watchdog, self._lifeline = _watch(self._process.pid)
+        self._watchdog = Watchdog(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -101,25 +101,30 @@ class Child:
 
     def release(self) -> None:
         """End the watchdog of a child that has ended. Harmless when repeated."""
-        if self._lifeline is None:
-            return
-        self._watchdog.kill()
-        self._watchdog.wait()
-        os.close(self._lifeline)
-        self._lifeline = None
+        self._watchdog.end()
 
 
-def _watch(pid: int) -> tuple[subprocess.Popen[bytes], int | None]:
-    """Start the watchdog of one process; return it and the end of the pipe that keeps it waiting."""
-    reading, writing = os.pipe()
-    try:
-        watchdog = subprocess.Popen(  # noqa: S603 - a constant script
-            ["/bin/sh", "-c", _WATCHDOG, "tidegate-watchdog", str(pid), str(ORPHAN_GRACE_S)],
-            stdin=reading,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    finally:
-        os.close(reading)
-    return watchdog, writing
+class Watchdog:
+    """Ends one process when this process is gone."""
+
+    def __init__(self, pid: int) -> None:
+        reading, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - a constant script
+                ["/bin/sh", "-c", _WATCHDOG, "tidegate-watchdog", str(pid), str(ORPHAN_GRACE_S)],
+                stdin=reading,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            os.close(reading)
+        self._ended = False
+
+    def end(self) -> None:
+        """End the watchdog of a process that has ended. Harmless when repeated."""
+        if not self._ended:
+            self._ended = True
+            self._process.kill()
+            self._process.wait()
+            os.close(self._lifeline)

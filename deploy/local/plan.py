@@ -21,7 +21,7 @@ from services.runtime import settings as runtime_settings
 PARTITIONS_MAX = runtime_settings.PARTITIONS_MAX
 PORT_BASE_MIN = 1024
 PORT_BASE_MAX = 65_500
-SERVICE_STOP_GRACE_MS = 10_000
+SERVICE_STOP_GRACE_MS = 9_000
 """How long a service may finish its work in hand; the supervisor waits a little longer before it kills."""
 
 INGEST, EVALUATOR, SCHEDULER, CONSOLE, KAFKA = "ingest", "evaluator", "scheduler", "console", "kafka"

@@ -22,6 +22,7 @@ from threading import Event
 import orjson
 import platformdirs
 
+from deploy.local.child import Watchdog
 from deploy.local.errors import LocalStackError
 from deploy.local.output import Output, wants_colour
 from deploy.local.plan import StackPlan, StackPorts
@@ -32,7 +33,9 @@ from services.runtime.logs import configure_logs
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_CUT_OFF = 130
-GUEST_STOP_S = 5
+GUEST_ENDS_ITSELF_S = 1
+"""A Ctrl-C reaches the module too; it is told again only if it has not ended by then."""
+GUEST_STOP_S = 2
 LOG_DIRECTORY = "logs"
 
 
@@ -133,22 +136,25 @@ def _watch_with_guest(stack: LocalStack, plan: StackPlan, module: str) -> int:
             failure = code if code > 0 else EXIT_FAILED
             stack.request_stop()
 
+    watchdog = Watchdog(guest.pid)
     try:
         stack.watch(check_guest)
     finally:
         _stop_guest(guest)
+        watchdog.end()
     return failure
 
 
 def _stop_guest(guest: subprocess.Popen[bytes]) -> None:
-    if guest.poll() is not None:
+    """Let the module end by itself, then ask it, then end it."""
+    for ask, wait_s in ((None, GUEST_ENDS_ITSELF_S), (guest.terminate, GUEST_STOP_S), (guest.kill, None)):
+        if ask is not None:
+            ask()
+        try:
+            guest.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            continue
         return
-    guest.send_signal(signal.SIGINT)
-    try:
-        guest.wait(GUEST_STOP_S)
-    except subprocess.TimeoutExpired:
-        guest.kill()
-        guest.wait()
 
 
 @contextmanager
