@@ -184,7 +184,13 @@ def _take_within(cursor: Cursor, direction: Direction) -> Operator | None:
         meant = "last" if cursor.here.keyword in {"past", "previous"} else "next"
         cursor.expected(LanguageCode.EXPECTS_DURATION, "`last`, `next` or a duration", f"write `within {meant} 7 days`")
         return None
+    first = cursor.here
     duration_ms = literals.take_duration(cursor)
+    if duration_ms is not None and (cursor.at_words("ago") or cursor.at_words("from", "now")):
+        written = cursor.written(first, cursor.before)
+        meant = f"within last {written}" if cursor.at_words("ago") else f"within next {written}"
+        cursor.expected(LanguageCode.EXPECTS_CONNECTIVE, "AND, OR or the end", f"write `{meant}`")
+        return None
     return None if duration_ms is None else Operator(Within(direction, duration_ms))
 
 
@@ -244,6 +250,8 @@ def _take_in(cursor: Cursor) -> Operator | None:
         hint = f"write `in the {cursor.here.keyword}`"
         cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", hint)
         return None
+    if _refuse_reserved_window(cursor):
+        return None
     if cursor.here.keyword in {"last", "next"}:
         hint = f"write `within {cursor.here.keyword} 7 days`"
         cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", hint)
@@ -251,6 +259,18 @@ def _take_in(cursor: Cursor) -> Operator | None:
     exact = cursor.take_words("exactly")
     values = literals.take_set(cursor, exact)
     return None if values is None else Operator(OneOf(values, exact))
+
+
+def _refuse_reserved_window(cursor: Cursor) -> bool:
+    """`in this month`, `in last month`, `in time zone …`. Gives whether it was one of them."""
+    word, after = cursor.here, cursor.ahead()
+    if word.keyword in {"time", "timezone"} and not cursor.at_boundary(1):
+        cursor.report(codes.reserved_time_zone(), word)
+        return True
+    window = word.keyword in {"this", "current"} or after.keyword in operands.CALENDAR_UNITS
+    if window and word.kind is TokenKind.WORD:
+        cursor.report(codes.reserved_calendar(shortened(cursor.written(word, after))), word, after)
+    return window and word.kind is TokenKind.WORD
 
 
 def _take_than(cursor: Cursor) -> Operator | None:
@@ -287,9 +307,22 @@ def _take_absolute(cursor: Cursor, operator: str) -> Operator | None:
     if isinstance(found, Problem):
         cursor.report(found, token)
         return None
+    if _refuse_time_zone(cursor):
+        return None
     if isinstance(found, OnDay):
         return Operator(found)
     return Operator(Compare(Order.LT if operator == "before" else Order.GT, found))
+
+
+def _refuse_time_zone(cursor: Cursor) -> bool:
+    """A word behind an instant, as in `after 2026-05-01T12:00 CET`. Gives whether there was one."""
+    token = cursor.here
+    if token.kind is not TokenKind.WORD or cursor.at_boundary() or token.keyword in literals.POLICY_WORDS:
+        return False
+    if token.keyword == "not" or at_operator(cursor.ahead()):
+        return False
+    cursor.report(codes.reserved_time_zone(), token)
+    return True
 
 
 _AFTER_FIRST_WORD: dict[str, Callable[[Cursor], Operator | None]] = {
