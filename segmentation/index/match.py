@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from segmentation.expression.atoms import READERS, Atom, Equal, Readable, Reading, Substring
-from segmentation.expression.readings import FOLDED
+from segmentation.expression.readings import FOLDED, REMEMBERED_CHARS_MAX
 from segmentation.expression.syntax import TextMatchKind
 from segmentation.index.places import Flipped, Place, Placer
 from segmentation.model import InstantMs, Scalar, Value
@@ -27,12 +27,13 @@ EqualTables = dict[Reading, dict[Any, tuple[Equal, ...]]]
 class MatchTable:
     """Equality, substrings and readability. Places: the set of atoms that hold."""
 
-    __slots__ = ("_equal", "_memory", "_readable", "_readable_by_lists", "_substrings", "place")
+    __slots__ = ("_elements", "_equal", "_memory", "_readable", "_readable_by_lists", "_substrings", "place")
 
     def __init__(self, equal: EqualTables, substrings: tuple[Substring, ...], readable: tuple[Readable, ...]) -> None:
         self._equal = equal
         self._substrings = substrings
         self._readable = readable
+        self._elements: dict[str, frozenset[Atom]] = {}
         self._memory: dict[tuple[type, Scalar, bool], frozenset[Atom]] = {}
         self._readable_by_lists = frozenset[Atom](atom for atom in readable if atom.lists)
         self.place: Placer = self._placer()
@@ -80,16 +81,12 @@ class MatchTable:
 
     def _placer(self) -> Placer:
         texts: dict[str, frozenset[Atom]] = {}
-        matching, matching_list, remembered = self._matching, self._matching_list, self._remembered
+        learn, matching_list, remembered = self._learn, self._matching_list, self._remembered
 
         def place(value: Value | None, _: InstantMs) -> Place:
             if value.__class__ is str:
                 found = texts.get(value)
-                if found is None:
-                    if len(texts) >= PLACES_MAX:
-                        texts.clear()
-                    found = texts[value] = matching(value, False)
-                return found
+                return learn(texts, value, False) if found is None else found
             if value is None:
                 return NOTHING
             return matching_list(value) if isinstance(value, list) else remembered(value, False)
@@ -98,11 +95,29 @@ class MatchTable:
 
     def _matching_list(self, value: list[Scalar]) -> frozenset[Atom]:
         """The atoms that hold for a list: those that hold for any element, and readability by any list."""
-        remembered = self._remembered
-        return self._readable_by_lists.union(*[remembered(element, True) for element in value])
+        found = self._readable_by_lists
+        elements = self._elements
+        for element in value:
+            if isinstance(element, str):
+                known = elements.get(element)
+                atoms = self._learn(elements, element, True) if known is None else known
+            else:
+                atoms = self._remembered(element, True)
+            if atoms:
+                found = found | atoms if found else atoms
+        return found
+
+    def _learn(self, memory: dict[str, frozenset[Atom]], text: str, in_list: bool) -> frozenset[Atom]:
+        """`_matching` of a text that the memory does not know; a long one is not worth its room there."""
+        found = self._matching(text, in_list)
+        if len(text) <= REMEMBERED_CHARS_MAX:
+            if len(memory) >= PLACES_MAX:
+                memory.clear()
+            memory[text] = found
+        return found
 
     def _remembered(self, value: Scalar, in_list: bool) -> frozenset[Atom]:
-        """`_matching` with a memory. The type is part of the key: `1` and `True` are equal to a dictionary."""
+        """`_matching` of what is no text, with a memory; its keys have the type, for `1` and `True` are equal to it."""
         memory = self._memory
         key = (value.__class__, value, in_list)
         found = memory.get(key)

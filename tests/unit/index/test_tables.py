@@ -1,0 +1,109 @@
+"""Places: what a facet's table tells apart, what flips between two places, and that memories are bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from segmentation.expression import atoms
+from segmentation.expression.atoms import Reading, at_least, below, equal, key_of, readable, substring
+from segmentation.expression.readings import REMEMBERED_CHARS_MAX, Remembered
+from segmentation.expression.syntax import NumberLiteral, TextLiteral, TextMatchKind, VersionLiteral
+from segmentation.index.match import PLACES_MAX, MatchTable
+from segmentation.index.places import truth
+from segmentation.index.scale import ScaleTable
+from segmentation.model import InstantMs, Value
+from tests.unit.index.builders import PLAN, SCORE, SEEN_AT
+from tests.unit.index.test_catalogue import NOW
+
+FROM_5, FROM_10 = at_least(SCORE, Reading.NUMBER, 5.0), at_least(SCORE, Reading.NUMBER, 10.0)
+UNDER_10 = below(SCORE, Reading.NUMBER, 10.0)
+SCORES = ScaleTable(Reading.NUMBER, (), {}, {}).with_atoms([FROM_10, UNDER_10, FROM_5])
+
+PRO = equal(PLAN, frozenset({key_of(TextLiteral("pro"))}))
+FIVE = equal(PLAN, frozenset({key_of(NumberLiteral(5))}))
+HAS_RO = substring(PLAN, TextMatchKind.CONTAINS, "RO", exact=False)
+NUMERIC = readable(PLAN, frozenset({Reading.NUMBER}), lists=False)
+PLANS = MatchTable({}, (), ()).with_atoms([PRO, FIVE, HAS_RO, NUMERIC])
+
+
+def place(table: MatchTable, value: Value | None) -> object:
+    return table.place(value, NOW)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rising", "falling"),
+    [
+        (4, 5, {FROM_5}, set()),
+        (5, 9.99, set(), set()),
+        (5, 10, {FROM_10}, {UNDER_10}),
+        (10, 4, {UNDER_10}, {FROM_5, FROM_10}),
+        (None, 7, {FROM_5, UNDER_10}, set()),
+        ("11", "seven", set(), {FROM_5, FROM_10}),
+        ([7], "4", {UNDER_10}, set()),
+    ],
+)
+def test_the_cuts_between_two_numbers_are_what_flips(
+    old: Value | None, new: Value | None, rising: set[object], falling: set[object]
+) -> None:
+    was, will = SCORES.place(old, NOW), SCORES.place(new, NOW)
+    if was == will:
+        assert not rising
+        assert not falling
+    else:
+        found = SCORES.flipped(was, will)
+        assert (set(found[0]), set(found[1])) == (rising, falling)
+
+
+def test_an_age_moves_with_the_clock_and_flips_at_the_millisecond() -> None:
+    week = at_least(SEEN_AT, Reading.AGE, 7_000)
+    table = ScaleTable(Reading.AGE, (), {}, {}).with_atoms([week])
+    assert not truth(week, table.place(NOW, InstantMs(NOW + 6_999)))
+    assert truth(week, table.place(NOW, InstantMs(NOW + 7_000)))
+
+
+def test_a_cut_just_after_a_version_lies_above_it_and_below_the_next() -> None:
+    above = at_least(PLAN, *atoms.cut_after(VersionLiteral("1.2")))
+    table = ScaleTable(Reading.VERSION, (), {}, {}).with_atoms([above])
+    assert [truth(above, table.place(text, NOW)) for text in ("1.2", "v1.2.0", "1.2.0.1", "1.10", "x")] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "holding"),
+    [
+        ("PRO", {PRO, HAS_RO}),
+        ("protein", {HAS_RO}),
+        (["protein", "Pro"], {PRO}),
+        (["ro"], {HAS_RO}),
+        (5, {FIVE, NUMERIC}),
+        ("5.0", {FIVE, NUMERIC}),
+        (["5"], {FIVE}),
+        (True, set()),
+        (None, set()),
+    ],
+)
+def test_a_value_is_placed_by_all_that_it_equals_and_contains(value: Value | None, holding: set[object]) -> None:
+    assert place(PLANS, value) == holding
+    assert place(PLANS, value) == holding, "the second time from memory"
+
+
+def test_atoms_that_are_gone_no_longer_place_a_value() -> None:
+    left = PLANS.without_atoms([PRO, NUMERIC])
+    assert place(left, "pro") == {HAS_RO}
+    assert place(left, 5) == {FIVE}
+    assert place(PLANS, "pro") == {PRO, HAS_RO}
+
+
+def test_a_memory_never_holds_more_than_its_limit_nor_long_texts() -> None:
+    memory: Remembered[int] = Remembered(len)
+    long = "x" * (REMEMBERED_CHARS_MAX + 1)
+    assert memory[long] == len(long)
+    assert long not in memory
+    for number in range(PLACES_MAX + 10):
+        assert place(PLANS, f"value {number}") == frozenset()
+    assert place(PLANS, "Pro") == {PRO, HAS_RO}
