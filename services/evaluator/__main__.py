@@ -1,7 +1,20 @@
-"""`python -m services.evaluator`."""
+"""`python -m services.evaluator`.
+
+Faust's consumer runs in a thread of its own, which a failed stop can leave behind; the process must end all the same,
+so that its supervisor starts it again. Nothing is lost by it: the next start fences and replays.
+"""
+
+import logging
+import os
+import sys
 
 from services.evaluator.service import main
 from services.evaluator.settings import EvaluatorSettings
-from services.runtime.application import run_service
+from services.runtime.application import EXIT_FAILED, run_service
 
-run_service("evaluator", EvaluatorSettings, main)
+try:
+    run_service("evaluator", EvaluatorSettings, main)
+except SystemExit as end:
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(end.code if isinstance(end.code, int) else EXIT_FAILED)

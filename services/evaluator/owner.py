@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.topics import Topic
 from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
 from services.evaluator.partition import Partition
-from services.evaluator.ports import InputRecord, Store
+from services.evaluator.ports import InputRecord, Store, StoreError
 from services.evaluator.quarantine import Opened, open_store
 from services.evaluator.recovery import InputStart, Recovery, check_input, recover
 from services.evaluator.restored import RestoredPartition
@@ -188,7 +188,7 @@ class PartitionOwner:
         )
         await owned.log.start()
         path = workspace.state_dir / str(owned.index)
-        opening = asyncio.ensure_future(asyncio.to_thread(open_store, path, self._memory))
+        opening = asyncio.ensure_future(asyncio.to_thread(open_store, path, self._memory, clock.now_ms()))
         try:
             owned.opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -199,6 +199,8 @@ class PartitionOwner:
             log.error(
                 "local state was broken and is rebuilt", partition=owned.index, aside=str(owned.opened.quarantined)
             )
+        if owned.opened.outdated:
+            log.warning("local state was older than the broker keeps tombstones and is rebuilt", partition=owned.index)
 
     async def _committed_positions(self) -> dict[int, int]:
         """The group's committed offsets, for comparison: the position itself is in the control changelog."""
@@ -260,7 +262,11 @@ class PartitionOwner:
                 owned.task.cancel()
                 await asyncio.wait({owned.task})
         if owned.opened is not None:
-            owned.opened.store.close()
+            try:
+                owned.opened.store.close()
+            except StoreError as error:
+                # What could not be written is on the broker; the next start reads it from there.
+                log.error("local state could not be closed", partition=owned.index, reason=str(error))
         if owned.log is not None:
             await owned.log.close()
 

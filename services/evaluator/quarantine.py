@@ -1,15 +1,18 @@
-"""Opening a partition's store so that a broken one never stops a start: it is set aside, and an empty one begun.
+"""Opening a partition's store so that a broken or an outdated one never stops a start: an empty one is begun.
 
-Rule: nothing is deleted; what was set aside is for a person to look at. The changelogs fill the empty store again.
+Rule: a broken store is set aside for a person to look at; an outdated one is deleted, since it may hold contacts that
+were erased since. The changelogs fill the empty store again.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from segmentation.model import InstantMs
 from services.evaluator.ports import Store, StoreError
-from services.evaluator.recovery import read_marks
+from services.evaluator.recovery import is_stale, read_marks
 from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
 
 QUARANTINES_MAX = 100
@@ -17,21 +20,27 @@ QUARANTINES_MAX = 100
 
 
 class Opened(NamedTuple):
-    """An open store, and where the broken one went if there was one."""
+    """An open store, where the broken one went if there was one, and whether an outdated one was deleted."""
 
     store: Store
     quarantined: Path | None
+    outdated: bool = False
 
 
-def open_store(path: Path, memory: StoreMemory) -> Opened:
-    """Open the store in `path`, or set it aside and begin anew."""
+def open_store(path: Path, memory: StoreMemory, now: InstantMs) -> Opened:
+    """Open the store in `path`, or begin anew."""
     try:
-        return Opened(_open_readable(path, memory), None)
+        store, outdated = _open_readable(path, memory, now)
     except StoreError:
         if not path.exists():
             raise
-    aside = quarantine(path)
-    return Opened(_open_readable(path, memory), aside)
+        aside = quarantine(path)
+        return Opened(_open_readable(path, memory, now)[0], aside)
+    if not outdated:
+        return Opened(store, None)
+    store.close()
+    shutil.rmtree(path)
+    return Opened(_open_readable(path, memory, now)[0], None, outdated=True)
 
 
 def quarantine(path: Path) -> Path:
@@ -45,11 +54,11 @@ def quarantine(path: Path) -> Path:
     raise StoreError(f"{QUARANTINES_MAX} broken stores stand beside {path}: remove those that nobody will look at")
 
 
-def _open_readable(path: Path, memory: StoreMemory) -> Store:
+def _open_readable(path: Path, memory: StoreMemory, now: InstantMs) -> tuple[Store, bool]:
     store = RocksStore(path, memory)
     try:
         read_marks(store)
+        return store, is_stale(store, now)
     except StoreError:
         store.close()
         raise
-    return store

@@ -19,6 +19,7 @@ from services.evaluator.transport import App, create_app
 from services.runtime.application import ServiceContext
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
+from services.runtime.logs import get_logger
 from services.runtime.topics import verify_topics
 from services.runtime.web import listen, serve
 
@@ -33,6 +34,10 @@ TOPICS = (
 GC_THRESHOLDS = (100_000, 50, 1_000)
 """Collections of the youngest objects are rarer than Python's default, which costs the tail of latencies."""
 READY_POLL_S = 0.05
+STOP_TIMEOUT_S = 12.0
+"""Less than the runtime's grace, so that a stop that hangs is still told as what it is."""
+
+log = get_logger("evaluator")
 
 
 async def main(context: ServiceContext[EvaluatorSettings]) -> None:
@@ -81,9 +86,18 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         for task in tasks:
             task.cancel()
         closing.set()
-        await app.stop()
-        await owner.revoke()
+        await _stop(app, owner)
         await asyncio.gather(*tasks, serving_http, return_exceptions=True)
+
+
+async def _stop(app: App, owner: PartitionOwner) -> None:
+    """Leave the group and give the partitions up, within a bound; what fails here must not hide why we stop."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await app.stop()
+            await owner.revoke()
+    except Exception as error:  # noqa: BLE001 - the next owner's fencing settles whatever could not be settled here
+        log.error("the stop was not clean", reason=repr(error))
 
 
 def _nothing() -> None:

@@ -141,8 +141,12 @@ class RocksStore:
     def close(self) -> None:
         """Flush and release the files. Idempotent."""
         db, self._db = self._db, None
-        if db is not None:
+        if db is None:
+            return
+        try:
             db.close()
+        except Exception as error:
+            raise self._failed("close", error) from error
 
     def _open(self) -> Rdict:
         if self._db is None:

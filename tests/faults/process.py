@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -32,7 +33,12 @@ EXIT_REFUSED = 78
 class Evaluator:
     """One evaluator process with a state directory of its own."""
 
-    def __init__(self, workspace: Workspace, directory: Path, **settings: str) -> None:
+    def __init__(
+        self, workspace: Workspace, directory: Path, module: str = "services.evaluator", **settings: str
+    ) -> None:
+        self._module = module
+        self.file_bytes_max: int | None = None
+        """When set, the process's files cannot grow beyond it, as on a full disk."""
         self.directory = directory
         self._admin_port, self.read_port = free_ports(2)
         self._log = directory / "evaluator.log"
@@ -76,12 +82,15 @@ class Evaluator:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.evaluator"],
+                [sys.executable, "-m", self._module],
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).parents[2],
             )
+            if self.file_bytes_max is not None:
+                limit = (self.file_bytes_max, self.file_bytes_max)
+                resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, limit)
 
     async def ready(self, timeout_s: float = READY_TIMEOUT_S) -> float:
         """Wait until it works its partitions; seconds waited."""

@@ -1,4 +1,4 @@
-"""F15, F16, F21: the local state, the changelogs or the topics are not what they were."""
+"""F14 to F16, F21: the disk is full; the local state, the changelogs or the topics are not what they were."""
 
 from __future__ import annotations
 
@@ -80,6 +80,26 @@ async def test_a_deleted_changelog_refuses_the_start_and_says_how_to_repair(
         assert await evaluator.ended() == EXIT_REFUSED
         assert "changelog" in evaluator.log
         assert "delete the local state, both changelogs" in evaluator.log
+
+
+async def test_a_full_disk_ends_the_process_with_a_clear_error_and_work_goes_on_once_there_is_room(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=14)
+    await workspace.create()
+    with Evaluator(workspace, tmp_path / "one", static_member="one") as evaluator:
+        evaluator.file_bytes_max = 100_000
+        evaluator.start()
+        await evaluator.ready()
+        await workspace.load(1_500, rate_per_s=1_000)
+        assert await evaluator.ended(60) == 1
+        assert f"the local state in {tmp_path / 'one' / 'evaluator'}" in evaluator.log
+        evaluator.file_bytes_max = None
+        evaluator.start()
+        await evaluator.ready()
+        await workspace.settled()
+        assert await evaluator.stop() == 0
+    assert not await workspace.violations()
 
 
 async def test_another_partition_count_refuses_the_start(broker: str, topic_prefix: str, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ QUIET_S = 1.5
 SETTLE_TIMEOUT_S = 60.0
 READ_IDLE_MS = 500
 SEGMENTS = 8
+REPEATED_SHARE = 0.02
+"""How many inputs their producer sends twice."""
 BUSY_DAY = (62, 26, 9, 3)
 """How often contacts, ticks, definitions and poison come."""
 
@@ -107,7 +109,7 @@ class Workspace:
                 if isinstance(proposed, PoisonInput) and not poison:
                     continue
                 self.now = max(START_MS, self.now + self.workload.clock_step_ms(self.now))
-                for partition in self._targets(proposed):
+                for partition in self._targets(proposed) * (2 if self.rng.random() < REPEATED_SHARE else 1):
                     record = encode(self.rng, proposed, self.now, self._strangers[partition])
                     pending.append(asyncio.create_task(self._send(producer, partition, record, self.now, proposed)))
                 await asyncio.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
