@@ -92,17 +92,20 @@ class PartitionLog:
             if record.transaction is None or record.transaction.outcome is Outcome.COMMITTED
         ]
 
-    def compact(self, stop: int, *, drop_tombstones: bool) -> None:
+    def compact(self, stop: int, tombstones_before: int) -> None:
         """Keep the newest committed record of each key before `stop`; records from there on stay as they are.
 
-        A tombstone may only go when nothing older of its key is left, which holds once this pass is done.
+        A tombstone from before the instant `tombstones_before` goes too: whoever has not read it by then never will.
         """
         newest = {record.key: record.offset for record in self.committed(0, stop)}
         self.records = [
             record
             for record in self.records
             if record.offset >= min(stop, self.last_stable)
-            or (newest.get(record.key) == record.offset and not (drop_tombstones and record.value is None))
+            or (
+                newest.get(record.key) == record.offset
+                and not (record.value is None and record.timestamp < tombstones_before)
+            )
         ]
 
 

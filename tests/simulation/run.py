@@ -30,6 +30,9 @@ QUIET_STEP_S = 0.05
 STORMY, CALM = 0.012, 0.002
 """How likely a process is killed, frozen or failed at one fault point."""
 
+TOMBSTONES_KEPT_MS = 86_400_000
+"""Kafka's `delete.retention.ms`."""
+
 home = lru_cache(maxsize=1_000)(home_partition)
 
 
@@ -110,6 +113,7 @@ class Simulation:
         """One input. A tick goes to every partition, but may be missed or doubled there; so does a definition."""
         proposed = self.workload.any_input(self.now)
         self.now += self.workload.clock_step_ms(self.now)
+        self.world.now_ms = self.now
         if isinstance(proposed, WriteInput | DeleteInput):
             for _ in range(2 if self.rng.random() < 0.05 else 1):  # a producer that heard no answer sends again
                 self._append(home(proposed.contact_id, PARTITIONS), proposed)
@@ -142,7 +146,7 @@ class Simulation:
     def _compact(self) -> None:
         topic = self.rng.choice((Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG))
         log = self.broker.log(topic, self.rng.randrange(PARTITIONS))
-        log.compact(self.rng.randint(0, log.last_stable), drop_tombstones=False)
+        log.compact(self.rng.randint(0, log.last_stable), self.world.now_ms - TOMBSTONES_KEPT_MS)
 
     async def _come_to_rest(self) -> None:
         """No more faults: let everything be delivered, replaced, thawed, read and committed."""

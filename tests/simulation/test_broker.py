@@ -66,8 +66,8 @@ def test_compaction_keeps_the_newest_of_each_key_and_leaves_holes() -> None:
     for key, value in [("a", "1"), ("b", "1"), ("a", "2"), ("b", None), ("a", "3")]:
         broker.produce(*OUT, record(key, value), 0)
     log = broker.log(*OUT)
-    log.compact(4, drop_tombstones=False)
+    log.compact(4, tombstones_before=0)
     assert [(each.offset, each.value) for each in log.records] == [(2, b"2"), (3, None), (4, b"3")]
-    log.compact(4, drop_tombstones=True)
+    log.compact(4, tombstones_before=1)
     assert [each.offset for each in log.records] == [2, 4]
     assert log.end == 5

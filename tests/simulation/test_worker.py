@@ -7,15 +7,18 @@ import json
 from random import Random
 
 from schemas.topics import Topic
+from segmentation.model import ContactId, InstantMs
+from services.evaluator import rows
 from services.evaluator.partition import Partition
 from services.evaluator.ports import OutputRecord
-from services.evaluator.recovery import Recovery, recover
+from services.evaluator.recovery import Recovery, is_stale, recover
 from services.evaluator.worker import PartitionWorker
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.virtual_loop import run_virtually
 from tests.simulation.world import Disk, Process, SimulatedChangelogs, SimulatedLog, SimulatedStore, World
 
 LONG_S = 60.0
+DAY_MS = 86_400_000
 START_MS = 1_790_000_000_000
 
 
@@ -31,24 +34,46 @@ class SlowCommit(SimulatedLog):
         await super().commit(offset)
 
 
-async def started(world: World, process: Process, log: SimulatedLog) -> PartitionWorker:
-    disk = Disk()
+def a_world() -> World:
+    world = World(Random(0), SimulatedBroker())
+    world.now_ms = START_MS
+    return world
+
+
+async def started(world: World, process: Process, log: SimulatedLog, disk: Disk | None = None) -> PartitionWorker:
+    disk = disk if disk is not None else Disk()
     disk.holder = process
     store = SimulatedStore(process, disk)
     await log.start()
+    if is_stale(store, InstantMs(world.now_ms)):
+        disk.wipe()
     restored = (await recover([Recovery(0, store)], SimulatedChangelogs(world, process)))[0]
     partition = Partition(0, 1, "contact-changes", store, restored)
     return PartitionWorker(partition, log, monotonic=asyncio.get_running_loop().time)
 
 
+async def work_off(world: World, disk: Disk) -> None:
+    """Own the partition for as long as it takes to evaluate what is in its log."""
+    process = Process("owner")
+    worker = await started(world, process, SimulatedLog(world, process, 0), disk)
+    waiting = world.broker.log(Topic.CONTACT_CHANGES, 0).records[worker.partition.next_offset :]
+    worker.partition.consume(waiting)
+    worker.stop()
+    await asyncio.wait_for(worker.run(), LONG_S)
+
+
 def write(world: World, contact_id: str) -> None:
-    value = json.dumps({"attributes": {"plan": "pro"}}).encode()
-    world.broker.produce(Topic.CONTACT_CHANGES, 0, OutputRecord(contact_id.encode(), value), START_MS)
+    append(world, contact_id, {"plan": "pro"})
+
+
+def append(world: World, contact_id: str, attributes: dict[str, str] | None) -> None:
+    value = None if attributes is None else json.dumps({"attributes": attributes}).encode()
+    world.broker.produce(Topic.CONTACT_CHANGES, 0, OutputRecord(contact_id.encode(), value), world.now_ms)
 
 
 def test_a_stop_during_a_commit_ends_the_worker_when_the_commit_ends() -> None:
     async def scenario() -> None:
-        world, process = World(Random(0), SimulatedBroker()), Process("owner")
+        world, process = a_world(), Process("owner")
         log = SlowCommit(world, process, 0)
         log.begun, log.may_end = asyncio.Event(), asyncio.Event()
         worker = await started(world, process, log)
@@ -67,7 +92,7 @@ def test_a_stop_during_a_commit_ends_the_worker_when_the_commit_ends() -> None:
 
 def test_a_stop_commits_what_is_decided_and_drops_what_is_only_queued() -> None:
     async def scenario() -> None:
-        world, process = World(Random(0), SimulatedBroker()), Process("owner")
+        world, process = a_world(), Process("owner")
         worker = await started(world, process, SimulatedLog(world, process, 0))
         for contact_id in ("ann", "bob"):
             write(world, contact_id)
@@ -79,5 +104,25 @@ def test_a_stop_commits_what_is_decided_and_drops_what_is_only_queued() -> None:
         assert world.broker.positions == {0: 1}
         rows = world.broker.log(Topic.CONTACTS_CHANGELOG, 0).committed(0)
         assert [record.key for record in rows] == [b"ann"]
+
+    run_virtually(scenario())
+
+
+def test_an_erased_contact_does_not_come_back_from_a_disk_that_was_away_when_its_tombstone_went() -> None:
+    async def scenario() -> None:
+        world, away, present = a_world(), Disk(), Disk()
+        append(world, "ann", {"plan": "pro"})
+        await work_off(world, away)
+        assert rows.contact_key(ContactId("ann")) in away.rows
+        append(world, "ann", None)
+        await work_off(world, present)
+        world.now_ms += 2 * DAY_MS
+        append(world, "bob", {"plan": "pro"})
+        await work_off(world, present)
+        for topic in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG):
+            log = world.broker.log(topic, 0)
+            log.compact(log.last_stable, world.now_ms - DAY_MS)
+        await work_off(world, away)
+        assert [key for key in away.rows if key.startswith(rows.CONTACTS_START)] == [rows.contact_key(ContactId("bob"))]
 
     run_virtually(scenario())

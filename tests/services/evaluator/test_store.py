@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from schemas.control_rows import CLOCK_KEY, ClockRow
+from segmentation.model import InstantMs
 from services.evaluator import rows
 from services.evaluator.ports import StoreError
 from services.evaluator.quarantine import open_store
+from services.evaluator.recovery import STALE_AFTER_MS
 from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
+
+NOW = InstantMs(1_790_000_000_000)
 
 
 @pytest.fixture
@@ -20,7 +25,8 @@ def memory() -> StoreMemory:
 def filled(path: Path, memory: StoreMemory, many: int = 1_000) -> RocksStore:
     store = RocksStore(path, memory)
     store.write({b"c%04d" % number: b"row %d" % number for number in range(many)})
-    store.write({rows.MARKS_KEY: rows.EMPTY._replace(contacts=many).encode()})
+    clock = ClockRow(clock=NOW, offset=0).encode()
+    store.write({rows.MARKS_KEY: rows.EMPTY._replace(contacts=many).encode(), rows.control_key(CLOCK_KEY): clock})
     return store
 
 
@@ -67,9 +73,25 @@ def test_a_second_process_cannot_open_the_same_store(tmp_path: Path, memory: Sto
 
 def test_an_intact_store_is_reused(tmp_path: Path, memory: StoreMemory) -> None:
     filled(tmp_path / "s", memory).close()
-    opened = open_store(tmp_path / "s", memory)
+    opened = open_store(tmp_path / "s", memory, NOW)
     assert opened.quarantined is None
     assert opened.store.get_many([b"c0001"]) == [b"row 1"]
+    opened.store.close()
+
+
+def test_a_store_that_may_have_missed_tombstones_is_deleted_and_an_empty_one_begun(
+    tmp_path: Path, memory: StoreMemory
+) -> None:
+    path = tmp_path / "s"
+    filled(path, memory).close()
+    kept = open_store(path, memory, InstantMs(NOW + STALE_AFTER_MS))
+    assert not kept.outdated
+    kept.store.close()
+    opened = open_store(path, memory, InstantMs(NOW + STALE_AFTER_MS + 1))
+    assert opened.outdated
+    assert opened.quarantined is None
+    assert opened.store.scan(b"\0", b"\xff", 10) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["s"]
     opened.store.close()
 
 
@@ -96,7 +118,7 @@ def test_a_broken_store_is_set_aside_and_an_empty_one_begun(
     store.close()
     assert callable(damage)
     damage(path)
-    opened = open_store(path, memory)
+    opened = open_store(path, memory, NOW)
     assert opened.quarantined == tmp_path / "s.broken-1"
     assert opened.quarantined.is_dir()
     assert opened.store.scan(b"\0", b"\xff", 10) == []
@@ -112,11 +134,11 @@ def test_a_bit_flip_found_by_a_read_is_remembered_for_the_next_start(tmp_path: P
     content = bytearray(table.read_bytes())
     content[len(content) // 3] ^= 0xFF
     table.write_bytes(content)
-    opened = open_store(path, memory)
+    opened = open_store(path, memory, NOW)
     with pytest.raises(StoreError, match="Corruption"):
         opened.store.scan(b"c", b"d", 100_000)
     opened.store.close()
-    again = open_store(path, memory)
+    again = open_store(path, memory, NOW)
     assert again.quarantined is not None
     again.store.close()
 
@@ -125,6 +147,6 @@ def test_a_store_of_another_format_is_rebuilt(tmp_path: Path, memory: StoreMemor
     store = RocksStore(tmp_path / "s", memory)
     store.write({rows.MARKS_KEY: b"[999,0]"})
     store.close()
-    opened = open_store(tmp_path / "s", memory)
+    opened = open_store(tmp_path / "s", memory, NOW)
     assert opened.quarantined is not None
     opened.store.close()
