@@ -22,6 +22,7 @@ from tidegate.changes import MembershipChange
 from tidegate.errors import TidegateError
 from tidegate.grouping import Delivery, PartitionReader
 from tidegate.ledger import Ledger, MemoryLedger
+from tidegate.positions import Standing, committed_standings
 from tidegate.starting import start_or_stop
 
 Start = Literal["snapshot", "earliest", "latest"]
@@ -69,6 +70,8 @@ class Memberships:
         self._start: Start = start
         self._always_snapshot = always_snapshot
         self._ledger = ledger if ledger is not None else MemoryLedger()
+        self._group = group
+        self._kafka = kafka
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             group_id=group,
@@ -192,22 +195,33 @@ class Memberships:
             raise
 
     async def _assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """Place a reader on each partition: after the committed position, or where the group is to begin."""
+        """Place a reader on each partition: where the group stands, or where it is to begin."""
         assigned = list(partitions)
-        ends = await self._consumer.end_offsets(assigned) if assigned else {}
-        begins = await self._consumer.beginning_offsets(assigned) if assigned else {}
+        if not assigned:
+            return
+        ends = await self._consumer.end_offsets(assigned)
+        begins = await self._consumer.beginning_offsets(assigned)
+        known = {} if self._always_snapshot else await self._committed(assigned)
+        fresh: dict[TopicPartition, Standing] = {}
         for place in assigned:
-            committed = None if self._always_snapshot else await self._consumer.committed(place)
-            begin, end = begins[place], ends[place]
-            snapshot_until = None
-            if committed is not None:
-                start = committed
-            elif self._always_snapshot or self._start == "snapshot":
-                start, snapshot_until = begin, end
-            else:
-                start = begin if self._start == "earliest" else end
-            self._readers[place.partition] = PartitionReader(place.partition, start, self._segments, snapshot_until)
+            if place not in known:
+                fresh[place] = self._beginning(begins[place], ends[place])
+        if fresh and not self._always_snapshot:
+            await self._consumer.commit({place: standing.encode() for place, standing in fresh.items()})
+        for place, standing in {**known, **fresh}.items():
+            start = standing.offset if standing.snapshot_until is None else begins[place]
+            reader = PartitionReader(place.partition, start, self._segments, standing.snapshot_until)
+            self._readers[place.partition] = reader
             self._consumer.seek(place, start)
+
+    async def _committed(self, places: list[TopicPartition]) -> dict[TopicPartition, Standing]:
+        return await committed_standings(self._bootstrap, self._group, places, self._kafka)
+
+    def _beginning(self, begin: int, end: int) -> Standing:
+        """Where a group begins that has committed nothing."""
+        if self._always_snapshot or self._start == "snapshot":
+            return Standing(begin, snapshot_until=end)
+        return Standing(begin if self._start == "earliest" else end)
 
     async def _revoke(self, partitions: Iterable[TopicPartition]) -> None:
         """Commit what was handled and forget what waits: the next owner reads it again."""
@@ -233,5 +247,8 @@ class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     async def _guarded(self, step: Any) -> None:
         try:
             await step
+        except CommitFailedError:
+            # The group has moved on in the meantime; what it decides next is handed over again.
+            return
         except KafkaError as error:
             self._memberships._failure = error  # noqa: SLF001 - raised by the next poll

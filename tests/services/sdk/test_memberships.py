@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from schemas.partitioner import partition_for
+from segmentation.model import ContactId
 from tests.services.sdk.conftest import Workspace
-from tests.services.sdk.stream import Step, Stream
+from tests.services.sdk.stream import PARTITIONS, Step, Stream
 from tidegate import MembershipChange, Memberships, UnreachableError
 
 pytestmark = pytest.mark.broker
@@ -168,6 +170,26 @@ async def test_a_change_whose_body_failed_comes_again(workspace: Workspace, stre
     async with consumer(workspace, start="earliest") as changes:
         seen += [change.at_ms % 10 for change in await take(changes, 1)]
     assert seen == [0, 1, 1]
+
+
+async def test_a_member_told_before_a_crash_inside_the_snapshot_does_not_leave_unnoticed(
+    workspace: Workspace, stream: Stream
+) -> None:
+    first, second = [f"u{n}" for n in range(100) if partition_for(ContactId(f"u{n}"), PARTITIONS) == 0][:2]
+    await stream.commit(Step(first, 1, ("a",)), Step(second, 2, ("a",)))
+
+    async def crash_inside_the_snapshot() -> None:
+        async with consumer(workspace) as changes:
+            async for change in changes:
+                assert told(change) == (first, "a", True)
+                raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        await crash_inside_the_snapshot()
+    await stream.commit(Step(first, 3, ("a",), enters=False))
+    async with consumer(workspace) as changes:
+        again = await take(changes, 3)
+    assert [told(change) for change in again] == [(first, "a", True), (second, "a", True), (first, "a", False)]
 
 
 async def test_two_consumers_of_a_group_share_the_partitions_and_lose_nothing(

@@ -1,0 +1,104 @@
+"""A consumer that is killed again and again: no gap and no repeat in what its workflow has done."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.services.sdk.conftest import Workspace
+from tests.services.sdk.stream import Step, Stream
+
+pytestmark = pytest.mark.broker
+KILLS = 10
+CONTACTS = 40
+ROUNDS = 60
+WAIT_S = 60.0
+
+
+@pytest.mark.timeout(180)
+async def test_a_workflow_killed_ten_times_has_no_gap_and_no_repeat(
+    workspace: Workspace, stream: Stream, tmp_path: Path
+) -> None:
+    file = tmp_path / "enrolments.db"
+    steps = [
+        Step(f"u{contact}", turn * CONTACTS + contact, ("trial-ending",), enters=turn % 2 == 0)
+        for turn in range(ROUNDS)
+        for contact in range(CONTACTS)
+    ]
+    writing = asyncio.create_task(_write(stream, steps))
+    seen_at_kill: list[int] = []
+    for _ in range(KILLS):
+        before = _count(file)
+        consumer = await _start(workspace, file)
+        async with asyncio.timeout(WAIT_S):
+            while _count(file) <= before:
+                assert consumer.returncode is None
+                await asyncio.sleep(0.02)
+        consumer.send_signal(signal.SIGKILL)
+        await consumer.wait()
+        seen_at_kill.append(_count(file))
+        if seen_at_kill[-1] == len(steps):
+            break
+    await writing
+    consumer = await _start(workspace, file)
+    last = {step.contact: step for step in steps}
+    async with asyncio.timeout(WAIT_S):
+        while _last_versions(file) != {contact: step.at for contact, step in last.items()}:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
+    consumer.send_signal(signal.SIGKILL)
+    await consumer.wait()
+    assert len(seen_at_kill) == KILLS, "the writer was too fast for the kills to fall in between"
+    _judge(file, steps)
+
+
+async def _write(stream: Stream, steps: list[Step]) -> None:
+    for start in range(0, len(steps), CONTACTS):
+        await stream.commit(*steps[start : start + CONTACTS])
+        await asyncio.sleep(0.15)
+
+
+async def _start(workspace: Workspace, file: Path) -> asyncio.subprocess.Process:
+    module = "tests.services.sdk.enrolments"
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, workspace.bootstrap, workspace.prefix, str(file)
+    )
+
+
+def _query(file: Path, query: str) -> list[tuple[str, int, int]]:
+    if not file.exists():
+        return []
+    rows = sqlite3.connect(file, timeout=5)
+    try:
+        return rows.execute(query).fetchall()
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        rows.close()
+
+
+def _count(file: Path) -> int:
+    return len(_query(file, "SELECT contact, at, member FROM effects"))
+
+
+def _last_versions(file: Path) -> dict[str, int]:
+    rows = _query(file, "SELECT contact, max(at), 0 FROM effects GROUP BY contact")
+    return {contact: at % 1_000_000 for contact, at, _ in rows}
+
+
+def _judge(file: Path, steps: list[Step]) -> None:
+    """From the first effect of a contact on (where its snapshot stood), each step is there once, in order."""
+    written: dict[str, list[tuple[int, bool]]] = {}
+    for step in steps:
+        written.setdefault(step.contact, []).append((step.at, step.enters))
+    done: dict[str, list[tuple[int, bool]]] = {}
+    for contact, at, member in _query(file, "SELECT contact, at, member FROM effects ORDER BY rowid"):
+        done.setdefault(contact, []).append((at % 1_000_000, bool(member)))
+    assert set(done) == set(written)
+    for contact, effects in done.items():
+        begins = written[contact].index(effects[0])
+        assert effects == written[contact][begins:], f"{contact}: a gap or a repeat"
