@@ -79,7 +79,7 @@ class Tidegate:
 
     async def create_segment(self, definition: SegmentDefinition) -> Segment:
         """Create a segment. Errors: RefusedError with the expression's problems, ConflictError if the id is taken."""
-        return _segment(await self._wire.request("POST", "/segments", json=definition.body()))
+        return _segment(await self._wire.request("POST", "/segments", json=definition.body(), once=True))
 
     async def replace_segment(self, definition: SegmentDefinition, *, etag: str, state: str | None = None) -> Segment:
         """Save a new version over the one that `etag` names. Errors: ConflictError when that is not the newest."""
@@ -148,7 +148,7 @@ class Tidegate:
 
     async def create_key(self, name: str, scopes: Sequence[str]) -> ApiKey:
         """Create a key; its secret is only in this answer."""
-        answer = await self._wire.request("POST", "/keys", json={"name": name, "scopes": list(scopes)})
+        answer = await self._wire.request("POST", "/keys", json={"name": name, "scopes": list(scopes)}, once=True)
         return ApiKey.model_validate(decoded(answer))
 
     async def revoke_key(self, key_id: str) -> None:

@@ -1,7 +1,7 @@
 """How a request reaches the service and an answer becomes a value or an error.
 
-Rule: a service that says "not now" (429, 503) is asked again as it says, a bounded number of times; every write carries
-an `Idempotency-Key`, so that asking again cannot do it twice. Knows HTTP, not what is asked.
+Rule: a service that says "not now" (429, 503) is asked again as it says, a bounded number of times; what must not be
+done twice carries an `Idempotency-Key`. Knows HTTP, not what is asked.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ RETRY_AFTER_MAX_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
 LAST_EVENT_ID: Final = "Last-Event-ID"
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 
 class Transport:
@@ -52,12 +53,16 @@ class Transport:
         content: bytes | AsyncIterator[bytes] | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> httpx.Response:
-        """Ask once, and again while the service says "not now". A streamed body is sent only once.
+        """Ask, and ask again while the service says "not now". A streamed body is sent only once.
+
+        `once`: doing it twice would not be the same as doing it once (creating something), so the request gets a key
+        by which the service knows it again. Writing attributes needs none, and is faster without.
 
         Errors: raises UnreachableError, or the ProblemError that the answer holds.
         """
-        sent = {"Idempotency-Key": str(uuid.uuid4()), **(headers or {})} if method == "POST" else dict(headers or {})
+        sent = {**({IDEMPOTENCY_KEY: str(uuid.uuid4())} if once else {}), **(headers or {})}
         if json is not None:
             content = orjson.dumps(json)
             sent.setdefault("Content-Type", "application/json")

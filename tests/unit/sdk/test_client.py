@@ -47,6 +47,14 @@ async def test_a_busy_service_is_asked_again_with_the_same_idempotency_key() -> 
     assert len(asked) == 2
 
 
+async def test_writing_attributes_is_sent_without_a_key_because_twice_is_as_once() -> None:
+    client, asked = service(httpx.Response(202, json={"receipts": [{"id": "u", "status": 202}]}))
+    async with client:
+        (receipt,) = await client.set_contacts([{"id": "u", "attributes": {"plan": "pro"}}])
+    assert receipt.status == 202
+    assert "Idempotency-Key" not in asked[0].headers
+
+
 async def test_a_service_that_stays_busy_is_reported_after_a_bounded_number_of_attempts() -> None:
     client, asked = service(*[refusal(503, {"Retry-After": "0"}) for _ in range(4)])
     async with client:
