@@ -113,8 +113,10 @@ class Partition:
         self.tally.processed += len(records)
 
     def _take(self, record: InputRecord, item: Input) -> None:
-        if self._failed is not None and record.offset == self._failed.offset:
-            self._refuse(record, EVALUATION_FAILED, self._failed.reason)
+        failed = self._failed
+        # A definition is never set aside in one partition while others have it: it fails until we repair the cause.
+        if failed is not None and failed.offset == record.offset and not isinstance(item, SegmentDefined):
+            self._refuse(record, EVALUATION_FAILED, failed.reason)
             return
         offset = Offset(record.offset)
         if isinstance(item, ContactWrite):

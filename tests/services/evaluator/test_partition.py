@@ -1,0 +1,181 @@
+"""A partition by itself, over a real store: failing evaluation, sizes, deadlines after a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from schemas.codec import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
+from schemas.dead_letter import DeadLetterHeaders
+from schemas.topics import Topic
+from segmentation.model import ContactId
+from services.evaluator import partition as partition_module
+from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION
+from services.evaluator.partition import EvaluationError, Partition
+from services.evaluator.restored import restore
+from services.evaluator.store import RocksStore, StoreMemory
+
+NOW = 1_790_000_000_000
+
+
+class Record(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def write(offset: int, contact: str = "c", at: int = NOW, **attributes: Any) -> Record:
+    return Record(offset, at, contact.encode(), json.dumps({"attributes": attributes}).encode())
+
+
+def tick(offset: int, at: int) -> Record:
+    body = json.dumps({"scheduled_at": at, "interval_ms": 1_000}).encode()
+    return Record(offset, at, None, body, tuple(TICK_HEADERS))
+
+
+def definition(offset: int, where: object, segment_id: str = "s") -> Record:
+    body = {"segment_id": segment_id, "version": 1, "replaces": 0, "name": "s", "where": where, "text": ""}
+    return Record(offset, NOW, None, json.dumps(body).encode(), tuple(SEGMENT_DEFINED_HEADERS))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RocksStore]:
+    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    yield store
+    store.close()
+
+
+def opened(store: RocksStore, partitions: int = 1) -> Partition:
+    return Partition(0, partitions, "contact-changes", store, restore(store))
+
+
+def commit(partition: Partition) -> list[dict[str, Any]]:
+    """Finish the background work, commit, and give the changes published since the last call."""
+    while partition.due.any_due(partition.clock) and partition.wake_due(100):
+        pass
+    while partition.behind_definitions:
+        partition.backfill(100)
+    records = partition.take_unsent().memberships
+    partition.seal()
+    partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1})
+    return [json.loads(record.value) for record in records if record.value is not None]
+
+
+def refusals(partition: Partition) -> list[str]:
+    return [DeadLetterHeaders.read_from(letter.headers).code for letter in partition.take_unsent().dead_letters]
+
+
+def fail(*_: object) -> None:
+    raise ZeroDivisionError("a bug of ours")
+
+
+def test_a_write_on_which_evaluation_fails_twice_becomes_a_dead_letter(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_module, "decide", fail)
+    with pytest.raises(EvaluationError, match="offset 0"):
+        opened(store).consume([write(0, plan="pro")])
+    again = opened(store)
+    again.consume([write(0, plan="pro")])
+    (letter,) = again.unsent.dead_letters
+    said = DeadLetterHeaders.read_from(letter.headers)
+    assert (said.code, said.offset) == (EVALUATION_FAILED, 0)
+    assert "ZeroDivisionError" in said.message
+    assert letter.key == b"c"
+
+
+def test_a_transient_failure_is_forgotten_by_the_replay_of_other_offsets(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr(partition_module, "decide", fail)
+        with pytest.raises(EvaluationError):
+            opened(store).consume([write(0, plan="pro")])
+    again = opened(store)
+    again.consume([write(1, plan="pro")])
+    assert refusals(again) == []
+
+
+def test_a_definition_on_which_evaluation_fails_is_never_set_aside(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr(partition_module, "compile_definition", fail)
+        for _ in range(3):
+            with pytest.raises(EvaluationError, match="offset 0"):
+                opened(store).consume([definition(0, [{"plan": "pro"}])])
+    repaired = opened(store)
+    repaired.consume([definition(0, [{"plan": "pro"}]), write(1, plan="pro")])
+    assert [change["change"] for change in commit(repaired)] == ["enter"]
+
+
+def test_a_contact_of_another_partition_is_refused_when_first_seen(store: RocksStore) -> None:
+    partition = opened(store, partitions=8)
+    partition.consume([write(offset, contact=f"c{offset}", plan="pro") for offset in range(40)])
+    assert set(refusals(partition)) == {WRONG_PARTITION}
+    assert 0 < partition.tally.dead_lettered < 40
+
+
+def test_a_contact_that_grows_beyond_its_row_is_refused_and_kept_as_it_was(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_module, "CONTACT_ROW_BYTES_MAX", 50_000)
+    partition = opened(store)
+    partition.consume([write(0, a="x" * 30_000), write(1, b="x" * 30_000), write(2, c=1)])
+    assert refusals(partition) == [CONTACT_TOO_LARGE]
+    commit(partition)
+    again = opened(store)
+    again.consume([write(3, d=1)])
+    contact = again._overlay[ContactId("c")]
+    assert contact is not None
+    assert sorted(contact.attributes) == ["a", "c", "d"]
+
+
+def test_a_definition_that_cannot_be_read_is_a_dead_letter_and_the_log_goes_on(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume(
+        [definition(0, [{"plan": {"unheard_of": 1}}]), definition(1, [{"plan": "pro"}]), write(2, plan="pro")]
+    )
+    assert len(partition.unsent.dead_letters) == 1
+    assert [change["segment_id"] for change in commit(partition)] == ["s"]
+
+
+def test_deadlines_survive_a_restart_and_fire_at_their_own_instants(store: RocksStore) -> None:
+    first = opened(store)
+    first.consume(
+        [definition(0, [{"seen": {"within_last": "10s"}}]), write(1, seen=NOW), write(2, "d", seen=NOW + 2_000)]
+    )
+    commit(first)
+    second = opened(store)
+    second.consume([tick(3, NOW + 60_000)])
+    changes = {change["contact_id"]: (change["change"], change["at"], change["offset"]) for change in commit(second)}
+    assert changes == {"c": ("exit", NOW + 10_000, -1), "d": ("exit", NOW + 12_000, -1)}
+    third = opened(store)
+    third.consume([tick(4, NOW + 120_000)])
+    assert not third.due.any_due(third.clock) or third.due.take(third.clock, 10) == []
+
+
+def test_an_earlier_deadline_is_found_after_the_scan_has_passed_its_place(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume([definition(0, [{"seen": {"within_last": "10s"}}]), write(1, seen=NOW)])
+    commit(partition)
+    partition.consume([tick(2, NOW + 8_000)])
+    commit(partition)
+    partition.consume([write(3, "d", at=NOW + 8_000, seen=NOW - 1_500)])
+    commit(partition)
+    partition.consume([tick(4, NOW + 9_000)])
+    assert [(change["contact_id"], change["at"]) for change in commit(partition)] == [("d", NOW + 8_500)]
+
+
+def test_the_clock_never_goes_back_and_survives_a_restart(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume([tick(0, NOW + 5_000), tick(1, NOW)])
+    commit(partition)
+    assert opened(store).clock == NOW + 5_000
+    assert opened(store).next_offset == 2
