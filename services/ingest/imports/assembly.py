@@ -6,14 +6,17 @@ Rule: assembly only.
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Collection
 
 from schemas.topics import Topic, topic_name
 from services.ingest.imports.bulk_log import KafkaBulkLog
+from services.ingest.imports.claims import Claims
 from services.ingest.imports.contact_lookup import OwnersLookup
 from services.ingest.imports.dry_run import DryRunner
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.service import Imports
+from services.ingest.imports.workshop import Workshop
 from services.ingest.settings import IngestSettings
 from services.runtime import clock
 from services.runtime.errors import StartRefusedError
@@ -31,22 +34,23 @@ async def running_imports(
     topic = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
     contacts = OwnersLookup(settings)
     try:
-        imports = Imports(
-            files=ImportFiles(url),
+        files = ImportFiles(url)
+        workshop = Workshop(
+            files=files,
             open_log=lambda: KafkaBulkLog(client_options(settings), topic, settings.partitions),
             partitions=settings.partitions,
-            known_attributes=known_attributes,
             now_ms=clock.now_ms,
             dry_runner=DryRunner(contacts),
+            claims=Claims(files, f"{socket.gethostname()}:{settings.ingest_port}", clock.now_ms),
         )
-        await imports.start()
+        await workshop.start()
     except (OSError, ValueError, ImportError) as error:
         raise StartRefusedError(
             f"TIDEGATE_IMPORTS_URL {url} cannot be used for imports: {error}; name a folder that can be written, or an "
             "object store's URL with its fsspec driver installed"
         ) from error
     try:
-        yield imports
+        yield Imports(files, workshop, known_attributes, clock.now_ms)
     finally:
-        await imports.stop()
+        await workshop.stop()
         await contacts.close()

@@ -21,6 +21,7 @@ from services.ingest.imports.records import Checkpoint, ImportRecord
 _UPLOAD: Final = "upload.csv"
 _RECORD: Final = "import.json"
 _CHECKPOINT: Final = "checkpoint.json"
+_CLAIM: Final = "claim.json"
 _REJECTED: Final = "rejected"
 _TRIED: Final = "tried"
 _MAPPINGS: Final = "mappings"
@@ -96,6 +97,18 @@ class ImportFiles:
     def save_checkpoint(self, import_id: str, checkpoint: Checkpoint) -> None:
         """Keep how far an import came."""
         self._write(self._at(import_id, _CHECKPOINT), checkpoint.model_dump_json().encode())
+
+    def claim(self, import_id: str) -> bytes | None:
+        """Whose an import is."""
+        return self._read(self._at(import_id, _CLAIM))
+
+    def save_claim(self, import_id: str, claim: bytes) -> None:
+        """Keep whose an import is."""
+        self._write(self._at(import_id, _CLAIM), claim)
+
+    def remove_claim(self, import_id: str) -> None:
+        """Nobody works on the import."""
+        self._remove(self._at(import_id, _CLAIM))
 
     # Rejected rows, one file for each checkpoint that has some
 

@@ -42,3 +42,8 @@ SHOWN_CHARACTERS_MAX: Final = 200
 """How much of a cell a report repeats."""
 HEADER_CHARACTERS_MAX: Final = 256
 FILE_NAME_CHARACTERS_MAX: Final = 255
+
+KEPT_MS: Final = 30 * 24 * 3_600_000
+"""How long an import that has ended is kept, its report of rejected rows with it."""
+ABANDONED_MS: Final = 7 * 24 * 3_600_000
+"""How long an upload waits for a decision."""

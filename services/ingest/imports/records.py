@@ -37,6 +37,7 @@ class ImportState(StrEnum):
 
 
 FINISHED: Final = frozenset({ImportState.COMPLETED, ImportState.CANCELLED})
+AT_WORK: Final = frozenset({ImportState.RUNNING, ImportState.CHECKING})
 
 
 class ImportProblem(BaseModel):
@@ -99,7 +100,6 @@ class ImportRecord(BaseModel):
     suggested_id_column: str | None = None
     mapping: ImportMapping | None = None
     mapping_source: Literal["given", "remembered"] | None = None
-    owner: str | None = None
     cancel_requested: bool = False
     repeat_of: str | None = None
     rows_total: int | None = None

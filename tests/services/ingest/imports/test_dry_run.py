@@ -76,7 +76,7 @@ def effects(found: dict[str, Any]) -> tuple[int | None, int | None, int | None]:
 
 
 async def use(running: Running, transport: httpx.MockTransport) -> None:
-    running.ingest.imports.dry_runner = DryRunner(OwnersLookup(running.settings, transport))
+    running.ingest.imports.workshop.dry_runner = DryRunner(OwnersLookup(running.settings, transport))
 
 
 async def test_rows_create_update_or_leave_as_contacts_and_earlier_rows_have_it(running: Running) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from schemas.topics import Topic
+from segmentation.model import InstantMs
 from services.ingest.imports import run as run_module
 from services.ingest.imports import service as service_module
+from services.ingest.imports import workshop as workshop_module
 from services.ingest.imports.bulk_log import KafkaBulkLog
+from services.ingest.imports.claims import CLAIM_MS, Claims
+from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS
 from services.ingest.imports.records import ImportState
 from services.ingest.service import Ingest
+from services.runtime import clock
 from services.runtime.keys import KeyFile, Scope
 from tests.services.ingest.conftest import Running, client_of, read_all
 from tests.services.ingest.imports.test_import_path import ended, written
@@ -111,8 +117,7 @@ async def test_a_stopped_process_leaves_imports_that_the_next_one_completes(
     running: Running, gate: asyncio.Event
 ) -> None:
     shown = await commit(running, FILE)
-    imports = running.ingest.imports
-    stopping = asyncio.create_task(imports.stop())
+    stopping = asyncio.create_task(running.ingest.imports.workshop.stop())
     await asyncio.sleep(0.1)
     gate.set()
     await stopping
@@ -122,16 +127,13 @@ async def test_a_stopped_process_leaves_imports_that_the_next_one_completes(
     assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == 20_000
 
 
-async def test_a_dry_run_that_was_cut_off_by_a_restart_can_be_asked_for_again(running: Running) -> None:
+async def test_a_dry_run_that_was_cut_off_by_a_restart_is_made_again(running: Running) -> None:
     answer = await running.http.post("/api/v2/imports?id_column=id", content=SMALL)
     record = running.ingest.imports.files.record(answer.json()["id"])
     assert record is not None
     record.state = ImportState.CHECKING
     running.ingest.imports.files.save_record(record)
     async with restarted(running) as next_one:
-        path = f"/api/v2/imports/{record.id}"
-        assert (await next_one.http.get(path)).json()["state"] == "uploaded"
-        assert (await next_one.http.post(f"{path}/dry-run")).status_code == 202
         assert (await ended(next_one, record.id))["dry_run"]["would_write"] == 2
 
 
@@ -211,3 +213,84 @@ async def test_imports_need_their_scope(running: Running) -> None:
     async with running.client(Scope.CONTACTS_WRITE) as http:
         for method, path in (("POST", ""), ("GET", ""), ("GET", "/imp_0000000000"), ("POST", "/imp_0000000000/commit")):
             assert (await http.request(method, f"/api/v2/imports{path}")).status_code == 403
+
+
+class Elsewhere:
+    """Another process that shares the place where imports are kept."""
+
+    def __init__(self, running: Running, now_ms: InstantMs | None = None) -> None:
+        files = running.ingest.imports.files
+        self.claims = Claims(files, "elsewhere:8080", lambda: now_ms or clock.now_ms())
+
+
+async def left_running(running: Running, elsewhere: Elsewhere) -> str:
+    """An import that another process claimed and began."""
+    answer = await running.http.post("/api/v2/imports?id_column=id", content=SMALL)
+    record = running.ingest.imports.files.record(answer.json()["id"])
+    assert record is not None
+    assert elsewhere.claims.take(record.id)
+    record.state = ImportState.RUNNING
+    running.ingest.imports.files.save_record(record)
+    return record.id
+
+
+async def test_an_import_of_another_process_is_left_to_it(running: Running) -> None:
+    import_id = await left_running(running, Elsewhere(running))
+    async with restarted(running) as next_one:
+        await asyncio.sleep(0.5)
+        assert (await next_one.http.get(f"/api/v2/imports/{import_id}")).json()["state"] == "running"
+        assert await written(running) == {}
+
+
+async def test_an_import_whose_process_has_gone_is_taken_over(running: Running) -> None:
+    import_id = await left_running(running, Elsewhere(running, InstantMs(clock.now_ms() - CLAIM_MS - 1)))
+    async with restarted(running) as next_one:
+        assert (await ended(next_one, import_id))["accepted"] == 2
+
+
+async def test_an_import_of_another_process_is_cancelled_by_it(
+    running: Running, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workshop_module, "RENEWED_EVERY_S", 0.1)
+    shown = await commit(running, FILE)
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    async with restarted(running) as other:
+        answer = await other.http.post(f"/api/v2/imports/{shown['id']}/cancel")
+        assert (answer.status_code, answer.json()["state"]) == (200, "running")
+        await asyncio.sleep(0.5)
+        gate.set()
+        assert (await ended(other, shown["id"]))["state"] == "cancelled"
+
+
+async def test_a_process_that_was_away_too_long_stops_when_another_has_taken_over(
+    running: Running, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workshop_module, "RENEWED_EVERY_S", 0.1)
+    shown = await commit(running, FILE)
+    late = Elsewhere(running, InstantMs(clock.now_ms() + CLAIM_MS + 1_000))
+    assert late.claims.take(shown["id"])
+    work = running.ingest.imports.workshop.in_hand(shown["id"])
+    assert work is not None
+    assert work.task is not None
+    await asyncio.sleep(0.5)
+    gate.set()
+    await work.task
+    record = running.ingest.imports.files.record(shown["id"])
+    assert record is not None
+    assert record.state is ImportState.RUNNING
+    assert late.claims.renew(shown["id"])
+
+
+async def test_what_nobody_needs_any_more_is_forgotten(running: Running) -> None:
+    done = await ended(running, (await commit(running, SMALL))["id"])
+    answer = await running.http.post("/api/v2/imports", content=SMALL)
+    files = running.ingest.imports.files
+    for import_id, age_ms in ((done["id"], KEPT_MS), (answer.json()["id"], ABANDONED_MS)):
+        record = files.record(import_id)
+        assert record is not None
+        record.created_at = InstantMs(clock.now_ms() - age_ms - 1_000)
+        record.finished_at = record.created_at if record.finished_at is not None else None
+        files.save_record(record)
+    kept = await ended(running, (await commit(running, b"id\n1\n"))["id"])
+    async with restarted(running):
+        assert files.ids() == [kept["id"]]

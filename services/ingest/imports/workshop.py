@@ -1,0 +1,257 @@
+"""The work of one process on imports: it carries them out, keeps its claims, and takes over what others left.
+
+Rule: in memory there is only the work in hand; how it ended is durable before it can be seen. One import is worked on
+by one process; a process that is told to stop brings each import to a checkpoint and lets go of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from schemas.partitioner import partition_for_key
+from segmentation.errors import Problem
+from segmentation.model import InstantMs
+from services.ingest.imports.bulk_log import BulkLog
+from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, Claims
+from services.ingest.imports.conversion import RowConverter
+from services.ingest.imports.dry_run import DryRunner
+from services.ingest.imports.files import ImportFiles
+from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS, RUNNING_MAX
+from services.ingest.imports.mapping import ImportMapping, header_signature
+from services.ingest.imports.offloading import off_loop
+from services.ingest.imports.progress import Progress
+from services.ingest.imports.records import AT_WORK, FINISHED, ImportProblem, ImportRecord, ImportState
+from services.ingest.imports.run import ImportRun
+from services.ingest.problems import ProblemError, invalid
+from services.runtime.logs import get_logger
+
+log = get_logger("imports")
+
+
+@dataclass
+class Work:
+    """An import in hand."""
+
+    record: ImportRecord
+    progress: Progress
+    cancelled: bool = False
+    lost: bool = False
+    """Another process has taken the import over."""
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass
+class Workshop:
+    """All work of this process."""
+
+    files: ImportFiles
+    open_log: Callable[[], BulkLog]
+    partitions: int
+    now_ms: Callable[[], InstantMs]
+    dry_runner: DryRunner
+    claims: Claims
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an import changes its state by a decision."""
+    _in_hand: dict[str, Work] = field(default_factory=dict)
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RUNNING_MAX))
+    _stopping: bool = False
+    _looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Go on with what was running when its process ended. Errors: OSError when the files cannot be used."""
+        await off_loop(self.files.prepare)
+        await self._look_round()
+        self._looking = asyncio.create_task(self._keep_looking(), name="imports")
+
+    async def stop(self) -> None:
+        """Let every import reach a checkpoint and rest there."""
+        self._stopping = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
+        tasks = [work.task for work in self._in_hand.values() if work.task is not None]
+        await asyncio.gather(*tasks)
+
+    def in_hand(self, import_id: str) -> Work | None:
+        """The work on an import, if this process does it."""
+        return self._in_hand.get(import_id)
+
+    async def begin(self, record: ImportRecord) -> None:
+        """Carry out what the record's state asks for. Errors: ProblemError 409 when another process does."""
+        if not await off_loop(self.claims.take, record.id):
+            raise wrong_state(record, "another process works on it")
+        await off_loop(self.files.save_record, record)
+        self._begin(record)
+
+    async def cancel(self, record: ImportRecord) -> None:
+        """Stop an import, wherever it is worked on; elsewhere that takes a few seconds."""
+        work = self._in_hand.get(record.id)
+        if work is not None and work.task is not None:
+            work.cancelled = True
+            await asyncio.wait({work.task})
+        elif record.state in AT_WORK and not await off_loop(self.claims.is_free, record.id):
+            # Its process looks at this when it renews its claim.
+            asked = record.model_copy(update={"cancel_requested": True})
+            await off_loop(self.files.save_record, asked)
+        else:
+            await self.finish(record, ImportState.CANCELLED)
+
+    def _begin(self, record: ImportRecord) -> None:
+        work = self._in_hand[record.id] = Work(record, Progress(record.bytes_total, waiting="for its turn"))
+        work.task = asyncio.create_task(self._carry_out(work), name=f"import {record.id}")
+
+    async def _carry_out(self, work: Work) -> None:
+        """Do what the state asks for, and record how it ended."""
+        record = work.record
+        renewing = asyncio.create_task(self._keep_claim(work), name=f"claim {record.id}")
+        try:
+            async with self._turn:
+                work.progress.waiting = None
+                if record.state is ImportState.CHECKING:
+                    await self._check(work)
+                else:
+                    await self._write(work)
+        except Exception as error:
+            log.error("import failed", import_id=record.id, exc_info=error)
+            await self._save_failure(record, error)
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+            await off_loop(self.claims.release, record.id)
+            del self._in_hand[record.id]
+
+    async def _keep_claim(self, work: Work) -> None:
+        """Keep other processes off an import, and hear what they were asked about it."""
+        while True:
+            await asyncio.sleep(RENEWED_EVERY_S)
+            if not await off_loop(self.claims.renew, work.record.id):
+                log.warning("another process has taken the import over", import_id=work.record.id)
+                work.lost = True
+                return
+            stored = await off_loop(self.files.record, work.record.id)
+            if stored is not None and stored.cancel_requested:
+                work.cancelled = True
+
+    async def _keep_looking(self) -> None:
+        """Find, from time to time, imports whose process has gone and files that nobody needs any more."""
+        while True:
+            await asyncio.sleep(CLAIM_MS / 1000)
+            try:
+                await self._look_round()
+            except OSError as error:
+                log.warning("imports cannot be looked through", reason=str(error))
+
+    async def _look_round(self) -> None:
+        for import_id in await off_loop(self.files.ids):
+            record = await off_loop(self.files.record, import_id) if import_id not in self._in_hand else None
+            if record is None:
+                continue
+            if record.state in AT_WORK:
+                async with self.changing:
+                    await self._take_over(import_id)
+            elif self._is_outlived(record):
+                await off_loop(self.files.remove, import_id)
+
+    async def _take_over(self, import_id: str) -> None:
+        """Go on with an import, if its process has gone."""
+        record = await off_loop(self.files.record, import_id) if import_id not in self._in_hand else None
+        if record is None or record.state not in AT_WORK or not await off_loop(self.claims.take, import_id):
+            return
+        if record.cancel_requested:
+            await self.finish(record, ImportState.CANCELLED)
+        else:
+            log.info("import goes on", import_id=import_id)
+            self._begin(record)
+
+    def _is_outlived(self, record: ImportRecord) -> bool:
+        kept_since = record.finished_at if record.finished_at is not None else record.created_at
+        return self.now_ms() - kept_since > (KEPT_MS if record.state in FINISHED else ABANDONED_MS)
+
+    async def _check(self, work: Work) -> None:
+        record = work.record
+        converter = RowConverter(mapping_of(record), record.names, record.id)
+        found = await self.dry_runner.run(record, converter, self.files, work.progress, lambda: self._halts(work))
+        if work.cancelled:
+            await self.finish(record, ImportState.CANCELLED)
+        elif found is not None:
+            update = {"state": ImportState.CHECKED, "dry_run": found, "rows_total": found.rows_total}
+            await off_loop(self.files.save_record, record.model_copy(update=update))
+
+    async def _write(self, work: Work) -> None:
+        record = work.record
+        mapping = mapping_of(record)
+        await off_loop(self.files.remember_mapping, header_signature(record.names), mapping.model_dump_json().encode())
+        run = ImportRun(
+            record,
+            RowConverter(mapping, record.names, record.id),
+            self.files,
+            self.open_log,
+            lambda key: partition_for_key(key, self.partitions),
+            work.progress,
+            lambda: self._halts(work),
+        )
+        ended = await run.run()
+        if ended:
+            record.rows_total = work.progress.checkpoint.accepted + work.progress.checkpoint.rejected
+            await off_loop(self.files.remember_completed, digest_of(record), record.id)
+            await self.finish(record, ImportState.COMPLETED)
+        elif work.cancelled:
+            await self.finish(record, ImportState.CANCELLED)
+
+    def _halts(self, work: Work) -> bool:
+        return self._stopping or work.cancelled or work.lost
+
+    async def finish(self, record: ImportRecord, state: ImportState) -> ImportRecord:
+        """End an import for good; the uploaded file is not needed any more."""
+        ended = record.model_copy(update={"state": state, "finished_at": self.now_ms()})
+        await off_loop(self.files.save_record, ended)
+        await off_loop(self.files.remove_upload, record.id)
+        log.info("import ended", import_id=record.id, state=state.value)
+        return ended
+
+    async def _save_failure(self, record: ImportRecord, error: Exception) -> None:
+        """Keep why an import failed. A place that takes not even that is tried again when this process looks round."""
+        failed = record.model_copy(update={"state": ImportState.FAILED, "problem": _problem_of(error)})
+        try:
+            await off_loop(self.files.save_record, failed)
+        except OSError as also:
+            log.error("the failure of an import cannot be kept", import_id=record.id, reason=str(also))
+
+
+def wrong_state(record: ImportRecord, detail: str) -> ProblemError:
+    """A step that the import's state does not allow."""
+    ended = "has ended" if record.state in FINISHED else "is at work"
+    return ProblemError(409, "wrong_state", f"the import {ended}: its state is {record.state.value}", detail)
+
+
+def mapping_of(record: ImportRecord) -> ImportMapping:
+    """The mapping that was decided. Errors: ProblemError 422 when none was."""
+    if record.mapping is None:
+        hint = "PUT a mapping first, or give id_column with the upload"
+        raise invalid(
+            (Problem("no_mapping", "nobody has said which column holds the contact id", hint, pointer="/id_column"),)
+        )
+    return record.mapping
+
+
+def digest_of(record: ImportRecord) -> str:
+    """What makes two imports write the same records: the bytes, how they are read, and the mapping."""
+    mapping = mapping_of(record).model_dump_json()
+    return hashlib.sha256("\n".join((record.sha256, record.dialect.model_dump_json(), mapping)).encode()).hexdigest()
+
+
+def _problem_of(error: Exception) -> ImportProblem:
+    if isinstance(error, OSError):
+        return ImportProblem(
+            code="files_unusable",
+            message=f"the import's files could not be used: {error.strerror or type(error).__name__}",
+            fix="make room or repair access, then commit again: it goes on from its last checkpoint",
+        )
+    return ImportProblem(
+        code="defect",
+        message="this is our fault; our logs name it",
+        fix="commit again to go on from the last checkpoint",
+    )
