@@ -7,10 +7,11 @@ made is remembered, bounded. Immutable otherwise.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from segmentation.expression.atoms import Atom
+from segmentation.expression.atoms import AtLeast, Atom, Below
 from segmentation.expression.normal import Literal
 from segmentation.index.places import FacetKey, FacetKind, Place, truth
 
@@ -19,6 +20,8 @@ BLOCK_BITS = 16_384
 FULL = (1 << BLOCK_BITS) - 1
 MASKS_MAX = 256
 """Masks that one facet of one block remembers: at most 2 KiB each."""
+STEPS_BETWEEN_KEPT = 32
+"""Cuts between two masks that a scale keeps whatever is forgotten."""
 LONE_BITS_MAX = 4
 """So few bits are kept as their places; more as one integer."""
 PRUNING = {FacetKind.MATCHES: 0.9, FacetKind.PRESENCE: 0.2}
@@ -30,32 +33,16 @@ Constraint = tuple[Literal, ...]
 Bits = tuple[int, ...]
 
 
-class Joint(NamedTuple):
-    """A constraint of several literals, and its bits."""
-
-    asked: frozenset[Atom]
-    refused: frozenset[Atom]
-    bits: int | Bits
-
-
 class BlockFacet:
-    """The constraints of one block on one facet.
+    """The constraints of one block on one facet."""
 
-    Shape: `_toggles` has, by atom, the bits constrained by that atom alone: one that asks for it is struck out where it
-    is false, one that refuses it where it is true, so its truth toggles both. `_joint` has the longer constraints,
-    under one atom that they ask for, or else under every atom that they refuse.
-    """
-
-    __slots__ = ("_atoms", "_constraints", "_joint", "_key", "_masks", "_resting", "_toggles", "pruning")
+    __slots__ = ("_constraints", "_key", "_made", "_make", "pruning")
 
     def __init__(self, key: FacetKey, constraints: Mapping[Constraint, Bits]) -> None:
         self._key = key
         self._constraints = constraints
-        self._masks: dict[Place, int] = {}
-        self._resting: int | None = None
-        self._toggles: dict[Atom, int | Bits] = {}
-        self._joint: dict[Atom, list[Joint]] = {}
-        self._atoms: set[Atom] = set()
+        self._make: SetMasks | ScaleMasks | None = None
+        self._made: dict[Place, int] = {}
         self.pruning = PRUNING.get(key.kind, PRUNING_OF_SCALES) * sum(map(len, constraints.values()))
 
     @property
@@ -76,18 +63,60 @@ class BlockFacet:
 
     def mask(self, place: Place) -> int:
         """The bits that this facet leaves at a place."""
-        found = self._masks.get(place)
+        found = self._made.get(place)
         if found is None:
-            if len(self._masks) >= MASKS_MAX:
-                self._masks.clear()
-            found = self._masks[place] = self._mask(place)
+            if self._make is None:
+                on_scale = self._key.kind not in {FacetKind.MATCHES, FacetKind.PRESENCE}
+                self._make = ScaleMasks(self._constraints) if on_scale else SetMasks(self._constraints)
+            if len(self._made) >= MASKS_MAX:
+                self._made.clear()
+            found = self._made[place] = self._make(place)
         return found
 
-    def _mask(self, place: Place) -> int:
-        mask = self._prepared() if self._resting is None else self._resting
-        if not isinstance(place, frozenset):
-            place = frozenset(atom for atom in self._atoms if truth(atom, place))
+
+class Joint(NamedTuple):
+    """A constraint of several literals, and its bits."""
+
+    asked: frozenset[Atom]
+    refused: frozenset[Atom]
+    bits: int | Bits
+
+
+class SetMasks:
+    """Makes masks where a place is the set of atoms that hold: from the mask of no atom, by what these atoms toggle.
+
+    Shape: `_toggles` has, by atom, the bits constrained by that atom alone: one that asks for it is struck out where it
+    is false, one that refuses it where it is true, so its truth toggles both. `_joint` has the longer constraints,
+    under one atom that they ask for, or else under every atom that they refuse.
+    """
+
+    __slots__ = ("_joint", "_resting", "_toggles")
+
+    def __init__(self, constraints: Mapping[Constraint, Bits]) -> None:
+        self._resting = _resting(constraints)
+        self._joint: dict[Atom, list[Joint]] = {}
+        alone: dict[Atom, Bits] = {}
+        for constraint, bits in constraints.items():
+            if len(constraint) == 1:
+                atom = constraint[0].atom
+                alone[atom] = (*alone.get(atom, ()), *bits)
+            else:
+                self._add_joint(constraint, bits)
+        self._toggles = {atom: _compact(bits) for atom, bits in alone.items()}
+
+    def _add_joint(self, constraint: Constraint, bits: Bits) -> None:
+        asked = [atom for atom, positive in constraint if positive]
+        refused = [atom for atom, positive in constraint if not positive]
+        joint = Joint(frozenset(asked), frozenset(refused), _compact(bits))
+        for atom in asked[:1] or refused:
+            self._joint.setdefault(atom, []).append(joint)
+
+    def __call__(self, place: Any) -> int:  # atoms; of presence, whether there is a value
+        """The mask at a place."""
         joint, toggles = self._joint, self._toggles
+        if not isinstance(place, frozenset):
+            place = frozenset({*toggles, *joint}) if place else frozenset()
+        mask = self._resting
         tried: set[Joint] = set()
         for atom in place:
             if atom in toggles:
@@ -100,28 +129,49 @@ class BlockFacet:
                     mask = _toggled(mask, one.bits)
         return mask
 
-    def _prepared(self) -> int:
-        """Arrange the constraints, and say what is left where every atom is false: all that ask for none."""
-        alone: dict[Atom, Bits] = {}
-        for constraint, bits in self._constraints.items():
-            self._atoms.update(atom for atom, _ in constraint)
-            if len(constraint) == 1:
-                atom = constraint[0].atom
-                alone[atom] = (*alone.get(atom, ()), *bits)
-            else:
-                self._add_joint(constraint, bits)
-        for atom, bits in alone.items():
-            self._toggles[atom] = _compact(bits)
-        asking = (bits for constraint, bits in self._constraints.items() if any(one.positive for one in constraint))
-        resting = self._resting = FULL ^ whole(bit for bits in asking for bit in bits)
-        return resting
 
-    def _add_joint(self, constraint: Constraint, bits: Bits) -> None:
-        asked = [atom for atom, positive in constraint if positive]
-        refused = [atom for atom, positive in constraint if not positive]
-        joint = Joint(frozenset(asked), frozenset(refused), _compact(bits))
-        for atom in asked[:1] or refused:
-            self._joint.setdefault(atom, []).append(joint)
+class ScaleMasks:
+    """Makes masks where a place is a cut: from the nearest kept mask below it, by what the cuts in between toggle."""
+
+    __slots__ = ("_cuts", "_kept", "_resting", "_steps")
+
+    def __init__(self, constraints: Mapping[Constraint, Bits]) -> None:
+        self._resting = _resting(constraints)
+        steps: dict[Any, list[int]] = {}
+        lowest: list[int] = []
+        for constraint, bits in constraints.items():
+            held = all(isinstance(atom, Below) is positive for atom, positive in constraint)
+            lowest += bits if held else ()
+            for cut in sorted({atom.cut for atom, _ in constraint if isinstance(atom, AtLeast | Below)}):
+                holds = all(truth(atom, cut) is positive for atom, positive in constraint)
+                if holds is not held:
+                    steps.setdefault(cut, []).extend(bits)
+                held = holds
+        self._cuts = sorted(steps)
+        self._steps = [_compact(tuple(steps[cut])) for cut in self._cuts]
+        mask = FULL ^ whole(bit for bits in constraints.values() for bit in bits) | whole(lowest)
+        self._kept = [mask]
+        for number, step in enumerate(self._steps, start=1):
+            mask = _toggled(mask, step)
+            if number % STEPS_BETWEEN_KEPT == 0:
+                self._kept.append(mask)
+
+    def __call__(self, place: Any) -> int:  # a cut of the scale
+        """The mask at a place."""
+        if place is None:
+            return self._resting
+        at = bisect_right(self._cuts, place)
+        nearest = at // STEPS_BETWEEN_KEPT
+        mask = self._kept[nearest]
+        for step in self._steps[nearest * STEPS_BETWEEN_KEPT : at]:
+            mask = _toggled(mask, step)
+        return mask
+
+
+def _resting(constraints: Mapping[Constraint, Bits]) -> int:
+    """What is left where every atom is false: all but the constraints that ask for one."""
+    asking = (bits for constraint, bits in constraints.items() if any(literal.positive for literal in constraint))
+    return FULL ^ whole(bit for bits in asking for bit in bits)
 
 
 def whole(bits: Iterable[int]) -> int:
