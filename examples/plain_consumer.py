@@ -1,0 +1,54 @@
+"""Membership changes with nothing but a Kafka client: what a consumer in any language does.
+
+`python -m examples.plain_consumer localhost:9092` prints them. Two things make it exact: it reads committed records
+only, and it applies a change only if its version (at, offset) is greater than the last one of its key. A record without
+a value is a tombstone: the contact or the segment is gone, and the exit before it said so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+
+
+@asynccontextmanager
+async def open_changes(bootstrap: str, topic: str = "memberships") -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """Every membership change from the beginning of the topic on, each once."""
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        yield _each_once(consumer)
+    finally:
+        await consumer.stop()
+
+
+async def _each_once(consumer: AIOKafkaConsumer) -> AsyncIterator[dict[str, Any]]:
+    versions: dict[bytes, tuple[int, int]] = {}
+    async for record in consumer:
+        if record.value is None:
+            versions.pop(record.key, None)
+            continue
+        change: dict[str, Any] = json.loads(record.value)
+        version = (change["at"], change["offset"])
+        if version > versions.get(record.key, (-1, -1)):
+            versions[record.key] = version
+            yield change
+
+
+async def main(bootstrap: str) -> None:
+    """Print changes for ever."""
+    async with open_changes(bootstrap) as changes:
+        async for change in changes:
+            print(change["change"], change["segment_id"], change["contact_id"], change["cause"]["kind"], flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
