@@ -1,0 +1,67 @@
+"""The broker of one directory: its records outlive a stop, a kill and a change of its ports."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from deploy.local.errors import LocalStackError
+from deploy.local.kafka import LocalKafka
+from deploy.local.ports import free_ports
+from schemas.topics import Topic, topic_name
+from services.runtime.settings import RuntimeSettings
+from services.runtime.topics import ensure_topics
+
+TOPIC = topic_name("", Topic.CONTACT_CHANGES)
+
+
+async def append(bootstrap: str, value: bytes) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    await producer.start()
+    try:
+        await producer.send_and_wait(TOPIC, value, partition=0)
+    finally:
+        await producer.stop()
+
+
+async def values(bootstrap: str, count: int) -> list[bytes]:
+    consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        return [(await consumer.getone()).value for _ in range(count)]
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.broker
+def test_records_outlive_a_stop_a_kill_and_a_change_of_ports(tmp_path: Path) -> None:
+    for number, ending in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGTERM), start=1):
+        port, controller_port = free_ports(2)
+        kafka = LocalKafka(tmp_path, port, controller_port)
+        kafka.start()
+        try:
+            asyncio.run(ensure_topics(RuntimeSettings(kafka_bootstrap=kafka.bootstrap, partitions=2)))
+            asyncio.run(append(kafka.bootstrap, b"%d" % number))
+            assert asyncio.run(values(kafka.bootstrap, number)) == [b"%d" % each for each in range(1, number + 1)]
+        finally:
+            os.kill(kafka.child.pid, ending)
+            assert kafka.stop()
+
+
+@pytest.mark.broker
+def test_a_second_broker_on_the_same_directory_is_one_line(tmp_path: Path) -> None:
+    port, controller_port, other_port, other_controller_port = free_ports(4)
+    first = LocalKafka(tmp_path, port, controller_port)
+    first.start()
+    try:
+        with pytest.raises(LocalStackError) as refusal:
+            LocalKafka(tmp_path, other_port, other_controller_port).start()
+    finally:
+        first.stop()
+    assert str(refusal.value).startswith("Kafka did not start: another broker runs on ")
+    assert "\n" not in str(refusal.value)
