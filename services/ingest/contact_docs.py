@@ -99,7 +99,7 @@ _CHANGE: Final[Json] = {
     "timestamp": {"type": ["string", "null"], "format": "date-time", "description": "For people; log order wins."},
     "message_id": {"type": ["string", "null"], "minLength": 1, "maxLength": MESSAGE_ID_CHARACTERS_MAX},
 }
-_ID: Final[Json] = {
+CONTACT_ID: Final[Json] = {
     "type": "string",
     "minLength": 1,
     "maxLength": CONTACT_ID_BYTES_MAX,
@@ -111,7 +111,7 @@ SCHEMAS: Final[Json] = {
         "type": "object",
         "required": ["id", "attributes"],
         "additionalProperties": False,
-        "properties": {"id": _ID, **_CHANGE},
+        "properties": {"id": CONTACT_ID, **_CHANGE},
     },
     "ContactBatch": {
         "type": "object",
@@ -196,7 +196,8 @@ PATCH: Final[Json] = {
     "summary": "Change one contact",
     "responses": {200: _ACCEPTED, 202: _ACCEPTED, **problems(400, 408, 413, 415, 422, *_COMMON)},
 }
-_PATH_ID: Final = {"parameters": [{"name": "contact_id", "in": "path", "required": True, "schema": _ID}, _PREFER]}
+ID_IN_PATH: Final[Json] = {"name": "contact_id", "in": "path", "required": True, "schema": CONTACT_ID}
+_PATH_ID: Final = {"parameters": [ID_IN_PATH, _PREFER]}
 PATCH_EXTRA: Final = {
     **_PATH_ID,
     **json_body(reference("ContactPatch"), {"plan": {"attributes": {"plan": "free", "phone": None}}}),

@@ -19,9 +19,12 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from schemas.evaluator_status import PartitionState, PartitionStatusRecord, decode_status
+from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
+from segmentation.model import ContactId
 from services.ingest.contact_log import Appended
 from services.runtime import clock
+from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
 from services.runtime.settings import RuntimeSettings
@@ -29,6 +32,7 @@ from services.runtime.settings import RuntimeSettings
 WAIT_MAX_S: Final = 30
 CONNECTIONS_MAX: Final = 100
 OUTCOMES_PATH: Final = "/internal/v1/outcomes"
+ATTRIBUTES_PATH: Final = "/internal/v1/attributes"
 POLL_TIMEOUT_MS: Final = 1_000
 ASK_MARGIN_S: Final = 0.5
 """How much longer than the owner's own wait we give it to answer."""
@@ -36,6 +40,11 @@ RETRY_WAIT_S: Final = 0.05
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4})\"?(?=$|[,;\s])", re.IGNORECASE)
 
 Changes = list[dict[str, Any]]
+
+
+class OwnerAwayError(ServiceError):
+    """No evaluator answered for a partition in time."""
+
 
 log = get_logger("evaluation")
 
@@ -67,59 +76,66 @@ class Evaluation:
 
     async def changes_of(self, records: Sequence[Appended], wait_s: float) -> dict[Appended, Changes]:
         """The membership changes that each record caused. Shape: only the records evaluated within `wait_s`."""
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow(), name="evaluator status")
         by_partition: dict[int, list[Appended]] = {}
         for record in records:
             by_partition.setdefault(record.partition, []).append(record)
         deadline = clock.monotonic() + wait_s
         answers = await asyncio.gather(
-            *(self._ask(partition, asked, deadline) for partition, asked in by_partition.items())
+            *(self._outcomes(partition, asked, deadline) for partition, asked in by_partition.items())
         )
-        return {record: changes for answer in answers for record, changes in answer.items()}
+        told = {Appended(partition, outcome["offset"]): outcome for answer in answers for partition, outcome in answer}
+        return {record: outcome["changes"] for record, outcome in told.items() if outcome["changes"] is not None}
 
-    async def _ask(self, partition: int, records: list[Appended], deadline: float) -> dict[Appended, Changes]:
-        """Ask the owner until it has told all, or time is up; an owner that is away may have a successor."""
-        while (left_s := deadline - clock.monotonic()) > 0:
-            owner = self._owners.get(partition)
-            if owner is None:
-                with contextlib.suppress(TimeoutError):
-                    self._learned.clear()
-                    await asyncio.wait_for(self._learned.wait(), left_s)
-                continue
-            told = await self._ask_once(owner, partition, records, left_s)
-            if told is not None:
-                return told
-            await asyncio.sleep(min(RETRY_WAIT_S, left_s))
-        return {}
+    async def is_evaluated(self, record: Appended, wait_s: float) -> bool:
+        """Whether a record, and so all before it in its partition, is evaluated and committed within `wait_s`."""
+        outcomes = await self._outcomes(record.partition, [record], clock.monotonic() + wait_s)
+        return any(outcome["committed"] for _, outcome in outcomes)
 
-    async def _ask_once(
-        self, owner: str, partition: int, records: list[Appended], left_s: float
-    ) -> dict[Appended, Changes] | None:
-        """The owner's answer; None if it is worth asking again."""
+    async def attributes_of(self, contact_id: ContactId, wait_s: float) -> dict[str, Any] | None:
+        """A contact's committed attributes; None if there is no such contact. Errors: OwnerAwayError."""
+        partition = partition_for(contact_id, self._settings.partitions)
+        question = {"partition": partition, "contact_ids": [contact_id]}
+        answer = await self._ask(partition, ATTRIBUTES_PATH, question, clock.monotonic() + wait_s)
+        if answer is None:
+            raise OwnerAwayError("the contact's owner did not answer in time", partition=partition)
+        attributes: dict[str, Any] | None = answer["contacts"].get(contact_id)
+        return attributes
+
+    async def _outcomes(
+        self, partition: int, records: list[Appended], deadline: float
+    ) -> list[tuple[int, dict[str, Any]]]:
         question = {
             "partition": partition,
             "offsets": [record.offset for record in records],
-            "timeout_ms": max(1, int(left_s * 1000)),
+            "timeout_ms": max(1, int((deadline - clock.monotonic()) * 1000)),
         }
-        try:
-            answer = await self._http.post(
-                owner + OUTCOMES_PATH,
-                content=orjson.dumps(question),
-                headers={"Content-Type": "application/json"},
-                timeout=left_s + ASK_MARGIN_S,
-            )
-            if answer.status_code != httpx.codes.OK:
-                return None
-            outcomes = {outcome["offset"]: outcome for outcome in orjson.loads(answer.content)["outcomes"]}
-        except (httpx.HTTPError, orjson.JSONDecodeError, KeyError, TypeError) as error:
-            log.info("the owner did not answer", partition=partition, error=type(error).__name__)
-            return None
-        return {
-            record: outcomes[record.offset]["changes"]
-            for record in records
-            if outcomes.get(record.offset, {}).get("changes") is not None
-        }
+        answer = await self._ask(partition, OUTCOMES_PATH, question, deadline)
+        return [(partition, outcome) for outcome in answer["outcomes"]] if answer is not None else []
+
+    async def _ask(self, partition: int, path: str, question: dict[str, Any], deadline: float) -> Any:
+        """The owner's answer, asking whoever that is by now until time is up; None if nobody answered."""
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow(), name="evaluator status")
+        while (left_s := deadline - clock.monotonic()) > 0:
+            owner = self._owners.get(partition)
+            if owner is None:
+                self._learned.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._learned.wait(), left_s)
+                continue
+            try:
+                answer = await self._http.post(
+                    owner + path,
+                    content=orjson.dumps(question),
+                    headers={"Content-Type": "application/json"},
+                    timeout=left_s + ASK_MARGIN_S,
+                )
+                if answer.status_code == httpx.codes.OK:
+                    return orjson.loads(answer.content)
+            except (httpx.HTTPError, orjson.JSONDecodeError) as error:
+                log.info("the owner did not answer", partition=partition, error=type(error).__name__)
+            await asyncio.sleep(min(RETRY_WAIT_S, left_s))
+        return None
 
     async def _follow(self) -> None:
         """Learn who owns which partition, for as long as the process runs."""

@@ -28,6 +28,8 @@ from services.ingest.imports.assembly import running_imports
 from services.ingest.imports.routes import ImportRoutes
 from services.ingest.imports.service import Imports
 from services.ingest.key_routes import KeyRoutes
+from services.ingest.merge_routes import MergeRoutes
+from services.ingest.merging import Merging
 from services.ingest.request_log import RequestLog
 from services.ingest.segments import SegmentRoutes
 from services.ingest.settings import IngestSettings
@@ -66,6 +68,8 @@ class Ingest:
             await stack.enter_async_context(requests.following(settings.data_dir))
             evaluation = Evaluation(settings)
             stack.push_async_callback(evaluation.close)
+            merging = Merging(settings, evaluation)
+            stack.push_async_callback(merging.close)
             contact_log = ContactLog(
                 producer,
                 topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES),
@@ -75,6 +79,7 @@ class Ingest:
             imports = await stack.enter_async_context(running_imports(settings, lambda: topics.declared))
             routers = [
                 ContactRoutes(contact_log, evaluation, guard).router(),
+                MergeRoutes(merging, guard).router(),
                 SegmentRoutes(topics, guard, clock.now_ms).router(),
                 AttributeRoutes(topics, guard, clock.now_ms).router(),
                 ImportRoutes(imports, guard).router(),

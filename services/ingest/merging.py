@@ -1,0 +1,132 @@
+"""Merges one contact into another: the remaining one gains what it lacks, the other is erased.
+
+Rule: both records are in one Kafka transaction, and evaluators read committed records only, so either both happen or
+neither, whatever crashes. Both contacts are read after everything that was on the log when the merge began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.codec import CONTACT_CHANGED_HEADERS
+from schemas.partitioner import partition_for
+from schemas.topics import Topic, topic_name
+from segmentation.model import AttributeName, ContactId, Value
+from services.ingest.admission import Admitted
+from services.ingest.contact_log import Appended
+from services.ingest.evaluation import Evaluation, OwnerAwayError
+from services.ingest.settings import IngestSettings
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.logs import get_logger
+
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+"""After this the broker aborts the transaction of a process that died; until then its partitions wait."""
+EVALUATED_WITHIN_S: Final = 5.0
+
+log = get_logger("merging")
+
+
+class MergeUncertainError(ServiceError):
+    """The broker did not say whether the transaction was committed."""
+
+
+def attributes_gained(merged: Mapping[str, Value], remaining: Mapping[str, Value]) -> dict[AttributeName, Value]:
+    """What the remaining contact gains: every attribute that it has not itself."""
+    return {AttributeName(name): value for name, value in merged.items() if name not in remaining}
+
+
+class Merging:
+    """Reads contacts as of now, and writes two records or none. One per process; merges take turns."""
+
+    def __init__(self, settings: IngestSettings, evaluation: Evaluation) -> None:
+        self._settings = settings
+        self._evaluation = evaluation
+        self._topic = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
+        self._transactional_id = f"{settings.topic_prefix}ingest-merge-{uuid.uuid4().hex}"
+        self._producer: Any = None
+        self._turn = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._discard()
+
+    async def read(self, contact_ids: list[ContactId]) -> list[dict[str, Any] | None]:
+        """Attributes of each contact, None if it does not exist, after all that is on the log now.
+
+        Errors: OwnerAwayError when an evaluator is away or behind; ServiceError when the broker is.
+        """
+        await self._wait_for_evaluation({partition_for(one, self._settings.partitions) for one in contact_ids})
+        return [await self._evaluation.attributes_of(one, EVALUATED_WITHIN_S) for one in contact_ids]
+
+    async def write(self, records: list[Admitted]) -> list[Appended]:
+        """Append all records or none. Errors: MergeUncertainError; ServiceError when none was appended."""
+        async with self._turn:
+            producer = await self._connected()
+            committing = False
+            try:
+                async with asyncio.timeout(self._settings.append_timeout_ms / 1000):
+                    await producer.begin_transaction()
+                    sent = [
+                        await producer.send_and_wait(
+                            self._topic,
+                            record.value,
+                            record.contact_id.encode(),
+                            partition_for(record.contact_id, self._settings.partitions),
+                            headers=CONTACT_CHANGED_HEADERS,
+                        )
+                        for record in records
+                    ]
+                    committing = True
+                    await producer.commit_transaction()
+            except (KafkaError, TimeoutError) as error:
+                # Never aborted by hand: the broker does it, and a new producer goes on.
+                await self._discard()
+                if committing:
+                    raise MergeUncertainError("the broker did not answer the commit", topic=self._topic) from error
+                raise ServiceError("the broker did not take the records", topic=self._topic) from error
+            return [Appended(metadata.partition, metadata.offset) for metadata in sent]
+
+    async def _wait_for_evaluation(self, partitions: set[int]) -> None:
+        consumer = AIOKafkaConsumer(isolation_level="read_committed", **client_options(self._settings))
+        try:
+            async with asyncio.timeout(EVALUATED_WITHIN_S):
+                await consumer.start()
+                ends = await consumer.end_offsets([TopicPartition(self._topic, partition) for partition in partitions])
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise ServiceError("the end of the log could not be read", topic=self._topic) from error
+        finally:
+            await consumer.stop()
+        for partition, end in ends.items():
+            last = Appended(partition.partition, end - 1)
+            if end > 0 and not await self._evaluation.is_evaluated(last, EVALUATED_WITHIN_S):
+                raise OwnerAwayError("the evaluator is away or behind", partition=partition.partition)
+
+    async def _connected(self) -> Any:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                transactional_id=self._transactional_id,
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                request_timeout_ms=self._settings.append_timeout_ms,
+                **client_options(self._settings),
+            )
+            try:
+                await producer.start()
+            except (KafkaError, OSError) as error:
+                await producer.stop()
+                raise ServiceError("no transaction could be begun", topic=self._topic) from error
+            self._producer = producer
+        return self._producer
+
+    async def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError):
+                await producer.stop()

@@ -1,0 +1,168 @@
+"""Merging two contacts: both records or neither, whatever fails between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.codec import ContactDelete, ContactWrite, decode_input
+from schemas.evaluator_status import PartitionState, PartitionStatusRecord, partition_status_key
+from schemas.topics import Topic, topic_name
+from segmentation.model import AttributeName, ContactId, InstantMs
+from services.ingest.admission import Admitted, Origin, admit_delete, admit_patch
+from services.ingest.evaluation import Evaluation, OwnerAwayError
+from services.ingest.merging import MergeUncertainError, Merging, attributes_gained
+from services.ingest.settings import IngestSettings
+from services.runtime.errors import ServiceError
+from services.runtime.topics import ensure_topics
+from tests.services.ingest.conftest import PARTITIONS, Running
+
+pytestmark = pytest.mark.broker
+TOPICS = [Topic.CONTACT_CHANGES, Topic.EVALUATOR_STATUS]
+
+
+class Owner(httpx.AsyncBaseTransport):
+    """Stands for the evaluator of every partition."""
+
+    def __init__(self, contacts: dict[str, dict[str, Any]]) -> None:
+        self.contacts = contacts
+        self.committed = True
+        self.waited_for: list[int] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        question = orjson.loads(await request.aread())
+        if request.url.path.endswith("/attributes"):
+            known = {name: self.contacts[name] for name in question["contact_ids"] if name in self.contacts}
+            return httpx.Response(200, json={"contacts": known})
+        self.waited_for.extend(question["offsets"])
+        outcomes = [{"offset": o, "committed": self.committed, "changes": None} for o in question["offsets"]]
+        return httpx.Response(200, json={"outcomes": outcomes})
+
+
+@pytest.fixture
+async def settings(broker: str, topic_prefix: str) -> IngestSettings:
+    settings = IngestSettings(kafka_bootstrap=broker, topic_prefix=topic_prefix, partitions=PARTITIONS)
+    await ensure_topics(settings, TOPICS)
+    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    await producer.start()
+    for partition in range(PARTITIONS):
+        record = PartitionStatusRecord(
+            partition=partition, owner="http://owner", state=PartitionState.READY, reported_at=InstantMs(1)
+        )
+        topic = topic_name(topic_prefix, Topic.EVALUATOR_STATUS)
+        await producer.send_and_wait(topic, record.encode(), key=partition_status_key(partition))
+    await producer.stop()
+    return settings
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner({"old": {"plan": "pro", "mrr": 5}, "new": {"plan": "free"}})
+
+
+@pytest.fixture
+async def merging(settings: IngestSettings, owner: Owner) -> AsyncIterator[Merging]:
+    evaluation = Evaluation(settings, owner)
+    merging = Merging(settings, evaluation)
+    yield merging
+    await merging.close()
+    await evaluation.close()
+
+
+def records() -> list[Admitted]:
+    written = admit_patch("new", {"attributes": {"mrr": 5}}, Origin("merge", "r"))
+    erased = admit_delete("old", Origin("merge", "r"))
+    assert isinstance(written, Admitted)
+    assert isinstance(erased, Admitted)
+    return [written, erased]
+
+
+async def committed(settings: IngestSettings) -> list[Any]:
+    """What an evaluator would read."""
+    name = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(name, partition) for partition in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        read: list[Any] = []
+        while polled := await consumer.getmany(timeout_ms=1_500):
+            read.extend(record for batch in polled.values() for record in batch)
+        return [decode_input(record.key, record.value, record.headers) for record in read]
+    finally:
+        await consumer.stop()
+
+
+def test_the_remaining_contact_keeps_what_is_its_own_and_gains_what_it_lacks() -> None:
+    assert attributes_gained({"plan": "pro", "mrr": 5, "tags": []}, {"plan": "free"}) == {"mrr": 5, "tags": []}
+
+
+async def test_both_records_are_committed_together(settings: IngestSettings, merging: Merging) -> None:
+    assert await merging.read([ContactId("old"), ContactId("new"), ContactId("no")]) == [
+        {"plan": "pro", "mrr": 5},
+        {"plan": "free"},
+        None,
+    ]
+    appended = await merging.write(records())
+    assert len(appended) == 2
+    expected = [ContactWrite(ContactId("new"), {AttributeName("mrr"): 5}), ContactDelete(ContactId("old"))]
+    assert sorted(map(str, await committed(settings))) == sorted(map(str, expected))
+
+
+@pytest.mark.parametrize("step", ["send_and_wait", "commit_transaction"])
+async def test_a_failure_between_leaves_neither_and_the_next_merge_works(
+    settings: IngestSettings, merging: Merging, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    calls = 0
+    real = getattr(AIOKafkaProducer, step)
+
+    async def fails(producer: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if step == "commit_transaction" or calls == 2:
+            raise KafkaError("cut off")
+        return await real(producer, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AIOKafkaProducer, step, fails)
+        expected = MergeUncertainError if step == "commit_transaction" else ServiceError
+        with pytest.raises(expected):
+            await merging.write(records())
+    assert await committed(settings) == []
+    await merging.write(records())
+    assert len(await committed(settings)) == 2
+
+
+async def test_contacts_are_read_only_after_all_that_was_on_the_log(
+    settings: IngestSettings, merging: Merging, owner: Owner
+) -> None:
+    await merging.write(records())
+    owner.committed = False
+    with pytest.raises(OwnerAwayError):
+        await merging.read([ContactId("old"), ContactId("new")])
+    owner.committed = True
+    await merging.read([ContactId("old"), ContactId("new")])
+    assert owner.waited_for
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("u", {}, "invalid_into"),
+        ("u", {"into": ""}, "invalid_into"),
+        ("u", {"into": "u"}, "same_contact"),
+        ("u", {"into": "v", "prefer": "v"}, "unknown_field"),
+        ("u", [], "invalid_into"),
+    ],
+)
+async def test_a_merge_that_means_nothing_is_refused(running: Running, path: str, body: Any, code: str) -> None:
+    answer = await running.http.post(f"/api/v2/contacts/{path}/merge", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["code"] == code
