@@ -2,7 +2,7 @@
 
 `python -m examples.workflow localhost:9092 campaigns.db` runs it against the local stack. It enrols on enter, cancels
 on exit, and when one write moves a contact out of one segment and into another, it does both at once, so the contact
-never gets two campaigns or none in between. The campaign, the memberships behind it and their versions are written in one
+never gets two campaigns or none in between. The campaign, the memberships behind it and their versions are one
 transaction: whatever is killed when, each change counts exactly once.
 """
 
