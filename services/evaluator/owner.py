@@ -228,6 +228,7 @@ class PartitionOwner:
             partition,
             owned.log,
             monotonic=clock.monotonic,
+            now_ms=clock.now_ms,
             pace=self.workspace.pace,
             on_commit=self._observer.started(partition, store) if self._observer is not None else None,
             on_flow=lambda full: self._on_flow(owned.index, full),

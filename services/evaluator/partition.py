@@ -261,10 +261,10 @@ class Partition:
         contacts = [OutputRecord(contact_id.encode(), row) for contact_id, row in self._sealed.items()]
         return contacts, [OutputRecord(key, row) for key, row in self._control.items()]
 
-    def committed(self, ends: Mapping[Topic, int]) -> list[Change]:
+    def committed(self, ends: Mapping[Topic, int], now: InstantMs) -> list[Change]:
         """The sealed transaction is committed: put it into the store, and give its changes.
 
-        `ends` are the changelogs' next offsets.
+        `ends` are the changelogs' next offsets; `now` is for the store's age only.
         """
         batch = rows.CommitRows(self.counts)
         dues: list[tuple[InstantMs, ContactId]] = []
@@ -288,6 +288,7 @@ class Partition:
             ends.get(Topic.CONTROL_CHANGELOG, self._marks.control_changelog),
             self.contacts,
             self.due.scan_from,
+            now,
         )
         batch.rows[rows.MARKS_KEY] = self._marks.encode()
         self._store.write(batch.rows)

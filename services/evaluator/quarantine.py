@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segmentation.model import InstantMs
+from services.evaluator import rows
 from services.evaluator.ports import Store, StoreError
-from services.evaluator.recovery import is_stale, read_marks
+from services.evaluator.recovery import read_marks
 from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
 
 QUARANTINES_MAX = 100
 """Broken stores of one partition that may stand side by side before a person must look."""
+
+
+OUTDATED_AFTER_MS = 12 * 3_600_000
+"""Half of the time for which the broker keeps tombstones (its `delete.retention.ms` of 24 hours)."""
 
 
 class Opened(NamedTuple):
@@ -54,11 +59,22 @@ def quarantine(path: Path) -> Path:
     raise StoreError(f"{QUARANTINES_MAX} broken stores stand beside {path}: remove those that nobody will look at")
 
 
+def is_outdated(store: Store, now: InstantMs) -> bool:
+    """Whether a store is too old to be brought along: a tombstone that it never read may be gone from the changelog.
+
+    Then a contact that was erased meanwhile would come back. An empty store is marked as begun now.
+    """
+    marks = read_marks(store)
+    if marks == rows.EMPTY:
+        store.write({rows.MARKS_KEY: marks._replace(written=now).encode()})
+        return False
+    return now - marks.written > OUTDATED_AFTER_MS
+
+
 def _open_readable(path: Path, memory: StoreMemory, now: InstantMs) -> tuple[Store, bool]:
     store = RocksStore(path, memory)
     try:
-        read_marks(store)
-        return store, is_stale(store, now)
+        return store, is_outdated(store, now)
     except StoreError:
         store.close()
         raise

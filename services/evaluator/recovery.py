@@ -13,17 +13,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.codec import decode_contact
-from schemas.control_rows import CLOCK_KEY, ClockRow
 from schemas.topics import Topic
-from segmentation.model import ContactId, InstantMs, SegmentId
+from segmentation.model import ContactId, SegmentId
 from services.evaluator import history, rows
 from services.evaluator.ports import Bounds, Changelogs, InputRecord, Store, StoreError
 from services.evaluator.restored import RestoredPartition, restore, scan_all
 from services.runtime.errors import StartRefusedError
 
 CHANGELOGS = (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
-STALE_AFTER_MS = 12 * 3_600_000
-"""Half of the time for which the broker keeps tombstones (its `delete.retention.ms` of 24 hours)."""
 APPLY_RECORDS_MAX = 1_000
 """Records applied to a store between two turns of the event loop."""
 
@@ -84,17 +81,6 @@ def read_marks(store: Store) -> rows.Marks:
     if marks is None:
         raise StoreError("the local state has another format")
     return marks
-
-
-def is_stale(store: Store, now: InstantMs) -> bool:
-    """Whether a store is too old to be brought along: a tombstone that it never read may be gone from the changelog.
-
-    Then a contact that was erased meanwhile would come back. Such a store is rebuilt from nothing.
-    """
-    row = store.get_many([rows.control_key(CLOCK_KEY)])[0]
-    if row is not None:
-        return now - ClockRow.decode(row).clock > STALE_AFTER_MS
-    return bool(store.scan(b"\0", b"\xff", 1))
 
 
 def _start(topic: Topic, recovery: Recovery, bounds: Bounds) -> int:

@@ -24,7 +24,7 @@ COUNTS_START, COUNTS_END = b"n", b"o"
 CONTROLS_START, CONTROLS_END = b"k", b"l"
 MARKS_KEY = b"m"
 FAILED_KEY = b"x"
-FORMAT = 2
+FORMAT = 3
 """Raised when rows change shape: a store of another format is rebuilt from the changelog."""
 
 _INSTANT_BYTES = 8
@@ -35,6 +35,7 @@ class Marks(NamedTuple):
     """Where a store stands. The two changelog offsets are the next to read; `input` is the next input record.
 
     `due_from` is the key before which every deadline row is done with, so that a scan skips their deletion marks.
+    `written` is when, by the evaluator's clock, a commit last reached the store, or when the store was begun.
     """
 
     input: int
@@ -42,10 +43,11 @@ class Marks(NamedTuple):
     control_changelog: int
     contacts: int
     due_from: bytes
+    written: InstantMs
 
     def encode(self) -> bytes:
         """The marks row."""
-        return orjson.dumps([FORMAT, *self[:4], self.due_from.hex()])
+        return orjson.dumps([FORMAT, *self[:4], self.due_from.hex(), self.written])
 
     @classmethod
     def decode(cls, row: bytes) -> Marks | None:
@@ -53,8 +55,8 @@ class Marks(NamedTuple):
         written, *rest = orjson.loads(row)
         if written != FORMAT:
             return None
-        next_input, contacts_changelog, control_changelog, contacts, due_from = rest
-        return cls(next_input, contacts_changelog, control_changelog, contacts, bytes.fromhex(due_from))
+        next_input, contacts_changelog, control_changelog, contacts, due_from, at = rest
+        return cls(next_input, contacts_changelog, control_changelog, contacts, bytes.fromhex(due_from), at)
 
 
 class Failure(NamedTuple):
@@ -74,7 +76,7 @@ def decode_failure(row: bytes) -> Failure:
     return Failure(*orjson.loads(row))
 
 
-EMPTY = Marks(0, 0, 0, 0, DUE_START)
+EMPTY = Marks(0, 0, 0, 0, DUE_START, InstantMs(0))
 
 
 def contact_key(contact_id: ContactId) -> bytes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas.topics import Topic
-from segmentation.model import Change
+from segmentation.model import Change, InstantMs
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord, TransactionalLog
 
@@ -74,6 +74,7 @@ class PartitionWorker:
         log: TransactionalLog,
         *,
         monotonic: Callable[[], float],
+        now_ms: Callable[[], InstantMs],
         pace: Pace | None = None,
         on_commit: CommitListener | None = None,
         on_flow: FlowListener | None = None,
@@ -84,6 +85,7 @@ class PartitionWorker:
         self.commits = 0
         self._log = log
         self._monotonic = monotonic
+        self._now_ms = now_ms
         self._on_commit = on_commit
         self._on_flow = on_flow
         self._queue: deque[Sequence[InputRecord]] = deque()
@@ -210,7 +212,7 @@ class PartitionWorker:
         await self._log.append(Topic.CONTROL_CHANGELOG, controls)
         ends = await self._log.acknowledged()
         await self._log.commit(partition.next_offset)
-        changes = partition.committed(ends)
+        changes = partition.committed(ends, self._now_ms())
         self._open = False
         self._ahead_since = self._outputs_since = None
         self._last_commit = self._monotonic()

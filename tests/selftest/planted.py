@@ -98,7 +98,7 @@ class LocalWriteBeforeCommit(PartitionWorker):
         await self._log.append(Topic.CONTROL_CHANGELOG, controls)
         ends = await self._log.acknowledged()
         position = self.partition.next_offset
-        self.partition.committed(ends)
+        self.partition.committed(ends, self._now_ms())
         await self._log.commit(position)
         self._open = False
         self._ahead_since = self._outputs_since = None

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from random import Random
 
 from schemas.topics import Topic
-from segmentation.model import InstantMs
 from services.evaluator import rows
 from services.evaluator.partition import Partition
 from services.evaluator.ports import LogError, TransactionalLog
-from services.evaluator.recovery import Recovery, is_stale, recover
+from services.evaluator.quarantine import is_outdated
+from services.evaluator.recovery import Recovery, recover
 from services.evaluator.worker import Pace, PartitionWorker
 from tests.simulation.world import Disk, Process, SimulatedChangelogs, SimulatedLog, SimulatedStore, World
 
@@ -170,7 +170,7 @@ class Cluster:
         await log.start()
         self._check_prefix(owner, disk)
         store = SimulatedStore(process, disk)
-        if is_stale(store, InstantMs(self.world.now_ms)):
+        if is_outdated(store, self.world.wall_ms()):
             disk.wipe()
         try:
             recovery = Recovery(partition, store)
@@ -212,7 +212,8 @@ class Cluster:
             queue_records_max=rng.choice((10, 20_000)),
             backfill_queue_max=rng.choice((0, 5, 5_000)),
         )
-        return self.parts.worker(state, log, monotonic=asyncio.get_running_loop().time, pace=pace)
+        monotonic = asyncio.get_running_loop().time
+        return self.parts.worker(state, log, monotonic=monotonic, now_ms=self.world.wall_ms, pace=pace)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -7,11 +7,12 @@ import json
 from random import Random
 
 from schemas.topics import Topic
-from segmentation.model import ContactId, InstantMs
+from segmentation.model import ContactId
 from services.evaluator import rows
 from services.evaluator.partition import Partition
 from services.evaluator.ports import OutputRecord
-from services.evaluator.recovery import Recovery, is_stale, recover
+from services.evaluator.quarantine import is_outdated
+from services.evaluator.recovery import Recovery, recover
 from services.evaluator.worker import PartitionWorker
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.virtual_loop import run_virtually
@@ -45,11 +46,11 @@ async def started(world: World, process: Process, log: SimulatedLog, disk: Disk 
     disk.holder = process
     store = SimulatedStore(process, disk)
     await log.start()
-    if is_stale(store, InstantMs(world.now_ms)):
+    if is_outdated(store, world.wall_ms()):
         disk.wipe()
     restored = (await recover([Recovery(0, store)], SimulatedChangelogs(world, process)))[0]
     partition = Partition(0, 1, "contact-changes", store, restored)
-    return PartitionWorker(partition, log, monotonic=asyncio.get_running_loop().time)
+    return PartitionWorker(partition, log, monotonic=asyncio.get_running_loop().time, now_ms=world.wall_ms)
 
 
 async def work_off(world: World, disk: Disk) -> None:

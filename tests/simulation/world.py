@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 from schemas.topics import Topic
+from segmentation.model import InstantMs
 from services.evaluator.ports import Bounds, Drained, LogError, OutputRecord
 from tests.simulation.broker import SimulatedBroker
 
@@ -57,6 +58,10 @@ class World:
         self.chances = Chances()
         self.kills: Counter[str] = Counter()
         self.visited: Counter[str] = Counter()
+
+    def wall_ms(self) -> InstantMs:
+        """The clock on the wall of every machine."""
+        return InstantMs(self.now_ms)
 
     async def point(self, process: Process, name: str, *, may_fail: bool = False) -> None:
         """A named fault point. Errors: LogError when a failure is due and the call may fail."""

@@ -12,7 +12,7 @@ import pytest
 from schemas.codec import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
 from schemas.dead_letter import DeadLetterHeaders
 from schemas.topics import Topic
-from segmentation.model import ContactId
+from segmentation.model import ContactId, InstantMs
 from services.evaluator import partition as partition_module
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION
 from services.evaluator.partition import EvaluationError, Partition
@@ -63,7 +63,7 @@ def commit(partition: Partition) -> list[dict[str, Any]]:
         partition.backfill(100)
     records = partition.take_unsent().memberships
     partition.seal()
-    partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1})
+    partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1}, InstantMs(NOW))
     return [json.loads(record.value) for record in records if record.value is not None]
 
 

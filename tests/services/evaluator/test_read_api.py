@@ -13,7 +13,7 @@ import pytest
 from schemas.codec import SEGMENT_DEFINED_HEADERS
 from schemas.partitioner import partition_for
 from schemas.topics import Topic
-from segmentation.model import ContactId
+from segmentation.model import ContactId, InstantMs
 from services.evaluator.partition import Partition
 from services.evaluator.read_api import BASE, create_read_api
 from services.evaluator.restored import restore
@@ -58,7 +58,7 @@ def commit(partition: Partition, listener: Any, inputs: list[tuple[bytes | None,
         pass
     partition.take_unsent()
     partition.seal()
-    changes = partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1})
+    changes = partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1}, InstantMs(NOW))
     listener(Committed(partition.next_offset, len(records), changes, (), 0.001))
 
 

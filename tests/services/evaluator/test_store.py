@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.control_rows import CLOCK_KEY, ClockRow
 from segmentation.model import InstantMs
 from services.evaluator import rows
 from services.evaluator.ports import StoreError
-from services.evaluator.quarantine import open_store
-from services.evaluator.recovery import STALE_AFTER_MS
+from services.evaluator.quarantine import OUTDATED_AFTER_MS, open_store
 from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
 
 NOW = InstantMs(1_790_000_000_000)
@@ -25,8 +23,7 @@ def memory() -> StoreMemory:
 def filled(path: Path, memory: StoreMemory, many: int = 1_000) -> RocksStore:
     store = RocksStore(path, memory)
     store.write({b"c%04d" % number: b"row %d" % number for number in range(many)})
-    clock = ClockRow(clock=NOW, offset=0).encode()
-    store.write({rows.MARKS_KEY: rows.EMPTY._replace(contacts=many).encode(), rows.control_key(CLOCK_KEY): clock})
+    store.write({rows.MARKS_KEY: rows.EMPTY._replace(contacts=many, written=NOW).encode()})
     return store
 
 
@@ -84,13 +81,13 @@ def test_a_store_that_may_have_missed_tombstones_is_deleted_and_an_empty_one_beg
 ) -> None:
     path = tmp_path / "s"
     filled(path, memory).close()
-    kept = open_store(path, memory, InstantMs(NOW + STALE_AFTER_MS))
+    kept = open_store(path, memory, InstantMs(NOW + OUTDATED_AFTER_MS))
     assert not kept.outdated
     kept.store.close()
-    opened = open_store(path, memory, InstantMs(NOW + STALE_AFTER_MS + 1))
+    opened = open_store(path, memory, InstantMs(NOW + OUTDATED_AFTER_MS + 1))
     assert opened.outdated
     assert opened.quarantined is None
-    assert opened.store.scan(b"\0", b"\xff", 10) == []
+    assert opened.store.scan(rows.CONTACTS_START, rows.CONTACTS_END, 10) == []
     assert [each.name for each in tmp_path.iterdir()] == ["s"]
     opened.store.close()
 
@@ -121,7 +118,7 @@ def test_a_broken_store_is_set_aside_and_an_empty_one_begun(
     opened = open_store(path, memory, NOW)
     assert opened.quarantined == tmp_path / "s.broken-1"
     assert opened.quarantined.is_dir()
-    assert opened.store.scan(b"\0", b"\xff", 10) == []
+    assert opened.store.scan(rows.CONTACTS_START, rows.CONTACTS_END, 10) == []
     opened.store.close()
 
 
