@@ -8,7 +8,7 @@ This module must not mutate what it is given: state goes in, a new state and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from segmentation.definitions import DefinitionLog
@@ -120,8 +120,7 @@ def _bring_to_present(draft: ContactDraft, clock: InstantMs, definitions: Defini
 
 def _write(draft: ContactDraft, command: Write, definitions: DefinitionLog) -> None:
     before = draft.attributes
-    after = dict(before)
-    changed = _merge(after, command.changes)
+    after, changed = _merge(before, command.changes)
     if not changed:
         return
     catalogue = definitions.catalogue
@@ -142,19 +141,32 @@ def _erase(draft: ContactDraft, command: Delete, definitions: DefinitionLog) -> 
     return Decision(tuple(draft.events), None, contact_changed=True)
 
 
-def _merge(attributes: dict[AttributeName, Value], changes: AttributeChanges) -> list[AttributeName]:
-    """Set and remove in place; the names whose value is really another one."""
+def _merge(
+    before: Mapping[AttributeName, Value], changes: AttributeChanges
+) -> tuple[dict[AttributeName, Value], list[AttributeName]]:
+    """The attributes after a write, and the names whose value is really another one. Removals come before sets."""
+    after = dict(before)
+    removed = _remove(after, changes) if None in changes.values() else []
     changed: list[AttributeName] = []
     for name, value in changes.items():
-        old = attributes.get(name)
         if value is None:
-            if old is not None:
-                del attributes[name]
-                changed.append(name)
-        elif old is None or not is_same_value(old, value):
-            attributes[name] = value
+            continue
+        old = before.get(name)
+        if old is None or not is_same_value(old, value):
             changed.append(name)
-    return changed
+        after[name] = value
+    changed += [name for name in removed if name not in after]
+    return after, changed
+
+
+def _remove(attributes: dict[AttributeName, Value], changes: AttributeChanges) -> list[AttributeName]:
+    """Remove what is set to None, and everything under it: an object is stored as its dotted names."""
+    removals = [name for name, value in changes.items() if value is None]
+    under = tuple(f"{name}." for name in removals)
+    gone = [name for name in attributes if name.startswith(under) or name in removals]
+    for name in gone:
+        del attributes[name]
+    return gone
 
 
 def is_same_value(left: Value, right: Value) -> bool:

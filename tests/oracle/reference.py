@@ -159,11 +159,11 @@ class Reference:
         if contact is None:
             contact = self.contacts[contact_id] = ReferenceContact({})
         self._pass_time(contact_id)
-        for name, value in changes.items():
-            if value is None:
-                contact.attributes.pop(name, None)
-            else:
-                contact.attributes[name] = value
+        cleared = [name for name in changes if changes[name] is None]
+        for held in list(contact.attributes):
+            if any(held == name or held.startswith(name + ".") for name in cleared):
+                del contact.attributes[held]
+        contact.attributes.update({name: value for name, value in changes.items() if value is not None})
         self._evaluate(contact_id, self.clock, offset, CauseKind.WRITE)
         self._look_ahead(contact)
 
