@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httpx
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -56,8 +57,13 @@ class Ingest:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(cls, settings: IngestSettings) -> AsyncIterator[Ingest]:
-        """Start everything; stop it at the end. Errors: ServiceError when the broker cannot be reached."""
+    async def running(
+        cls, settings: IngestSettings, evaluators: httpx.AsyncBaseTransport | None = None
+    ) -> AsyncIterator[Ingest]:
+        """Start everything; stop it at the end. `evaluators` replaces the network to them.
+
+        Errors: ServiceError when the broker cannot be reached.
+        """
         keys = KeyFile(settings.keys_path)
         guard = Guard(keys, Rates(settings.rate_limit_per_s, clock.monotonic))
         async with contextlib.AsyncExitStack() as stack:
@@ -66,7 +72,7 @@ class Ingest:
             await stack.enter_async_context(topics.following())
             requests = RequestLog(settings, producer)
             await stack.enter_async_context(requests.following(settings.data_dir))
-            evaluation = Evaluation(settings)
+            evaluation = Evaluation(settings, evaluators)
             stack.push_async_callback(evaluation.close)
             merging = Merging(settings, evaluation)
             stack.push_async_callback(merging.close)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from schemas.evaluator_status import PartitionState, PartitionStatusRecord, partition_status_key
 from schemas.topics import Topic, topic_name
+from segmentation.model import InstantMs
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.runtime.keys import KeyFile, Scope
@@ -52,6 +55,39 @@ async def running(ingest_settings: IngestSettings) -> AsyncIterator[Running]:
     token = keys.create("all", frozenset(Scope)).token
     async with Ingest.running(ingest_settings) as ingest, client_of(ingest.app, token) as http:
         yield Running(ingest, http, ingest_settings, keys)
+
+
+class Owner(httpx.AsyncBaseTransport):
+    """Stands for the evaluator of every partition."""
+
+    def __init__(self, contacts: dict[str, dict[str, Any]]) -> None:
+        self.contacts = contacts
+        self.committed = True
+        self.waited_for: list[int] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        question = orjson.loads(await request.aread())
+        if request.url.path.endswith("/attributes"):
+            known = {name: self.contacts[name] for name in question["contact_ids"] if name in self.contacts}
+            return httpx.Response(200, json={"contacts": known})
+        self.waited_for.extend(question["offsets"])
+        outcomes = [{"offset": o, "committed": self.committed, "changes": None} for o in question["offsets"]]
+        return httpx.Response(200, json={"outcomes": outcomes})
+
+
+async def report_owner(settings: IngestSettings) -> None:
+    """Say on the status topic that somebody owns every partition."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    topic = topic_name(settings.topic_prefix, Topic.EVALUATOR_STATUS)
+    await producer.start()
+    try:
+        for partition in range(settings.partitions):
+            record = PartitionStatusRecord(
+                partition=partition, owner="http://owner", state=PartitionState.READY, reported_at=InstantMs(1)
+            )
+            await producer.send_and_wait(topic, record.encode(), key=partition_status_key(partition))
+    finally:
+        await producer.stop()
 
 
 async def read_all(settings: IngestSettings, topic: Topic) -> list[Any]:

@@ -22,7 +22,7 @@ from services.ingest.settings import IngestSettings
 from services.runtime.keys import KeyFile, Scope
 from services.runtime.topics import ensure_topics
 from services.runtime.web import listen
-from tests.services.ingest.conftest import Running, client_of
+from tests.services.ingest.conftest import Owner, Running, client_of, report_owner
 
 pytestmark = pytest.mark.broker
 EXAMPLES_PER_OPERATION = int(os.environ.get("TIDEGATE_CONTRACT_EXAMPLES", "20"))
@@ -42,7 +42,8 @@ class Served:
 
     async def _serve(self) -> None:
         await ensure_topics(self._settings)
-        async with Ingest.running(self._settings) as ingest:
+        await report_owner(self._settings)
+        async with Ingest.running(self._settings, Owner({"u_17": {"plan": "pro"}})) as ingest:
             config = uvicorn.Config(ingest.app, log_config=None, lifespan="off", ws="none")
             self._server = uvicorn.Server(config)
             self._started.set()
@@ -94,6 +95,7 @@ def authorized(token: str) -> dict[str, str]:
 
 
 MEANING_BEYOND_THE_SCHEMA = {
+    "POST /api/v2/contacts/{contact_id}/merge": "the two contacts must differ",
     "POST /api/v2/segments": "the language has a parser, and references must lead somewhere",
     "POST /api/v2/segments/validate": "the language has a parser",
     "PUT /api/v2/segments/{segment_id}": "the language has a parser",

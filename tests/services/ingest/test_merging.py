@@ -5,59 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
-import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.codec import ContactDelete, ContactWrite, decode_input
-from schemas.evaluator_status import PartitionState, PartitionStatusRecord, partition_status_key
 from schemas.topics import Topic, topic_name
-from segmentation.model import AttributeName, ContactId, InstantMs
+from segmentation.model import AttributeName, ContactId
 from services.ingest.admission import Admitted, Origin, admit_delete, admit_patch
 from services.ingest.evaluation import Evaluation, OwnerAwayError
 from services.ingest.merging import MergeUncertainError, Merging, attributes_gained
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
 from services.runtime.topics import ensure_topics
-from tests.services.ingest.conftest import PARTITIONS, Running
+from tests.services.ingest.conftest import PARTITIONS, Owner, Running, report_owner
 
 pytestmark = pytest.mark.broker
 TOPICS = [Topic.CONTACT_CHANGES, Topic.EVALUATOR_STATUS]
-
-
-class Owner(httpx.AsyncBaseTransport):
-    """Stands for the evaluator of every partition."""
-
-    def __init__(self, contacts: dict[str, dict[str, Any]]) -> None:
-        self.contacts = contacts
-        self.committed = True
-        self.waited_for: list[int] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        question = orjson.loads(await request.aread())
-        if request.url.path.endswith("/attributes"):
-            known = {name: self.contacts[name] for name in question["contact_ids"] if name in self.contacts}
-            return httpx.Response(200, json={"contacts": known})
-        self.waited_for.extend(question["offsets"])
-        outcomes = [{"offset": o, "committed": self.committed, "changes": None} for o in question["offsets"]]
-        return httpx.Response(200, json={"outcomes": outcomes})
 
 
 @pytest.fixture
 async def settings(broker: str, topic_prefix: str) -> IngestSettings:
     settings = IngestSettings(kafka_bootstrap=broker, topic_prefix=topic_prefix, partitions=PARTITIONS)
     await ensure_topics(settings, TOPICS)
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
-    await producer.start()
-    for partition in range(PARTITIONS):
-        record = PartitionStatusRecord(
-            partition=partition, owner="http://owner", state=PartitionState.READY, reported_at=InstantMs(1)
-        )
-        topic = topic_name(topic_prefix, Topic.EVALUATOR_STATUS)
-        await producer.send_and_wait(topic, record.encode(), key=partition_status_key(partition))
-    await producer.stop()
+    await report_owner(settings)
     return settings
 
 
