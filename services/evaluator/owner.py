@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import Topic
 from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
+from services.evaluator.measures import QUEUED, RECOVERED_RECORDS, RECOVERY_SECONDS
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord, Store, StoreError
 from services.evaluator.quarantine import Opened, open_store
@@ -94,6 +95,11 @@ class PartitionOwner:
         """Whether every assigned partition is recovered."""
         return self._recovering is not None and self._recovering.done() and not self._recovering.cancelled()
 
+    def refresh_metrics(self) -> None:
+        """Bring the gauges level with the queues."""
+        for owned in self.owned.values():
+            QUEUED.labels(str(owned.index)).set(owned.worker.queued if owned.worker is not None else 0)
+
     def assign(self, partitions: Iterable[int]) -> None:
         """Take over partitions. Returns at once; the work goes on in the background."""
         if self.owned:
@@ -168,6 +174,8 @@ class PartitionOwner:
         for each in owned:
             self._start(each, restored[each.index])
         self.recovered_at = clock.monotonic()
+        RECOVERY_SECONDS.set(self.recovered_at - began)
+        RECOVERED_RECORDS.set(sum(recovery.records for recovery in recoveries))
         log.info(
             "partitions recovered",
             partitions=[each.index for each in owned],

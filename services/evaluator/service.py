@@ -33,7 +33,7 @@ TOPICS = (
 )
 GC_THRESHOLDS = (100_000, 50, 1_000)
 """Collections of the youngest objects are rarer than Python's default, which costs the tail of latencies."""
-READY_POLL_S = 0.05
+READY_POLL_S = 0.1
 STOP_TIMEOUT_S = 12.0
 """Less than the runtime's grace, so that a stop that hangs is still told as what it is."""
 
@@ -128,6 +128,7 @@ async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: P
             if not frozen:
                 frozen = True
                 tune_garbage_collection()
+            owner.refresh_metrics()
         elif owner.owned:
             percents = [each.recovery.percent if each.recovery is not None else 0.0 for each in owner.owned.values()]
             context.health.not_ready(f"recovering {len(percents)} partitions, {min(percents):.0f} % read")

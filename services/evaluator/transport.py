@@ -8,6 +8,7 @@ against, and a test fails when an upgrade changes one. Nothing here may wait for
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -35,6 +36,9 @@ REQUEST_TIMEOUT_S = 40.0
 COMMIT_INTERVAL_S = 60.0
 """Faust has nothing to commit: the worker's transactions carry the offsets."""
 SCHEME = "tidegate"
+
+# Faust's services log each start and stop of theirs through the logger of the module that defines them.
+logging.getLogger(__name__).setLevel(logging.WARNING)
 
 OVERRIDES: Mapping[tuple[type, str], str] = {
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): "(self, transport)",
