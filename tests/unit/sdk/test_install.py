@@ -53,3 +53,21 @@ def test_the_sdk_and_every_command_load_without_the_services_dependencies() -> N
         [sys.executable, "-c", SCRIPT.format(absent=absent)], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
+
+
+def test_importing_the_package_costs_no_client_until_one_is_used() -> None:
+    script = (
+        "import sys, tidegate\n"
+        "assert not {'aiokafka', 'httpx', 'pydantic', 'rich'} & set(sys.modules)\n"
+        "assert all(getattr(tidegate, name) is not None for name in tidegate.__all__)\n"
+        "assert 'aiokafka' in sys.modules\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    import tidegate
+
+    assert not hasattr(tidegate, "Membership")
+    assert set(tidegate.__all__) <= set(dir(tidegate))
