@@ -75,6 +75,8 @@ def _spec(
 
 # Erasure leaves a tombstone; the bytes before it must be gone from disk within a bounded time.
 _ERASED_WITHIN = {"max.compaction.lag.ms": str(7 * DAY_MS), "segment.ms": str(DAY_MS)}
+# Recovery reads deletions from these topics, so a tombstone must outlive any recovery.
+_TOMBSTONES_KEPT = {"delete.retention.ms": str(DAY_MS)}
 # A dead letter is the record that failed and more; a contact's row grows with every new attribute.
 _LARGER_THAN_INPUT = {"max.message.bytes": str(9 * 1024 * 1024)}
 
@@ -116,7 +118,7 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 cleanup=Cleanup.COMPACT,
                 key="contact id",
                 purpose="The newest state of every contact, from which an evaluator rebuilds its store.",
-                settings={**_ERASED_WITHIN, **_LARGER_THAN_INPUT},
+                settings={**_ERASED_WITHIN, **_TOMBSTONES_KEPT, **_LARGER_THAN_INPUT},
             ),
             _spec(
                 Topic.CONTROL_CHANGELOG,
@@ -124,7 +126,7 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 cleanup=Cleanup.COMPACT,
                 key="clock, segment version or cursor",
                 purpose="The partition's clock, definitions in force and backfill cursor, for recovery.",
-                settings={},
+                settings=_TOMBSTONES_KEPT,
             ),
             _spec(
                 Topic.MEMBERSHIPS,

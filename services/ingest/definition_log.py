@@ -116,11 +116,15 @@ class DefinitionTopics:
     async def following(self) -> AsyncIterator[None]:
         """Read both topics to their present ends, then go on reading. Errors: ServiceError."""
         options = client_options(self._settings)
-        consumer = AIOKafkaConsumer(enable_auto_commit=False, fetch_max_wait_ms=POLL_TIMEOUT_MS, **options)
+        consumer = AIOKafkaConsumer(
+            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=POLL_TIMEOUT_MS, **options
+        )
         try:
             await consumer.start()
             consumer.assign([self._segments, self._attributes])
-            await consumer.seek_to_beginning()
+            for partition in (self._segments, self._attributes):
+                # An explicit offset: a seek to the beginning can be overtaken by the client's own first reset.
+                consumer.seek(partition, 0)
             ends = await consumer.end_offsets([self._segments, self._attributes])
         except (KafkaError, OSError) as error:
             await consumer.stop()

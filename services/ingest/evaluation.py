@@ -141,12 +141,15 @@ class Evaluation:
         """Learn who owns which partition, for as long as the process runs."""
         while True:
             consumer = AIOKafkaConsumer(
-                enable_auto_commit=False, fetch_max_wait_ms=POLL_TIMEOUT_MS, **client_options(self._settings)
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=POLL_TIMEOUT_MS,
+                **client_options(self._settings),
             )
             try:
                 await consumer.start()
                 consumer.assign([self._status])
-                await consumer.seek_to_beginning()
+                consumer.seek(self._status, 0)
                 while True:
                     polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)
                     for record in polled.get(self._status, ()):

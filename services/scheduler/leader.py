@@ -85,7 +85,9 @@ class Connection:
         ticker = Ticker(
             self._append, self._settings.partitions, self._settings.tick_interval_ms, clock.now_ms, clock.monotonic
         )
-        await self._consumer.seek_to_beginning(partition)
+        # An explicit offset, which nothing of the topic ever lies before: a seek to the beginning can be overtaken by
+        # the client's own first reset.
+        self._consumer.seek(partition, 0)
         log.info("leading", forward_from=committed)
         ticking = asyncio.create_task(ticker.run(), name="ticker")
         try:
