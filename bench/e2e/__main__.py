@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.e2e.backlog import measure_backlog
+from bench.e2e.burst import measure_burst
 from bench.e2e.latency import measure_latency
 from bench.e2e.recovery import measure_recovery
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from deploy.local.say import to_standard_error
 
-PARTS = ("backlog", "latency", "recovery")
+PARTS = ("backlog", "latency", "recovery", "burst")
 PARTITIONS = 8
 CONTACTS = 20_000
 SEGMENTS = (10, 100, 1_000, 10_000)
@@ -63,6 +64,13 @@ def _run(broker: str, parts: list[str], quick: bool) -> None:
             f"recovery: {recovery.contacts:,} contacts from {recovery.records:,} changelog records: "
             f"{recovery.cold_recovery_ms / 1_000:.1f} s on a wiped disk, "
             f"{recovery.warm_recovery_ms / 1_000:.2f} s warm, {recovery.rss_mib:.0f} MiB"
+        )
+
+    if "burst" in parts:
+        burst = measure_burst(broker, PARTITIONS, 10_000 if quick else 100_000, 5 if quick else 20)
+        print(
+            f"burst: {burst.deadlines:,} deadlines at one instant, all committed {burst.published_s:.1f} s after it; "
+            f"live writes p99 {burst.before.p99:.1f} ms before, {burst.across.p99:.1f} ms across it"
         )
 
 

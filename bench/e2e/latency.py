@@ -57,13 +57,13 @@ def measure_latency(
         for record in records:
             ends[record.partition] = ends.get(record.partition, 0) + 1
         await_positions(evaluator, ends)
-        probes = _Probes(workspace)
+        probes = Probes(workspace)
         for rate in rates:
             found += probes.run(rate, seconds)
     return found
 
 
-class _Probes:
+class Probes:
     """Sends toggling writes and notes when each change is seen."""
 
     def __init__(self, workspace: BenchWorkspace) -> None:
@@ -72,6 +72,7 @@ class _Probes:
         self._turn = 0
 
     def run(self, rate: int, seconds: float) -> list[Latency]:
+        """Send at a rate for some seconds; one measurement for each isolation level."""
         sent: dict[tuple[int, int], float] = {}
         seen: dict[str, dict[tuple[int, int], float]] = {isolation: {} for isolation in ISOLATIONS}
         stop = threading.Event()
