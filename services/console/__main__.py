@@ -10,10 +10,12 @@ from services.console.app import build_app
 from services.console.feed import Feed
 from services.console.follow import follow_changes, follow_statuses, tell_counts
 from services.console.forward import Ingest
+from services.console.hour import Hour
 from services.console.owners import Owners
 from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
 from services.runtime.application import ServiceContext, run_service
+from services.runtime.clock import now_ms
 from services.runtime.keys import KeyFile
 from services.runtime.topics import verify_topics
 from services.runtime.web import listen, serve
@@ -27,13 +29,14 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
     listening = listen(settings.host, settings.console_port)
     await verify_topics(settings, READS)
     board, feed = StatusBoard(settings.partitions), Feed(settings.partitions)
+    hour = Hour(now_ms())
     owners, ingest = Owners(board, settings.partitions), Ingest(settings.ingest_url)
-    app = build_app(settings, KeyFile(settings.keys_path), board, feed, owners, ingest)
+    app = build_app(settings, KeyFile(settings.keys_path), board, hour, feed, owners, ingest)
     caught_up = asyncio.Event()
     followers = [
         asyncio.create_task(follow_statuses(settings, board, caught_up), name="statuses"),
-        asyncio.create_task(follow_changes(settings, feed), name="changes"),
-        asyncio.create_task(tell_counts(board, feed), name="counts"),
+        asyncio.create_task(follow_changes(settings, feed, hour), name="changes"),
+        asyncio.create_task(tell_counts(board, feed, hour), name="counts"),
     ]
     try:
         await _first_done([*followers, asyncio.create_task(_both(caught_up, feed.started), name="caught up")])

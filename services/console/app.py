@@ -1,4 +1,4 @@
-"""The console's HTTP application: its own reads, the page, and everything else on to ingest.
+"""The console's HTTP application: its own reads, the dashboard, and everything else on to ingest.
 
 Rule: routes that the console serves are mounted first, so that what it does not know is ingest's to answer. Every
 answer carries the headers that keep a browser safe. Puts parts together; decides nothing.
@@ -6,9 +6,9 @@ answer carries the headers that keep a browser safe. Puts parts together; decide
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
@@ -17,18 +17,21 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from services.console.access import requires
+from services.console.attribute_reads import attributes_router
 from services.console.contact_reads import contacts_router
 from services.console.events import events_router
 from services.console.feed import Feed
 from services.console.forward import API, Ingest
-from services.console.instants import rfc3339
+from services.console.hour import Hour
 from services.console.owners import Owners
 from services.console.page import page_router
 from services.console.preview import preview_router
 from services.console.problems import ProblemError, answer_http, answer_invalid, answer_problem
 from services.console.segment_reads import segments_router
+from services.console.session import CookieSession, session_router
 from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
+from services.console.status_reads import status_router
 from services.runtime.keys import KeyFile, Scope
 
 FORWARDED: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -45,7 +48,13 @@ SAFETY_HEADERS: Final = {
 
 
 def build_app(
-    settings: ConsoleSettings, keys: KeyFile, board: StatusBoard, feed: Feed, owners: Owners, ingest: Ingest
+    settings: ConsoleSettings,
+    keys: KeyFile,
+    board: StatusBoard,
+    hour: Hour,
+    feed: Feed,
+    owners: Owners,
+    ingest: Ingest,
 ) -> FastAPI:
     """The application over its parts."""
     app = FastAPI(title="Tidegate console", version="2", docs_url=None, redoc_url=None, openapi_url=None)
@@ -55,14 +64,17 @@ def build_app(
         (HTTPException, answer_http),
     ):
         app.add_exception_handler(kind, answer)
+    app.add_middleware(CookieSession)
     app.add_middleware(Edge)
     contacts, segments = requires(keys, Scope.CONTACTS_READ), requires(keys, Scope.SEGMENTS_READ)
     for router in (
+        session_router(keys),
         contacts_router(owners, contacts),
+        attributes_router(owners, settings.partitions, contacts),
         preview_router(owners, ingest, segments),
-        segments_router(owners, ingest, board, segments),
+        segments_router(owners, ingest, board, hour, segments),
         events_router(settings, feed, segments),
-        _status_router(board, segments),
+        status_router(board, owners, segments),
         _forwarding_router(ingest),
     ):
         app.include_router(router, prefix=API)
@@ -92,37 +104,6 @@ class Edge:
         if scope["type"] == "http":
             scope["path"] = scope["raw_path"].decode("latin-1")
         await self._app(scope, receive, send_safe)
-
-
-def _status_router(board: StatusBoard, admit: Any) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/status", dependencies=[Depends(admit)])
-    async def status() -> dict[str, Any]:
-        """Partitions with their owners, states and lag; `complete` when every one is served."""
-        parts = [board.owners[partition] for partition in sorted(board.owners)]
-        return {
-            "complete": all(board.owner(partition) is not None for partition in range(board.partitions)),
-            "partitions_expected": board.partitions,
-            "contacts": sum(part.contacts for part in parts),
-            "dead_letters": sum(part.dead_letters for part in parts),
-            "partitions": [
-                {
-                    "partition": part.partition,
-                    "state": part.state.value,
-                    "owner": part.owner,
-                    "contacts": part.contacts,
-                    "lag_records": part.lag_records,
-                    "lag_ms": part.lag_ms,
-                    "deadline_lateness_ms": part.deadline_lateness_ms,
-                    "recovered_percent": part.recovered_percent,
-                    "reported_at": rfc3339(part.reported_at),
-                }
-                for part in parts
-            ],
-        }
-
-    return router
 
 
 def _forwarding_router(ingest: Ingest) -> APIRouter:

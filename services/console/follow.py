@@ -18,10 +18,12 @@ from schemas.membership_change import MembershipChangeRecord
 from schemas.topics import Topic, topic_name
 from segmentation.model import SegmentId
 from services.console.feed import Event, Feed, Reader, change_event, encode_positions
+from services.console.hour import Hour
 from services.console.log import open_log
 from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
 from services.runtime import metrics
+from services.runtime.clock import now_ms
 from services.runtime.logs import get_logger
 
 RESUME_RECORDS_MAX: Final = 200_000
@@ -59,8 +61,8 @@ def _take_status(board: StatusBoard, key: bytes, value: bytes | None) -> None:
         log.warning("status not understood", key=key.decode(errors="replace"), problems=error.error_count())
 
 
-async def follow_changes(settings: ConsoleSettings, feed: Feed) -> None:
-    """Publish every membership change committed from now on, for ever."""
+async def follow_changes(settings: ConsoleSettings, feed: Feed, hour: Hour) -> None:
+    """Publish and count every membership change committed from now on, for ever."""
     topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
     async with open_log(settings, topic, settings.partitions) as reading:
         ends = await reading.ends()
@@ -71,19 +73,24 @@ async def follow_changes(settings: ConsoleSettings, feed: Feed) -> None:
             for record in records:
                 change = None if record.value is None else MembershipChangeRecord.decode(record.value)
                 feed.publish(record.partition, record.offset, change)
+                if change is not None:
+                    hour.change(change.segment_id, change.member, now_ms())
             CHANGES.inc(len(records))
             READERS.set(feed.readers)
 
 
-async def tell_counts(board: StatusBoard, feed: Feed) -> None:
-    """Tell changed counts to the readers who asked for those segments, at most twice a second, for ever."""
+async def tell_counts(board: StatusBoard, feed: Feed, hour: Hour) -> None:
+    """Note changed counts and tell them to the readers who asked, at most twice a second, for ever."""
     while True:
         await asyncio.sleep(COUNTS_INTERVAL_S)
         touched = board.take_touched()
-        if not touched or not feed.readers:
-            continue
         counts = {segment_id: board.count(segment_id, 0) for segment_id in touched}
         known = {segment_id: count.members for segment_id, count in counts.items() if count.members is not None}
+        for segment_id in touched:
+            if segment_id not in board.segments:
+                hour.forget(segment_id)
+            elif segment_id in known:
+                hour.members(segment_id, known[segment_id], now_ms())
         feed.broadcast("counts", partial(_wanted_counts, known))
 
 

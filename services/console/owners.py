@@ -23,8 +23,10 @@ INTERNAL: Final = "/internal/v1"
 ATTEMPTS_MAX: Final = 5
 RETRY_PAUSE_S: Final = 0.1
 OWNER_TIMEOUT_S: Final = 10.0
+PROBE_TIMEOUT_S: Final = 2.0
 OWNER_CONNECTIONS_MAX: Final = 100
 NOT_OWNER: Final = 421
+UNKNOWN_SEGMENT: Final = "unknown_segment"
 
 
 class Owners:
@@ -83,15 +85,30 @@ class Owners:
             return _read(answer, partition)
         raise not_ready(why)
 
+    async def answers(self, partition: int) -> bool:
+        """Whether the partition's owner serves a small read of it now, asked once."""
+        address = self._board.owner(partition)
+        if address is None:
+            return False
+        params = {"partition": partition, "limit": 1}
+        try:
+            answer = await self._http.get(f"{address}{INTERNAL}/contacts", params=params, timeout=PROBE_TIMEOUT_S)
+        except httpx.TransportError:
+            return False
+        return answer.is_success
+
 
 def _read(answer: httpx.Response, partition: int) -> Any:
-    """The JSON of an answer; None for 404; the owner's own refusal as ours."""
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return None
+    """The JSON of an answer; None when what the path names is not there; the owner's own refusal as ours."""
     if answer.is_success:
         return orjson.loads(answer.content)
+    said = answer.json() if answer.headers.get("Content-Type", "").endswith("json") else {}
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        if said.get("code") == UNKNOWN_SEGMENT:
+            hint = "check the id; `GET /api/v2/segments` lists what there is"
+            raise ProblemError(404, UNKNOWN_SEGMENT, "no such segment is in force", hint)
+        return None
     if answer.is_client_error:
-        said = answer.json() if answer.headers.get("Content-Type", "").endswith("json") else {}
         detail = str(said.get("detail") or said.get("message") or answer.text[:200])
         raise ProblemError(answer.status_code, str(said.get("code") or "refused"), "the request was refused", detail)
     raise ProblemError(502, "owner_failed", f"the owner of partition {partition} failed", answer.text[:200])

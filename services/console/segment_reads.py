@@ -6,7 +6,7 @@ never a smaller number. A list over partitions is whole or a 503.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from fastapi import APIRouter, Depends, Request
@@ -15,24 +15,36 @@ from fastapi.responses import Response
 from segmentation.model import SegmentId
 from services.console.contact_reads import PAGE_DEFAULT, Limit, listed
 from services.console.forward import Ingest
+from services.console.hour import Hour
 from services.console.instants import rfc3339
 from services.console.owners import Owners
 from services.console.problems import not_found
 from services.console.status import StatusBoard
+from services.runtime.clock import now_ms
+
+LONG_FIELDS: Final = frozenset({"where", "english", "advice"})
 
 
-def segments_router(owners: Owners, ingest: Ingest, board: StatusBoard, admit: Any) -> APIRouter:
+def segments_router(owners: Owners, ingest: Ingest, board: StatusBoard, hour: Hour, admit: Any) -> APIRouter:
     """The routes, for readers that `admit` lets in; ingest checks the key again for what it is asked."""
     router = APIRouter(prefix="/segments", dependencies=[Depends(admit)])
 
     @router.get("")
-    async def segments(request: Request) -> Response:
-        """Every segment with its live count."""
+    async def segments(request: Request, brief: bool = False) -> Response:
+        """Every segment with its live count and its last hour; `brief` leaves out the JSON and English forms."""
         answer = await ingest.ask(request)
         if answer.status_code != 200:
             return ingest.relay(answer)
         body = orjson.loads(answer.content)
-        body["segments"] = [{**entry, **_counts(board, entry)} for entry in body["segments"]]
+        dropped = LONG_FIELDS if brief else frozenset()
+        body["segments"] = [
+            {
+                **{name: value for name, value in entry.items() if name not in dropped},
+                **_counts(board, entry),
+                "last_hour": hour.read(SegmentId(entry["id"]), now_ms()),
+            }
+            for entry in body["segments"]
+        ]
         return Response(orjson.dumps(body), media_type="application/json")
 
     @router.get("/{segment_id}")
@@ -42,7 +54,8 @@ def segments_router(owners: Owners, ingest: Ingest, board: StatusBoard, admit: A
         if answer.status_code != 200:
             return ingest.relay(answer)
         entry = orjson.loads(answer.content)
-        whole = {**entry, **_counts(board, {"id": segment_id, **entry})}
+        last_hour = hour.read(SegmentId(segment_id), now_ms())
+        whole = {**entry, **_counts(board, {"id": segment_id, **entry}), "last_hour": last_hour}
         headers = {"ETag": answer.headers["ETag"]} if "ETag" in answer.headers else {}
         return Response(orjson.dumps(whole), media_type="application/json", headers=headers)
 
@@ -80,6 +93,7 @@ def _counts(board: StatusBoard, entry: dict[str, Any]) -> dict[str, Any]:
         "settling": count.settling,
         "settled_percent": round(count.settled_percent, 1),
         "unreadable": count.unreadable,
+        "unreadable_attributes": list(count.unreadable_attributes),
         "counted_at": rfc3339(count.reported_at_ms),
     }
 

@@ -6,8 +6,9 @@ Pure but for `follow`, which feeds it. Nothing here takes part in evaluation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from schemas.evaluator_status import PartitionState, PartitionStatusRecord, SegmentStatusRecord
 from segmentation.model import SegmentId
@@ -29,6 +30,7 @@ class SegmentCount:
     settled_percent: float
     reported_at_ms: int | None
     unreadable: int
+    unreadable_attributes: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass
@@ -80,9 +82,21 @@ class StatusBoard:
             settled_percent=min(WHOLE_PERCENT, settled),
             reported_at_ms=min((part.reported_at for part in parts.values()), default=None),
             unreadable=sum(entry.count for part in parts.values() for entry in part.unreadable),
+            unreadable_attributes=_by_attribute(parts.values()),
         )
 
     def take_touched(self) -> set[SegmentId]:
         """The segments whose counts changed since this was last asked."""
         touched, self.touched = self.touched, set()
         return touched
+
+
+def _by_attribute(parts: Iterable[SegmentStatusRecord]) -> tuple[dict[str, Any], ...]:
+    """Unreadable values by attribute over all partitions, each with one sample."""
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for entry in part.unreadable:
+            total = found.setdefault(entry.attribute, {"attribute": entry.attribute, "count": 0, "sample": None})
+            total["count"] += entry.count
+            total["sample"] = entry.sample if total["sample"] is None else total["sample"]
+    return tuple(found[name] for name in sorted(found))

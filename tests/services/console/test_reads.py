@@ -56,6 +56,13 @@ async def test_a_contact_that_nobody_knows_is_a_404_problem(world: World) -> Non
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
+async def test_explaining_an_unknown_segment_does_not_blame_the_contact(world: World) -> None:
+    world.owner = lambda _request: httpx.Response(404, json={"code": "unknown_segment"})
+    answer = await world.get("/contacts/u/explain", segment="nope")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_segment")
+    assert "contact" not in answer.json()["title"]
+
+
 async def test_an_id_with_a_slash_is_read_by_its_encoded_path(world: World) -> None:
     asked: list[bytes] = []
 
