@@ -24,7 +24,7 @@ from services.runtime.errors import ServiceError
 BATCH_BYTES_MAX: Final = 512 * 1024
 """One request's records of one partition: larger than the largest record, smaller than the broker's limit."""
 ACK_TIMEOUT_MS: Final = 60_000
-"""How long a broker may be away before the import stops waiting for it and begins again from its checkpoint."""
+"""How long one request waits for its answer. Rows that were handed over are sent again until they are answered."""
 _HEADERS: Final = list(CONTACT_CHANGED_HEADERS)
 READ_STALL_MAX_S: Final = 20
 """How long reading back may bring nothing before it is given up."""

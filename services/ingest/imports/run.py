@@ -8,8 +8,9 @@ broker that is away is waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
@@ -27,6 +28,12 @@ from services.runtime import clock
 from services.runtime.logs import get_logger
 
 BACK_OFF_MAX_S: Final = 10.0
+PATIENCE_S: Final = 1.0
+"""How long the broker may take before an import is shown as waiting for it."""
+FOR_BROKER: Final = "for the broker"
+
+Result = TypeVar("Result")
+
 
 log = get_logger("imports")
 
@@ -103,7 +110,7 @@ class ImportRun:
             place = reader.place
             rows_left = CHECKPOINT_ROWS - (place.row - before.row)
             batch = await off_loop(reader.take, min(SLICE_ROWS, rows_left))
-            await bulk_log.append(self._unwritten(batch, written))
+            await self._patiently(bulk_log.append(self._unwritten(batch, written)))
             accepted += len(batch.converted)
             blank += batch.blank
             rejected += batch.rejected
@@ -111,7 +118,7 @@ class ImportRun:
             full = batch.place.row - before.row >= CHECKPOINT_ROWS or held_bytes >= CHECKPOINT_BYTES
             if batch.ended or full or self._stopped():
                 break
-        offsets = before.offsets | await bulk_log.flush()
+        offsets = before.offsets | await self._patiently(bulk_log.flush())
         groups = ErrorGroups(before.errors)
         for row in rejected:
             groups.add(row)
@@ -131,6 +138,18 @@ class ImportRun:
         IMPORT_ROWS.labels("rejected").inc(len(rejected))
         return after, batch.ended
 
+    async def _patiently(self, asked: Coroutine[Any, Any, Result]) -> Result:
+        """Await the broker as long as it takes, say so when it takes long, and stop waiting when told to."""
+        asking = asyncio.create_task(asked)
+        while not (await asyncio.wait({asking}, timeout=PATIENCE_S))[0]:
+            self._progress.waiting = FOR_BROKER
+            if self._stopped():
+                asking.cancel()
+                await asyncio.wait({asking})
+                raise BulkLogError("stopped while waiting for the broker")
+        self._progress.waiting = None
+        return asking.result()
+
     def _unwritten(self, batch: Batch, written: dict[int, int]) -> list[ConvertedRow]:
         """The rows that the log does not hold yet."""
         if not written:
@@ -145,5 +164,5 @@ class ImportRun:
 
     def _wait_for_broker(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
-        self._progress.waiting = "for the broker"
+        self._progress.waiting = FOR_BROKER
         log.warning("import waits for the broker", import_id=self._record.id, reason=str(error))
