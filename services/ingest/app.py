@@ -15,11 +15,14 @@ from starlette.types import ASGIApp
 
 from services.ingest import contact_docs
 from services.ingest.answers import json_response
+from services.ingest.contacts import ContactRoutes
 from services.ingest.edge import Edge
 from services.ingest.guard import SECURITY_SCHEME, Guard, secured
+from services.ingest.hot import HotRoute
 from services.ingest.idempotency import KEY_CHARACTERS_MAX, LEFT_OUT, Idempotency
 from services.ingest.problems import HANDLERS
 from services.ingest.request_log import RequestLog
+from services.runtime.keys import Scope
 
 API: Final = "/api/v2"
 TITLE: Final = "Tidegate ingest"
@@ -38,9 +41,13 @@ IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
 
 
 def build_app(
-    guard: Guard, requests: RequestLog, routers: Iterable[APIRouter], schemas: Iterable[dict[str, Any]] = ()
+    guard: Guard,
+    requests: RequestLog,
+    contacts: ContactRoutes,
+    routers: Iterable[APIRouter],
+    schemas: Iterable[dict[str, Any]] = (),
 ) -> ASGIApp:
-    """The ASGI application that serves `routers` under `/api/v2`."""
+    """The ASGI application that serves contacts and `routers` under `/api/v2`."""
     app = FastAPI(
         title=TITLE,
         version=VERSION,
@@ -51,10 +58,11 @@ def build_app(
         exception_handlers=dict(HANDLERS),
         redirect_slashes=False,
     )
-    for router in routers:
+    for router in (contacts.router(), *routers):
         app.include_router(router, prefix=API)
     _serve_openapi(app, guard, {**contact_docs.SCHEMAS, **{k: v for extra in schemas for k, v in extra.items()}})
-    return Edge(Idempotency(app, requests, guard))
+    write_contacts = HotRoute(app, "POST", f"{API}/contacts", guard.admission(Scope.CONTACTS_WRITE), contacts.post)
+    return Edge(Idempotency(write_contacts, requests, guard))
 
 
 def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> None:

@@ -29,7 +29,8 @@ from services.runtime.logs import get_logger
 
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 """After this the broker aborts the transaction of a process that died; until then its partitions wait."""
-EVALUATED_WITHIN_S: Final = 5.0
+EVALUATED_WITHIN_S: Final = 10.0
+"""An evaluator with nothing to write commits its position only every few seconds."""
 
 log = get_logger("merging")
 

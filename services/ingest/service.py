@@ -83,8 +83,8 @@ class Ingest:
                 settings.append_timeout_ms,
             )
             imports = await stack.enter_async_context(running_imports(settings, lambda: topics.declared))
+            contacts = ContactRoutes(contact_log, evaluation, guard)
             routers = [
-                ContactRoutes(contact_log, evaluation, guard).router(),
                 MergeRoutes(merging, guard).router(),
                 SegmentRoutes(topics, guard, clock.now_ms).router(),
                 AttributeRoutes(topics, guard, clock.now_ms).router(),
@@ -92,7 +92,7 @@ class Ingest:
                 KeyRoutes(keys, guard).router(),
             ]
             yield cls(
-                build_app(guard, requests, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]),
+                build_app(guard, requests, contacts, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]),
                 contact_log,
                 topics,
                 imports,
