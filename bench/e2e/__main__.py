@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +12,18 @@ from pathlib import Path
 from bench.e2e.backlog import measure_backlog
 from bench.e2e.burst import measure_burst
 from bench.e2e.latency import measure_latency
+from bench.e2e.peers import PeerRate, measure_plain_loop, measure_stock_faust
 from bench.e2e.recovery import measure_recovery
+from bench.e2e.workspace import BenchWorkspace
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from deploy.local.say import to_standard_error
 
-PARTS = ("backlog", "latency", "recovery", "burst")
+PARTS = ("backlog", "latency", "recovery", "burst", "peers")
 PARTITIONS = 8
 CONTACTS = 20_000
 SEGMENTS = (10, 100, 1_000, 10_000)
+PEER_SEGMENTS = (10, 100, 1_000)
 RATES_PER_S = (50, 200, 1_000, 3_000)
 
 
@@ -72,6 +76,23 @@ def _run(broker: str, parts: list[str], quick: bool) -> None:
             f"burst: {burst.deadlines:,} deadlines at one instant, all committed {burst.published_s:.1f} s after it; "
             f"live writes p99 {burst.before.p99:.1f} ms before, {burst.across.p99:.1f} ms across it"
         )
+
+    if "peers" in parts:
+        for segments in (100,) if quick else PEER_SEGMENTS:
+            for peer in _peers(broker, segments, 20_000 if quick else 100_000):
+                print(f"peer: {segments} segments: {peer.rate_per_s:,.0f}/s: {peer.name}")
+
+
+def _peers(broker: str, segments: int, updates: int) -> Iterator[PeerRate]:
+    workspace = BenchWorkspace(broker, PARTITIONS, CONTACTS, segments)
+    workspace.create()
+    records = [*workspace.definitions(), *workspace.creations()]
+    warm = len(records)
+    records += list(workspace.updates(updates))
+    workspace.produce(records)
+    ends = Counter(record.partition for record in records)
+    yield measure_plain_loop(workspace, ends, warm)
+    yield measure_stock_faust(workspace, ends, warm)
 
 
 def main() -> None:

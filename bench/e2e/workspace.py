@@ -25,7 +25,7 @@ from schemas.tick import TickRecord
 from schemas.topics import Topic, topic_name
 from segmentation.expression.jsonform import to_json
 from segmentation.expression.syntax import Compare, Condition, NumberLiteral, Order
-from segmentation.model import AttributeName, InstantMs, SegmentId
+from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 
@@ -65,7 +65,9 @@ class BenchWorkspace:
             replay_history=self.replay_history,
         )
         self.workload = Workload(SEED, max(60, self.segments), selective=True)
-        self.documents = self.workload.contacts(self.contacts)
+        self.documents: list[Attributes] = list(self.workload.contacts(self.contacts))
+        self.last_write = [START] * self.contacts
+        self.defined: dict[str, object] = {}
 
     def name(self, topic: Topic) -> str:
         """The topic's name here."""
@@ -84,6 +86,7 @@ class BenchWorkspace:
         expressions = [(f"s{number}", self.workload.segment()) for number in range(self.segments)]
         expressions.append((PROBE_SEGMENT, Condition(PROBE, Compare(Order.GTE, NumberLiteral(1.0)))))
         for segment_id, expression in expressions:
+            self.defined[segment_id] = to_json(expression)
             record = SegmentDefinitionRecord(
                 segment_id=SegmentId(segment_id),
                 version=1,
@@ -102,7 +105,9 @@ class BenchWorkspace:
 
     def updates(self, count: int) -> Iterable[Sent]:
         """Writes of one or two attributes to random contacts."""
-        for write in self.workload.writes(self.documents, count):
+        for write in self.workload.writes([dict(document) for document in self.documents], count):
+            self.documents[write.contact] = write.after
+            self.last_write[write.contact] = write.now
             changes = {name: write.after.get(name) for name in write.changed}
             yield self._write(write.contact, changes, write.now)
 
