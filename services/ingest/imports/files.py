@@ -150,13 +150,13 @@ class ImportFiles:
         self._files.makedirs(f"{self._root}/{_MAPPINGS}", exist_ok=True)
         self._write(f"{self._root}/{_MAPPINGS}/{signature}.json", mapping)
 
-    def completed_as(self, digest: str) -> str | None:
-        """The import that wrote exactly this file in exactly this way."""
+    def written_as(self, digest: str) -> str | None:
+        """The import that last set out to write exactly this file in exactly this way."""
         content = self._read(f"{self._root}/{_REPEATS}/{digest}")
         return None if content is None else content.decode()
 
-    def remember_completed(self, digest: str, import_id: str) -> None:
-        """Keep that an import wrote this file in this way."""
+    def remember_written(self, digest: str, import_id: str) -> None:
+        """Keep that an import sets out to write this file in this way."""
         self._files.makedirs(f"{self._root}/{_REPEATS}", exist_ok=True)
         self._write(f"{self._root}/{_REPEATS}/{digest}", import_id.encode())
 

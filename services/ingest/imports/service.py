@@ -129,6 +129,7 @@ class Imports:
     async def commit(self, import_id: str, *, again: bool) -> ImportRecord:
         """Write the rows. The same file under the same mapping is not written twice within a day unless `again`.
 
+        While the first import of the file is still at work, it is the answer, and this one ends as cancelled.
         Errors: ProblemError 404, 409, 422.
         """
         async with self.workshop.changing:
@@ -137,9 +138,12 @@ class Imports:
             first = None if again else await off_loop(self._repeated, record)
             record.problem, record.started_at = None, record.started_at or self.now_ms()
             if first is not None:
-                record.repeat_of = first
-                return await self.workshop.finish(record, ImportState.COMPLETED)
+                record.repeat_of = first.id
+                ended = ImportState.COMPLETED if first.state is ImportState.COMPLETED else ImportState.CANCELLED
+                repetition = await self.workshop.finish(record, ended)
+                return repetition if first.state is ImportState.COMPLETED else first
             record.state = ImportState.RUNNING
+            await off_loop(self.files.remember_written, digest_of(record), record.id)
             await self.workshop.begin(record)
             return record
 
@@ -181,10 +185,13 @@ class Imports:
             return None
         return mapping if not check_mapping(mapping, record.names) else None
 
-    def _repeated(self, record: ImportRecord) -> str | None:
-        """The import that wrote this file in this way within the last day."""
-        first_id = self.files.completed_as(digest_of(record))
+    def _repeated(self, record: ImportRecord) -> ImportRecord | None:
+        """The import that writes this file in this way, or wrote it within the last day."""
+        first_id = self.files.written_as(digest_of(record))
         first = self.files.record(first_id) if first_id is not None else None
-        if first is None or first.finished_at is None or first.id == record.id:
+        if first is None or first.id == record.id:
             return None
-        return first.id if self.now_ms() - first.finished_at < REPEAT_RECOGNISED_MS else None
+        if first.state is ImportState.RUNNING:
+            return first
+        ended_at = first.finished_at if first.state is ImportState.COMPLETED else None
+        return first if ended_at is not None and self.now_ms() - ended_at < REPEAT_RECOGNISED_MS else None

@@ -196,7 +196,6 @@ class Workshop:
         ended = await run.run()
         if ended:
             record.rows_total = work.progress.checkpoint.accepted + work.progress.checkpoint.rejected
-            await off_loop(self.files.remember_completed, digest_of(record), record.id)
             await self.finish(record, ImportState.COMPLETED)
         elif work.cancelled:
             await self.finish(record, ImportState.CANCELLED)

@@ -64,10 +64,10 @@ def test_imports_are_listed_newest_first_and_nothing_else_is(files: ImportFiles)
         with files.new_upload(import_id) as file:
             file.write(b"x")
     files.remember_mapping("signature", b"{}")
-    files.remember_completed("digest", FIRST)
+    files.remember_written("digest", FIRST)
     assert files.ids() == [SECOND, FIRST]
     assert files.remembered_mapping("signature") == b"{}"
     assert files.remembered_mapping("other") is None
-    assert files.completed_as("digest") == FIRST
+    assert files.written_as("digest") == FIRST
     files.remove(SECOND)
     assert files.ids() == [FIRST]

@@ -74,6 +74,27 @@ async def test_the_same_file_in_the_same_way_changes_nothing_within_a_day(runnin
     assert (again["repeat_of"], again["accepted"]) == (None, 2)
 
 
+async def test_a_file_sent_again_while_it_is_written_is_the_same_import(running: Running, gate: asyncio.Event) -> None:
+    first = await commit(running, FILE)
+    second = await commit(running, FILE)
+    assert (second["id"], second["state"]) == (first["id"], "running")
+    listed = (await running.http.get("/api/v2/imports")).json()["imports"]
+    assert [(shown["state"], shown["repeat_of"]) for shown in listed] == [("cancelled", first["id"]), ("running", None)]
+    gate.set()
+    await ended(running, first["id"])
+    assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == 20_000
+
+
+async def test_a_file_whose_import_was_cancelled_can_be_imported_again(running: Running, gate: asyncio.Event) -> None:
+    first = await commit(running, FILE)
+    cancelling = asyncio.create_task(running.http.post(f"/api/v2/imports/{first['id']}/cancel"))
+    await asyncio.sleep(0.1)
+    gate.set()
+    await cancelling
+    second = await ended(running, (await commit(running, FILE))["id"])
+    assert (second["accepted"], second["repeat_of"]) == (20_000, None)
+
+
 async def test_a_day_later_the_same_file_is_written_again(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     await ended(running, (await commit(running, SMALL))["id"])
     monkeypatch.setattr(service_module, "REPEAT_RECOGNISED_MS", 0)
