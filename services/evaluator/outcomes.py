@@ -42,11 +42,15 @@ class Outcomes:
         self._waiters: dict[asyncio.Future[None], int] = {}
 
     def committed(self, next_offset: int, changes: Sequence[Change]) -> None:
-        """Take note of a commit, and wake those who waited for it."""
-        self._next_offset = next_offset
+        """Take note of a commit."""
         self._changes.extend(changes)
         while len(self._changes) > REMEMBERED_CHANGES_MAX:
             self._known_from = max(self._known_from, self._changes.popleft().version.offset + 1)
+        self.passed(next_offset)
+
+    def passed(self, next_offset: int) -> None:
+        """Every input before `next_offset` is committed or left nothing to commit: wake those who waited."""
+        self._next_offset = max(self._next_offset, next_offset)
         if self._waiters:
             for waiter in [waiter for waiter, offset in self._waiters.items() if offset < next_offset]:
                 del self._waiters[waiter]

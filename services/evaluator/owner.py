@@ -8,10 +8,10 @@ to read on. Any failure of a worker ends the process: the next start replays fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -46,13 +46,20 @@ class Workspace:
     pace: Pace = field(default_factory=Pace)
 
 
+class WorkerListeners(NamedTuple):
+    """Who is told about a worker's progress."""
+
+    on_commit: CommitListener
+    on_passed: Callable[[int], None]
+
+
 class Observer(Protocol):
     """Who wants to know which partitions are worked here, such as the read API."""
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """These partitions are ours and being recovered."""
 
-    def started(self, partition: Partition, store: Store) -> CommitListener:
+    def started(self, partition: Partition, store: Store) -> WorkerListeners:
         """A partition is recovered and worked from now on."""
 
     def stopping(self, index: int) -> None:
@@ -232,13 +239,15 @@ class PartitionOwner:
         partition = Partition(owned.index, self.workspace.partitions, input_topic, store, restored)
         if owned.log is None:
             raise AssertionError(f"partition {owned.index} was recovered before it was fenced")
+        listeners = self._observer.started(partition, store) if self._observer is not None else None
         owned.worker = PartitionWorker(
             partition,
             owned.log,
             monotonic=clock.monotonic,
             now_ms=clock.now_ms,
             pace=self.workspace.pace,
-            on_commit=self._observer.started(partition, store) if self._observer is not None else None,
+            on_commit=listeners.on_commit if listeners is not None else None,
+            on_passed=listeners.on_passed if listeners is not None else None,
             on_flow=lambda full: self._on_flow(owned.index, full),
         )
         owned.expected = self._seeks[owned.index] = partition.next_offset

@@ -6,10 +6,11 @@ readers are told whether it is being recovered here or is worked elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from services.evaluator.measures import PartitionMeasures
 from services.evaluator.outcomes import Outcomes
+from services.evaluator.owner import WorkerListeners
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
 from services.evaluator.reads import ServedPartition
@@ -28,7 +29,7 @@ class Serving:
         """Being recovered: not readable yet."""
         self.recovering = set(partitions)
 
-    def started(self, partition: Partition, store: Store) -> Callable[[Committed], None]:
+    def started(self, partition: Partition, store: Store) -> WorkerListeners:
         """Readable from now on."""
         outcomes = Outcomes(partition.next_offset)
         measures = PartitionMeasures(partition)
@@ -40,7 +41,7 @@ class Serving:
             outcomes.committed(done.next_offset, done.changes)
             measures.committed(done)
 
-        return on_commit
+        return WorkerListeners(on_commit, outcomes.passed)
 
     def stopping(self, index: int) -> None:
         """No longer readable."""

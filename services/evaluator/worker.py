@@ -47,7 +47,8 @@ class Pace:
 class Committed(NamedTuple):
     """What one transaction committed.
 
-    `stamps` holds broker timestamps of inputs, of the first and the last of each batch, for measuring latency.
+    `stamps` holds broker timestamps of the first and the last input of each batch that led to something, for measuring
+    latency.
     """
 
     next_offset: int
@@ -65,6 +66,7 @@ FlowListener = Callable[[bool], None]
 class PartitionWorker:
     """Drives one `Partition` against one `TransactionalLog`.
 
+    `on_passed` is told the next input offset when everything before it is committed or left nothing to commit.
     `run` ends when `stop` has been called and everything decided is committed, or raises what broke it.
     """
 
@@ -78,6 +80,7 @@ class PartitionWorker:
         pace: Pace | None = None,
         on_commit: CommitListener | None = None,
         on_flow: FlowListener | None = None,
+        on_passed: Callable[[int], None] | None = None,
     ) -> None:
         self.partition = partition
         self.pace = pace or Pace()
@@ -88,6 +91,7 @@ class PartitionWorker:
         self._now_ms = now_ms
         self._on_commit = on_commit
         self._on_flow = on_flow
+        self._on_passed = on_passed
         self._queue: deque[Sequence[InputRecord]] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -123,7 +127,10 @@ class PartitionWorker:
         while not self._stopping:
             worked = bool(self._queue)
             if worked:
-                self.partition.consume(self._next_batch())
+                batch = self._next_batch()
+                self.partition.consume(batch)
+                if self.partition.has_outputs:
+                    self._stamps += (batch[0].timestamp, batch[-1].timestamp)
                 await self._send()
             if await self._background():
                 worked = True
@@ -148,7 +155,6 @@ class PartitionWorker:
                 batch = [*batch, *self._queue.popleft()]
         self.queued -= len(batch)
         self._records_since += len(batch)
-        self._stamps += (batch[0].timestamp, batch[-1].timestamp)
         if self._full and self.queued < self.pace.queue_records_max // 2:
             self._full = False
             if self._on_flow is not None:
@@ -163,6 +169,8 @@ class PartitionWorker:
             self._ahead_since = now
         if self._outputs_since is None and partition.has_outputs:
             self._outputs_since = now
+        if self._outputs_since is None and self._on_passed is not None:
+            self._on_passed(partition.next_offset)
         unsent = partition.take_unsent()
         if not unsent:
             return

@@ -58,3 +58,13 @@ async def test_a_full_waiting_list_refuses(monkeypatch: pytest.MonkeyPatch) -> N
         await list_.wait_for(1, timeout_s=5)
     list_.committed(2, [])
     await first
+
+
+async def test_an_input_that_led_to_nothing_is_told_without_a_commit() -> None:
+    list_ = Outcomes(since=0)
+    waiting = asyncio.create_task(list_.wait_for(4, timeout_s=5))
+    await asyncio.sleep(0)
+    list_.passed(5)
+    await waiting
+    (outcome,) = list_.outcomes([4])
+    assert (outcome.committed, outcome.changes) == (True, [])

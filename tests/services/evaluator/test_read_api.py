@@ -65,7 +65,7 @@ def commit(partition: Partition, listener: Any, inputs: list[tuple[bytes | None,
 @pytest.fixture
 async def api(partition: tuple[Partition, RocksStore]) -> AsyncIterator[tuple[httpx.AsyncClient, Serving, Any]]:
     serving = Serving()
-    listener = serving.started(*partition)
+    listener = serving.started(*partition).on_commit
     transport = httpx.ASGITransport(app=create_read_api(serving, PARTITIONS))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://evaluator{BASE}") as client:
         commit(

@@ -1,0 +1,151 @@
+"""The order of the write protocol, and when a worker commits. What crashes do to it is the simulation's to show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from schemas.topics import Topic
+from segmentation.model import InstantMs
+from services.evaluator.partition import Partition
+from services.evaluator.ports import LogError, OutputRecord
+from services.evaluator.restored import restore
+from services.evaluator.store import RocksStore, StoreMemory
+from services.evaluator.worker import Pace, PartitionWorker
+from tests.services.evaluator.test_partition import NOW, Record, definition, tick, write
+
+PROMPT = Pace(commit_gap_ms=0, position_after_ms=60_000)
+
+
+class RecordingLog:
+    """Remembers the order of calls; `refuse` names the call that fails."""
+
+    def __init__(self, refuse: str = "") -> None:
+        self.calls: list[str] = []
+        self._refuse = refuse
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name == self._refuse:
+            raise LogError(f"refused: {name}")
+
+    async def begin(self) -> None:
+        self._call("begin")
+
+    async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
+        assert records
+        self._call(topic.value)
+
+    async def acknowledged(self) -> Mapping[Topic, int]:
+        self._call("acknowledged")
+        return {}
+
+    async def commit(self, offset: int) -> None:
+        self._call(f"commit {offset}")
+
+    async def close(self) -> None:
+        self._call("close")
+
+
+@pytest.fixture
+def partition(tmp_path: Path) -> Iterator[Partition]:
+    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    yield Partition(0, 1, "contact-changes", store, restore(store))
+    store.close()
+
+
+class Driven:
+    """A worker with its log, its time, and what it said."""
+
+    def __init__(self, partition: Partition, refuse: str = "", pace: Pace = PROMPT) -> None:
+        self.log = RecordingLog(refuse)
+        self.passed: list[int] = []
+        loop = asyncio.get_running_loop()
+        self.worker = PartitionWorker(
+            partition,
+            self.log,
+            monotonic=loop.time,
+            now_ms=lambda: InstantMs(NOW),
+            pace=pace,
+            on_passed=self.passed.append,
+        )
+        self.task = asyncio.create_task(self.worker.run())
+
+    async def feed(self, *records: Record) -> None:
+        self.worker.feed(records)
+        await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        self.worker.stop()
+        await self.task
+
+
+async def test_outputs_state_and_position_go_out_in_the_protocols_order(partition: Partition) -> None:
+    driven = Driven(partition)
+    await driven.feed(definition(0, [{"plan": "pro"}]), write(1, plan="pro"))
+    await driven.stop()
+    assert driven.log.calls[:6] == [
+        "begin",
+        "memberships",
+        "contacts-changelog",
+        "control-changelog",
+        "acknowledged",
+        "commit 2",
+    ]
+
+
+async def test_a_tick_that_nothing_waits_for_needs_no_transaction_until_the_stop(partition: Partition) -> None:
+    driven = Driven(partition)
+    await driven.feed(tick(0, NOW), tick(1, NOW + 1_000))
+    assert driven.log.calls == []
+    assert set(driven.passed) == {2}
+    await driven.stop()
+    assert driven.log.calls == ["begin", "control-changelog", "acknowledged", "commit 2"]
+
+
+async def test_a_write_that_changes_nothing_has_passed_without_a_commit(partition: Partition) -> None:
+    driven = Driven(partition)
+    await driven.feed(write(0, plan="pro"))
+    commits = driven.worker.commits
+    await driven.feed(write(1, plan="pro"))
+    assert driven.passed[-1] == 2
+    assert driven.worker.commits == commits
+    await driven.stop()
+
+
+async def test_nothing_has_passed_while_a_change_waits_for_its_commit(partition: Partition) -> None:
+    driven = Driven(partition, pace=Pace(commit_gap_ms=60_000, commit_after_ms=60_000))
+    driven.worker._last_commit = asyncio.get_running_loop().time()
+    await driven.feed(write(0, plan="pro"))
+    await driven.feed(tick(1, NOW))
+    assert driven.passed == []
+    await driven.stop()
+    assert driven.worker.commits == 1
+
+
+@pytest.mark.parametrize("refuse", ["begin", "contacts-changelog", "control-changelog", "acknowledged", "commit 1"])
+async def test_a_refused_step_ends_the_worker_before_it_touches_the_store(partition: Partition, refuse: str) -> None:
+    driven = Driven(partition, refuse)
+    await driven.feed(write(0, plan="pro"))
+    with pytest.raises(LogError, match="refused"):
+        await driven.task
+    assert partition._store.scan(b"\0", b"\xff", 10) == []
+    assert driven.log.calls[-1] == refuse
+
+
+async def test_a_queue_that_is_full_and_then_has_room_says_so(partition: Partition) -> None:
+    said: list[bool] = []
+    pace = Pace(queue_records_max=10)
+    worker = PartitionWorker(
+        partition, RecordingLog(), monotonic=lambda: 0.0, now_ms=lambda: InstantMs(NOW), pace=pace, on_flow=said.append
+    )
+    worker.feed([tick(offset, NOW) for offset in range(11)])
+    assert said == [True]
+    task = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.05)
+    worker.stop()
+    await task
+    assert said == [True, False]
