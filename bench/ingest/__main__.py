@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
+import psutil
 
 from bench.ingest.load import Measured, request, run
 from deploy.local.kafka import LocalKafka
@@ -41,31 +42,32 @@ def contact(number: int) -> dict[str, object]:
 
 
 def show(name: str, measured: Measured, contacts_each: int = 1) -> None:
-    """One line of the result."""
+    """One line of the result. `CPU` is ingest's own, which other load on the machine changes little."""
     contacts_per_s = measured.requests_per_s * contacts_each
     print(
         f"{name:<28} {measured.requests_per_s:>9,.0f} requests/s {contacts_per_s:>9,.0f} contacts/s   "
         f"p50 {measured.percentile_ms(0.5):>6.1f}  p99 {measured.percentile_ms(0.99):>6.1f}  "
-        f"max {measured.percentile_ms(1):>6.1f} ms   {measured.statuses}",
+        f"max {measured.percentile_ms(1):>6.1f} ms   "
+        f"CPU {measured.service_cpu_s / len(measured.latencies_s) * 1e6:>5.0f} µs/request   {measured.statuses}",
         flush=True,
     )
 
 
-async def measure(url: str, token: str, quick: bool) -> bool:
+async def measure(url: str, token: str, service: psutil.Process, quick: bool) -> bool:
     """All runs; whether every promise was kept."""
     contacts_url = f"{url}/api/v2/contacts"
     scale = 1 if quick else 5
     singles = [request(contacts_url, token, orjson.dumps(contact(n))) for n in range(4_000 * scale)]
-    await run(contacts_url, singles[:1_000], 16)
-    flat_out = await run(contacts_url, singles, 32)
+    await run(contacts_url, singles[:1_000], 16, service)
+    flat_out = await run(contacts_url, singles, 32, service)
     show("single, as fast as it goes", flat_out)
     for rate in (200, 1_000, SINGLES_PER_S_MIN):
-        paced = await run(contacts_url, singles[: min(len(singles), rate * 2 * scale)], 64, rate)
+        paced = await run(contacts_url, singles[: min(len(singles), rate * 2 * scale)], 64, service, rate)
         show(f"single, {rate:,}/s", paced)
     bodies = [
         orjson.dumps({"contacts": [contact(batch * BATCH + n) for n in range(BATCH)]}) for batch in range(300 * scale)
     ]
-    batches = await run(contacts_url, [request(contacts_url, token, body) for body in bodies], 8)
+    batches = await run(contacts_url, [request(contacts_url, token, body) for body in bodies], 8, service)
     show(f"batches of {BATCH}", batches, BATCH)
     return (
         flat_out.requests_per_s >= SINGLES_PER_S_MIN
@@ -90,8 +92,8 @@ def broker(bootstrap: str | None, directory: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def ingest(bootstrap: str, directory: Path) -> Iterator[tuple[str, str]]:
-    """One ingest process: its address and a key."""
+def ingest(bootstrap: str, directory: Path) -> Iterator[tuple[str, str, psutil.Process]]:
+    """One ingest process: its address, a key and the process."""
     settings = RuntimeSettings(kafka_bootstrap=bootstrap, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}-")
     asyncio.run(ensure_topics(settings))
     token = KeyFile(directory / KEY_FILE_NAME).create("bench", frozenset(Scope)).token
@@ -116,7 +118,7 @@ def ingest(bootstrap: str, directory: Path) -> Iterator[tuple[str, str]]:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise SystemExit("ingest did not become ready")
             time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", token
+        yield f"http://127.0.0.1:{port}", token, psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(20)
@@ -130,8 +132,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        with broker(options.bootstrap, directory) as bootstrap, ingest(bootstrap, directory) as (url, token):
-            kept = asyncio.run(measure(url, token, options.quick))
+        with broker(options.bootstrap, directory) as bootstrap, ingest(bootstrap, directory) as (url, token, service):
+            kept = asyncio.run(measure(url, token, service, options.quick))
     print("promises kept" if kept else "a promise was missed")
     sys.exit(0 if kept else 1)
 

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import psutil
+
 
 @dataclass
 class Measured:
     """What a run gave. Units: seconds."""
 
     took_s: float
+    service_cpu_s: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
 
@@ -41,12 +44,15 @@ def request(url: str, token: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-async def run(url: str, requests: Sequence[bytes], connections: int, rate_per_s: float | None = None) -> Measured:
+async def run(
+    url: str, requests: Sequence[bytes], connections: int, service: psutil.Process, rate_per_s: float | None = None
+) -> Measured:
     """Send all requests over `connections`; with a rate, each at its own instant (open loop), timed from then."""
     parts = urlsplit(url)
     waiting = iter(enumerate(requests))
     began = time.monotonic()
     measured = Measured(0.0)
+    cpu_before_s = _cpu_s(service)
 
     async def send() -> None:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
@@ -62,7 +68,13 @@ async def run(url: str, requests: Sequence[bytes], connections: int, rate_per_s:
 
     await asyncio.gather(*(send() for _ in range(connections)))
     measured.took_s = time.monotonic() - began
+    measured.service_cpu_s = _cpu_s(service) - cpu_before_s
     return measured
+
+
+def _cpu_s(service: psutil.Process) -> float:
+    times = service.cpu_times()
+    return float(times.user + times.system)
 
 
 async def _answer(reader: asyncio.StreamReader) -> int:

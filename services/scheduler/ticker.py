@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from aiokafka.errors import KafkaError
+
 from schemas.codec import TICK_HEADERS
 from schemas.tick import TickRecord
 from segmentation.model import InstantMs
@@ -45,6 +47,11 @@ class Ticker:
 
     async def _round(self, due: float) -> None:
         value = TickRecord(scheduled_at=self._now_ms(), interval_ms=self._interval_ms).encode()
-        await asyncio.gather(*(self._append(partition, value, TICK_HEADERS) for partition in range(self._partitions)))
+        appends = (self._append(partition, value, TICK_HEADERS) for partition in range(self._partitions))
+        try:
+            await asyncio.gather(*appends)
+        except KafkaError:
+            metrics.TICK_ROUNDS_FAILED.inc()
+            raise
         metrics.TICKS_APPENDED.inc(self._partitions)
         metrics.TICK_LATENESS_SECONDS.observe(max(0.0, self._monotonic() - due))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 
 from schemas.codec import Tick, decode_input
 from segmentation.model import InstantMs
+from services.runtime.metrics import REGISTRY
 from services.scheduler.ticker import Ticker
 
 PARTITIONS = 2
@@ -57,3 +59,18 @@ async def test_missed_ticks_are_skipped_and_not_made_up_for(monkeypatch: pytest.
     world = World()
     world.slowness_s = {2: 3.5}
     assert await beats(world, monkeypatch) == pytest.approx([0, 1, 2, 6, 7, 8, 9])
+
+
+def rounds_failed() -> float:
+    return REGISTRY.get_sample_value("tidegate_tick_rounds_failed_total") or 0.0
+
+
+async def test_a_round_that_the_broker_does_not_take_is_counted_and_raised() -> None:
+    async def refuse(partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        raise KafkaTimeoutError
+
+    world = World()
+    before = rounds_failed()
+    with pytest.raises(KafkaTimeoutError):
+        await Ticker(refuse, PARTITIONS, 1_000, world.now_ms, world.monotonic).run()
+    assert rounds_failed() == before + 1
