@@ -34,7 +34,6 @@ from services.runtime.keys import Scope
 LIST_LIMIT: Final = 50
 _MULTIPART: Final = "multipart/form-data"
 _BEFORE_COMMIT: Final = frozenset({ImportState.UPLOADED, ImportState.CHECKING, ImportState.CHECKED})
-_COMMITTED: Final = frozenset({ImportState.RUNNING, ImportState.COMPLETED, ImportState.FAILED})
 
 
 class ImportRoutes:
