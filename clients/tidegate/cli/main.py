@@ -34,6 +34,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "contacts": Subcommand("tidegate.cli.contacts"),
     "import": Subcommand("tidegate.cli.imports"),
     "explain": Subcommand("tidegate.cli.explain"),
+    "backtest": Subcommand("tidegate.cli.backtest"),
     "tail": Subcommand("tidegate.cli.tail"),
     "keys": Subcommand("tidegate.cli.keys"),
     "doctor": Subcommand("tidegate.cli.doctor"),
