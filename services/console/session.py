@@ -102,7 +102,7 @@ def session_router(keys: KeyFile) -> APIRouter:
 
 
 def _is_login(scope: Connection) -> bool:
-    return scope["method"] == "POST" and scope["path"] == f"{API}/session"
+    return bool(scope["method"] == "POST" and scope["path"] == f"{API}/session")
 
 
 async def _given_key(request: Request) -> str:

@@ -9,8 +9,10 @@ import httpx
 import orjson
 import pytest
 
-from schemas.evaluator_status import PartitionState
+from schemas.evaluator_status import PartitionState, SegmentStatusRecord, UnreadableAttribute
+from segmentation.model import AttributeName, InstantMs, SegmentId
 from services.console import owners
+from services.runtime.clock import now_ms
 from services.runtime.keys import Scope
 from tests.services.console.evaluators import NOW, World, contact_in, streamed
 
@@ -238,19 +240,73 @@ async def test_a_key_without_the_scope_is_told_which_scope_it_lacks(world: World
     assert "segments:read" in answer.json()["title"]
 
 
-async def test_the_page_runs_no_inline_script_and_asks_only_its_own_origin(world: World) -> None:
-    answer = await world.http.get("/")
-    policy = answer.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert "<script>" not in answer.text
-    assert "http://" not in answer.text
-    for name in ("page.css", "page.js", "mark.svg"):
-        assert (await world.http.get(f"/assets/{name}")).status_code == 200
-
-
 async def test_status_says_whether_every_partition_is_served(world: World) -> None:
     status = (await world.get("/status")).json()
     assert (status["complete"], status["contacts"]) == (True, 20)
     world.serve(1, PartitionState.RECOVERING)
     assert (await world.get("/status")).json()["complete"] is False
+
+
+async def test_a_probe_tells_an_owner_that_was_killed_from_one_that_serves(world: World) -> None:
+    def owner(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "owner-1":
+            raise httpx.ConnectError("gone", request=request)
+        return httpx.Response(200, json={"contacts": [], "next": None})
+
+    world.owner = owner
+    assert (await world.get("/status")).json()["complete"] is True
+    status = (await world.get("/status", probe="true")).json()
+    assert status["complete"] is False
+    assert [part["answers"] for part in status["partitions"]] == [True, False]
+
+
+async def test_attributes_are_named_from_a_sample_of_every_partition(world: World) -> None:
+    held: dict[int, dict[str, dict[str, object]]] = {
+        0: {"a": {"plan": "pro", "mrr": 5}},
+        1: {"b": {"plan": "free", "tags": ["x", "y"]}, "c": {"plan": "pro"}},
+    }
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            partition = int(request.url.params["partition"])
+            return httpx.Response(200, json={"contacts": list(held[partition]), "next": None})
+        asked = orjson.loads(request.content)
+        return httpx.Response(
+            200, json={"contacts": {name: held[asked["partition"]][name] for name in asked["contact_ids"]}}
+        )
+
+    world.owner = owner
+    answer = (await world.get("/attributes")).json()
+    assert answer["contacts_sampled"] == 3
+    assert answer["attributes"] == [
+        {"name": "plan", "contacts": 3, "types": ["text"], "values": ["pro", "free"]},
+        {"name": "mrr", "contacts": 1, "types": ["number"], "values": [5]},
+        {"name": "tags", "contacts": 1, "types": ["list"], "values": ["x", "y"]},
+    ]
+
+
+async def test_a_brief_list_leaves_out_the_long_forms_and_tells_the_last_hour(world: World) -> None:
+    entry = {"id": "a", "version": 1, "text": 'plan is "pro"', "where": {"plan": "pro"}, "english": "…", "advice": []}
+    world.ingest = lambda _request: httpx.Response(200, json={"segments": [entry]})
+    world.hour.change(SegmentId("a"), entered=True, now=now_ms())
+    whole = (await world.get("/segments")).json()["segments"][0]
+    brief = (await world.get("/segments", brief="true")).json()["segments"][0]
+    assert whole.keys() - brief.keys() == {"where", "english", "advice"}
+    assert brief["last_hour"]["entered"] == 1
+
+
+async def test_unreadable_values_are_summed_by_attribute_over_partitions(world: World) -> None:
+    world.ingest = lambda _request: httpx.Response(200, json={"segments": [{"id": "a", "version": 1}]})
+    for partition, sample in ((0, None), (1, "lots")):
+        world.board.take(
+            SegmentStatusRecord(
+                segment_id=SegmentId("a"),
+                partition=partition,
+                version=1,
+                reported_at=InstantMs(NOW),
+                unreadable=[UnreadableAttribute(attribute=AttributeName("mrr"), count=2, sample=sample)],
+            )
+        )
+    segment = (await world.get("/segments")).json()["segments"][0]
+    assert segment["unreadable"] == 4
+    assert segment["unreadable_attributes"] == [{"attribute": "mrr", "count": 4, "sample": "lots"}]

@@ -1,0 +1,120 @@
+/**
+ * The HTTP API as the dashboard uses it: one fetch in the session's name, problems as errors, and the answers' types.
+ * Rule: nothing but this origin's `/api/v2` is ever asked; changes carry the session's token.
+ */
+
+export const API = "/api/v2";
+
+export interface Span { offset: number; line: number; column: number; length: number }
+export interface Fault { code: string; message: string; hint?: string; pointer?: string; span?: Span }
+
+/** An answer that is an error, in the words of the API. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    title: string,
+    readonly detail: string,
+    readonly errors: readonly Fault[],
+  ) {
+    super(title);
+  }
+}
+
+export interface Session { key_id: string; name: string; scopes: string[]; csrf_token: string }
+export interface LastHour { entered: number; exited: number; since: string; trend: [number, number][] }
+export interface UnreadableAttribute { attribute: string; count: number; sample: unknown }
+export interface Segment {
+  id: string; version: number; name: string; description: string; state: "active" | "paused";
+  text: string; where?: unknown; english?: string; attributes: string[]; depends_on_time: boolean;
+  saved_at: string; saved_by: string; members: number | null; settling: boolean; settled_percent: number;
+  unreadable: number; unreadable_attributes: UnreadableAttribute[]; counted_at: string | null; last_hour: LastHour;
+}
+export interface Readings {
+  where: unknown; text: string; english: string; attributes: string[]; depends_on_time: boolean; advice: Fault[];
+}
+export interface Preview {
+  matched: number; total: number; sample: string[]; would_enter: number; would_leave: number;
+}
+export type Value = string | number | boolean | (string | number | boolean)[];
+export interface Contact {
+  id: string; attributes: Record<string, Value>; memberships: { segment_id: string; since: string }[];
+  next_deadline: string | null; as_of: string | null;
+}
+export interface Change {
+  segment_id: string; segment_version: number; contact_id: string; change: "enter" | "exit"; at: string; cause: string;
+  event_id: string;
+}
+export interface PartitionStatus {
+  partition: number; state: string; answers: boolean | null; owner: string; contacts: number; lag_records: number;
+  lag_ms: number; deadline_lateness_ms: number; recovered_percent: number; dead_letters: number; reported_at: string;
+}
+export interface Status {
+  complete: boolean; as_of: string; partitions_expected: number; contacts: number; dead_letters: number;
+  partitions: PartitionStatus[];
+}
+export interface AttributeSeen { name: string; contacts: number; types: string[]; values: (string | number | boolean)[] }
+export interface Flip { action: "set" | "remove" | "wait"; attribute: string; says: string; value?: unknown; at_ms?: number }
+export type TruthNode =
+  | { kind: "all" | "any" | "not"; holds: boolean; children: TruthNode[] }
+  | { kind: "segment"; segment_id: string; holds: boolean }
+  | {
+      kind: "condition"; condition: string; holds: boolean; attribute: string; value?: unknown;
+      state: "read" | "missing" | "unreadable"; reading: string; read?: unknown; until_ms: number | null; flips: Flip[];
+    };
+export interface Explanation {
+  member: boolean; since_ms: number | null; segment_version: number; state: string; holds: boolean; at_ms: number;
+  until_ms: number | null; tree: TruthNode;
+}
+
+let csrfToken = "";
+
+/** The token that changes carry from now on. */
+export function useToken(token: string): void {
+  csrfToken = token;
+}
+
+export interface Asked { method?: string; json?: unknown; body?: Blob; headers?: Record<string, string>; signal?: AbortSignal }
+
+/** Ask the API. Errors: `Problem`, also when nothing answers (status 0). */
+export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
+  const headers: Record<string, string> = { ...asked.headers };
+  if (asked.json !== undefined) headers["Content-Type"] = "application/json";
+  if (asked.method && asked.method !== "GET") headers["X-CSRF-Token"] = csrfToken;
+  let answer: Response;
+  try {
+    answer = await fetch(API + path, {
+      method: asked.method ?? "GET",
+      headers,
+      body: asked.json === undefined ? (asked.body ?? null) : JSON.stringify(asked.json),
+      credentials: "same-origin",
+      signal: asked.signal ?? null,
+    });
+  } catch (error) {
+    if (asked.signal?.aborted) throw error;
+    throw new Problem(0, "no_answer", "The console does not answer.", "Check that it is running, and your network.", []);
+  }
+  if (!answer.ok) throw await problemOf(answer);
+  return (answer.status === 204 ? undefined : await answer.json()) as T;
+}
+
+async function problemOf(answer: Response): Promise<Problem> {
+  const said = (await answer.json().catch(() => ({}))) as Partial<{
+    code: string; title: string; detail: string; errors: Fault[];
+  }>;
+  const title = said.title ?? `The request failed with status ${answer.status}.`;
+  return new Problem(answer.status, said.code ?? "failed", title, said.detail ?? "", said.errors ?? []);
+}
+
+/** What SWR reads with. */
+export function read<T>(path: string): Promise<T> {
+  return ask<T>(path);
+}
+
+export function segmentPath(id: string): string {
+  return `/segments/${encodeURIComponent(id)}`;
+}
+
+export function contactPath(id: string): string {
+  return `/contacts/${encodeURIComponent(id)}`;
+}

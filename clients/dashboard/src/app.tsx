@@ -1,0 +1,132 @@
+/** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
+import { lazy, Suspense, useEffect, useState } from "react";
+import { Link, Route, Switch, useLocation } from "wouter";
+import { ask, Problem, useToken, type Session } from "./api";
+import { follow, useLink } from "./live";
+import { Login } from "./login";
+import { Activity } from "./pages/activity";
+import { ContactPage } from "./pages/contact";
+import { Contacts } from "./pages/contacts";
+import { Health } from "./pages/health";
+import { Segments } from "./pages/segments";
+import { ErrorBoundary, Skeleton } from "./parts/states";
+import { chooseTheme, chosenTheme, type Theme } from "./theme";
+
+const SegmentPage = lazy(() => import("./pages/segment"));
+const Imports = lazy(() => import("./pages/imports"));
+
+const PLACES: readonly [string, string][] = [
+  ["/", "Segments"],
+  ["/contacts", "Contacts"],
+  ["/imports", "Imports"],
+  ["/activity", "Activity"],
+  ["/health", "Health"],
+];
+
+export function App() {
+  const [session, setSession] = useState<Session | null | undefined>(undefined);
+  const [trouble, setTrouble] = useState("");
+
+  useEffect(() => {
+    void open(setSession, setTrouble);
+  }, []);
+
+  if (session === undefined) return <main className="page"><Skeleton lines={6} /></main>;
+  if (session === null) return <Login onOpen={setSession} notice={trouble} />;
+  useToken(session.csrf_token);
+  return <Frame session={session} onClose={() => setSession(null)} />;
+}
+
+/** Use the session there is, or begin one with a key given in the link's `#key=`, which never leaves the browser. */
+async function open(done: (session: Session | null) => void, say: (text: string) => void): Promise<void> {
+  const given = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (given) history.replaceState(null, "", location.pathname);
+  try {
+    done(given ? await ask<Session>("/session", { method: "POST", json: { key: given } }) : await ask<Session>("/session"));
+  } catch (error) {
+    if (error instanceof Problem && (given || error.status !== 401)) say(error.message);
+    done(null);
+  }
+}
+
+function Frame({ session, onClose }: { session: Session; onClose: () => void }) {
+  useEffect(() => follow(), []);
+  const [place] = useLocation();
+  const here = "/" + (place.split("/")[1] === "segments" ? "" : (place.split("/")[1] ?? ""));
+
+  async function leave() {
+    await ask("/session", { method: "DELETE" }).catch(() => undefined);
+    onClose();
+  }
+
+  return (
+    <div className="frame">
+      <a className="skip" href="#content">Skip to content</a>
+      <header className="bar">
+        <Link href="/" className="mark"><svg viewBox="0 0 32 32" aria-hidden="true"><path d="M3 12c4.300 0 4.300 3 8.700 3s4.300-3 8.600-3 4.400 3 8.700 3M3 20c4.300 0 4.300 3 8.700 3s4.300-3 8.600-3 4.400 3 8.700 3" /></svg>Tidegate</Link>
+        <nav aria-label="Pages">
+          {PLACES.map(([href, name]) => (
+            <Link key={href} href={href} aria-current={here === href ? "page" : undefined}>{name}</Link>
+          ))}
+        </nav>
+        <LinkState />
+        <ThemeChoice />
+        <span className="who" title={`Key ${session.key_id}: ${session.scopes.join(", ")}`}>{session.name || session.key_id}</span>
+        <button type="button" className="quiet" onClick={() => void leave()}>Log out</button>
+      </header>
+      <main id="content" className="page" tabIndex={-1}>
+        <ErrorBoundary key={place}>
+          <Suspense fallback={<Skeleton lines={8} />}>
+            <Switch>
+              <Route path="/" component={Segments} />
+              <Route path="/segments/new"><SegmentPage key="new" id={null} /></Route>
+              <Route path="/segments/:id">{({ id }) => <SegmentPage key={id} id={decodeURIComponent(id)} />}</Route>
+              <Route path="/contacts" component={Contacts} />
+              <Route path="/contacts/:id">{({ id }) => <ContactPage key={id} id={decodeURIComponent(id)} />}</Route>
+              <Route path="/imports" component={Imports} />
+              <Route path="/activity" component={Activity} />
+              <Route path="/health" component={Health} />
+              <Route><NoSuchPage /></Route>
+            </Switch>
+          </Suspense>
+        </ErrorBoundary>
+      </main>
+    </div>
+  );
+}
+
+function LinkState() {
+  const link = useLink();
+  const says = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" }[link];
+  const means = link === "live" ? "Counts and changes arrive as they happen" : "Numbers may be old until the stream is open again";
+  return <span className="link" data-state={link} role="status" title={means}>{says}</span>;
+}
+
+function ThemeChoice() {
+  const [theme, setTheme] = useState<Theme>(chosenTheme());
+  return (
+    <select
+      aria-label="Theme"
+      className="quiet"
+      value={theme}
+      onChange={(event) => {
+        const next = event.target.value as Theme;
+        chooseTheme(next);
+        setTheme(next);
+      }}
+    >
+      <option value="system">System theme</option>
+      <option value="light">Light</option>
+      <option value="dark">Dark</option>
+    </select>
+  );
+}
+
+function NoSuchPage() {
+  return (
+    <section className="empty">
+      <h1>There is no such page</h1>
+      <p>Its address may be old. <Link href="/">All segments</Link> are a good place to go on.</p>
+    </section>
+  );
+}

@@ -1,0 +1,92 @@
+/** Numbers, instants and values as people read them. Rule: pure; the caller gives "now" where an age is wanted. */
+import type { Value } from "./api";
+
+const grouped = new Intl.NumberFormat("en");
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+export function count(number: number | null | undefined): string {
+  return number === null || number === undefined ? "–" : grouped.format(number);
+}
+
+/** A number with its noun: "1 contact", "2,310 contacts". */
+export function counted(number: number, noun: string, plural = `${noun}s`): string {
+  return `${grouped.format(number)} ${number === 1 ? noun : plural}`;
+}
+
+/** How long a span of milliseconds is, in its two largest units at most: "3 d 4 h", "12 s", "40 ms". */
+export function duration(ms: number): string {
+  if (ms < SECOND) return `${Math.max(0, Math.round(ms))} ms`;
+  const units: [number, string][] = [[DAY, "d"], [HOUR, "h"], [MINUTE, "min"], [SECOND, "s"]];
+  const first = units.findIndex(([size]) => ms >= size);
+  const [size, unit] = units[first]!;
+  const whole = Math.floor(ms / size);
+  const next = units[first + 1];
+  const rest = next ? Math.floor((ms - whole * size) / next[0]) : 0;
+  return next && rest > 0 && whole < 10 ? `${whole} ${unit} ${rest} ${next[1]}` : `${whole} ${unit}`;
+}
+
+/** How old an instant is: "now", "12 s ago"; for one ahead "in 3 d". */
+export function age(instant: string | number | null, now: number): string {
+  if (instant === null) return "never";
+  const at = typeof instant === "number" ? instant : Date.parse(instant);
+  const apart = now - at;
+  if (Math.abs(apart) < SECOND) return "now";
+  return apart > 0 ? `${duration(apart)} ago` : `in ${duration(-apart)}`;
+}
+
+/** An instant in UTC to the second: "2026-05-01 12:00:00 UTC"; with its milliseconds when it has any. */
+export function instant(at: string | number): string {
+  const written = new Date(at).toISOString();
+  return `${written.slice(0, 10)} ${written.slice(11, written.endsWith(".000Z") ? 19 : 23)} UTC`;
+}
+
+export function clockTime(at: string | number): string {
+  return new Date(at).toISOString().slice(11, 23);
+}
+
+export function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return "list";
+  return typeof value === "string" ? "text" : typeof value;
+}
+
+/** A value as it is written in an input: text that could be read as something else stands in quotes. */
+export function writeValue(value: Value): string {
+  if (typeof value !== "string") return JSON.stringify(value);
+  return typeof guess(value) === "string" && value === value.trim() && !value.startsWith('"') ? value : JSON.stringify(value);
+}
+
+/** What an input means: `12` a number, `true` a boolean, `["a"]` a list, `"12"` and everything else text. */
+export function readValue(written: string): Value {
+  const text = written.trim();
+  if (/^".*"$/s.test(text)) {
+    try {
+      const read: unknown = JSON.parse(text);
+      if (typeof read === "string") return read;
+    } catch {
+      return text;
+    }
+  }
+  return guess(text);
+}
+
+function guess(text: string): Value {
+  if (text === "true" || text === "false") return text === "true";
+  if (/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text) && Number.isFinite(Number(text))) return Number(text);
+  if (text.startsWith("[") && text.endsWith("]")) {
+    try {
+      const read: unknown = JSON.parse(text);
+      if (Array.isArray(read) && read.every((each) => ["string", "number", "boolean"].includes(typeof each))) return read;
+    } catch {
+      return text;
+    }
+  }
+  return text;
+}
+
+/** A segment id made of a name: "Active Pro users" is `active_pro_users`. */
+export function slug(name: string): string {
+  return name.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 100);
+}

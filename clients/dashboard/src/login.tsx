@@ -1,0 +1,38 @@
+/** Logging in with an API key, which the server then keeps in a cookie that no script can read. */
+import { useState, type FormEvent } from "react";
+import { ask, Problem, type Session } from "./api";
+
+export function Login({ onOpen, notice }: { onOpen: (session: Session) => void; notice: string }) {
+  const [key, setKey] = useState("");
+  const [trouble, setTrouble] = useState(notice);
+  const [busy, setBusy] = useState(false);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      onOpen(await ask<Session>("/session", { method: "POST", json: { key: key.trim() } }));
+    } catch (error) {
+      setTrouble(error instanceof Problem ? `${error.message} ${error.detail}` : String(error));
+      setBusy(false);
+    }
+  }
+
+  return (
+    <main className="login">
+      <form onSubmit={(event) => void submit(event)}>
+        <h1>Tidegate</h1>
+        <p>Segments that are right at every moment. Log in with an API key.</p>
+        <label htmlFor="key">API key</label>
+        <input id="key" type="password" autoComplete="current-password" spellCheck={false} autoFocus required
+          placeholder="tg_…" value={key} onChange={(event) => setKey(event.target.value)} />
+        {trouble && <p className="trouble" role="alert">{trouble}</p>}
+        <button type="submit" className="main" disabled={busy || key.trim() === ""}>{busy ? "Logging in…" : "Log in"}</button>
+        <p className="hint">
+          The local stack prints a key when it starts. Make another with <code>tidegate keys create</code>. The dashboard can
+          do what the key's scopes allow, and no more.
+        </p>
+      </form>
+    </main>
+  );
+}

@@ -1,0 +1,77 @@
+/** Membership changes as they are committed, with filters. Rule: bounded; what scrolls out is in the histories. */
+import { useCallback, useRef, useState } from "react";
+import useSWR from "swr";
+import { segmentPath, type Change, type Segment } from "../api";
+import { count } from "../format";
+import { useChanges, type LiveChange } from "../live";
+import { ChangeLine } from "../parts/change-line";
+import { Empty } from "../parts/states";
+
+const KEPT_MAX = 500;
+const SHOW_EVERY_MS = 250;
+
+export function Activity() {
+  const [changes, setChanges] = useState<LiveChange[]>([]);
+  const [seen, setSeen] = useState(0);
+  const [held, setHeld] = useState(false);
+  const [segment, setSegment] = useState("");
+  const [contact, setContact] = useState("");
+  const [kind, setKind] = useState("");
+  const [cause, setCause] = useState("");
+  const waiting = useRef<LiveChange[]>([]);
+  const timer = useRef(0);
+  const take = useCallback((change: LiveChange) => {
+    waiting.current.push(change);
+    if (timer.current) return;
+    timer.current = window.setTimeout(() => {
+      const arrived = waiting.current.splice(0).reverse();
+      timer.current = 0;
+      setSeen((before) => before + arrived.length);
+      setChanges((before) => [...arrived, ...before].slice(0, KEPT_MAX));
+    }, SHOW_EVERY_MS);
+  }, []);
+  useChanges(take);
+  const frozen = useRef<LiveChange[]>([]);
+  if (!held) frozen.current = changes;
+  const { data: known } = useSWR<{ segments: Segment[] }>("/segments?brief=true");
+  const { data: past } = useSWR<{ changes: Change[] }>(
+    known?.segments.some((each) => each.id === segment) ? `${segmentPath(segment)}/changes?limit=100` : null,
+  );
+  const fits = (change: { segment_id: string; contact_id: string; change: string; cause: string }) =>
+    (segment === "" || change.segment_id.includes(segment)) && (contact === "" || change.contact_id.includes(contact)) &&
+    (kind === "" || change.change === kind) && (cause === "" || change.cause === cause);
+  const shown = frozen.current.filter(fits);
+  const live = new Set(shown.map((change) => change.event_id));
+  const earlier = (past?.changes ?? []).filter((change) => !live.has(change.event_id) && fits(change));
+
+  return (
+    <>
+      <div className="head">
+        <h1>Activity</h1>
+        <p className="facts">{count(seen)} {seen === 1 ? "change" : "changes"} since this page was opened; the last {count(KEPT_MAX)} are kept</p>
+        <button type="button" aria-pressed={held} onClick={() => setHeld(!held)}>{held ? "Go on" : "Hold"}</button>
+      </div>
+      <div className="filters">
+        <label>Segment <input list="segment-ids" value={segment} onChange={(event) => setSegment(event.target.value)} placeholder="all" /></label>
+        <datalist id="segment-ids">{known?.segments.slice(0, 1_000).map((each) => <option key={each.id} value={each.id} />)}</datalist>
+        <label>Contact <input value={contact} onChange={(event) => setContact(event.target.value)} placeholder="any part of the id" /></label>
+        <label>Change <select value={kind} onChange={(event) => setKind(event.target.value)}>
+          <option value="">both</option><option value="enter">entered</option><option value="exit">left</option></select></label>
+        <label>Cause <select value={cause} onChange={(event) => setCause(event.target.value)}>
+          <option value="">any</option><option value="write">a write</option><option value="time">time alone</option>
+          <option value="definition">an edited segment</option><option value="delete">a deletion</option></select></label>
+      </div>
+      <ol className="changes" aria-label="Membership changes, newest first">
+        {shown.map((change) => <ChangeLine key={change.event_id} change={{ ...change, at: change.at_ms }} />)}
+        {earlier.length > 0 && <li className="divider">Before this page was opened</li>}
+        {earlier.map((change) => <ChangeLine key={change.event_id} change={change} dated />)}
+      </ol>
+      {shown.length + earlier.length === 0 && (
+        <Empty title={seen > 0 ? "No change fits the filters" : "Waiting for the next change"}>
+          <p>Every enter and exit is shown here within a moment of being committed. Change an attribute on a contact's page, or
+            name a segment above to read its last hundred changes.</p>
+        </Empty>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,201 @@
+/** One contact: its attributes, editable in place, its memberships with since and until, its history, and why. */
+import { useCallback, useEffect, useState, type FormEvent } from "react";
+import useSWR from "swr";
+import { Link } from "wouter";
+import { ask, contactPath, type Change, type Contact, type Explanation, type Segment, type Value } from "../api";
+import { age, instant, kindOf, readValue, writeValue } from "../format";
+import { useChanges, type LiveChange } from "../live";
+import { ChangeLine } from "../parts/change-line";
+import { ExplainTree } from "../parts/explain-tree";
+import { useNow } from "../parts/now";
+import { Empty, Skeleton, Trouble } from "../parts/states";
+
+const HISTORY = 100;
+const UNTIL_ASKED_MAX = 20;
+
+export function ContactPage({ id }: { id: string }) {
+  const path = contactPath(id);
+  const { data: contact, error, mutate } = useSWR<Contact>(path, { refreshInterval: 10_000 });
+  const { data: history, mutate: again } = useSWR<{ changes: Change[] }>(contact ? `${path}/changes?limit=${HISTORY}` : null);
+  const [explained, setExplained] = useState("");
+  const [round, setRound] = useState(0);
+  const refresh = useCallback(() => {
+    void mutate();
+    void again();
+    setRound((before) => before + 1);
+  }, [mutate, again]);
+  const onChange = useCallback((change: LiveChange) => { if (change.contact_id === id) refresh(); }, [id, refresh]);
+  useChanges(onChange);
+  const now = useNow();
+
+  if (error && !contact) {
+    return (
+      <>
+        <div className="head"><h1>{id}</h1></div>
+        {error.status === 404 ? (
+          <Empty title="There is no such contact">
+            <p>It has never been written, or it was erased. Giving it an attribute creates it.</p>
+            <Attributes id={id} attributes={{}} onWritten={refresh} />
+          </Empty>
+        ) : <Trouble error={error} retry={() => void mutate()} />}
+      </>
+    );
+  }
+  if (!contact) return <><div className="head"><h1>{id}</h1></div><Skeleton lines={10} /></>;
+  return (
+    <>
+      <div className="head">
+        <h1>{id}</h1>
+        <p className="facts">
+          as evaluated {age(contact.as_of, now)}
+          {contact.next_deadline && <>; time alone may next change something <span title={instant(contact.next_deadline)}>{age(contact.next_deadline, now)}</span></>}
+        </p>
+      </div>
+      <div className="columns">
+        <section>
+          <h2>Attributes</h2>
+          <Attributes id={id} attributes={contact.attributes} onWritten={refresh} />
+        </section>
+        <section>
+          <h2>In {contact.memberships.length} {contact.memberships.length === 1 ? "segment" : "segments"}</h2>
+          <Memberships contact={contact} round={round} onExplain={setExplained} now={now} />
+          <h2>Why, or why not</h2>
+          <Why id={id} segment={explained} round={round} onSegment={setExplained} />
+        </section>
+      </div>
+      <section>
+        <h2>History</h2>
+        {history && history.changes.length === 0 && <p className="hint">This contact has never entered a segment.</p>}
+        <ol className="changes">{history?.changes.map((change) => <ChangeLine key={change.event_id} change={change} dated without="contact" />)}</ol>
+      </section>
+    </>
+  );
+}
+
+function Attributes({ id, attributes, onWritten }: { id: string; attributes: Record<string, Value>; onWritten: () => void }) {
+  const [trouble, setTrouble] = useState<unknown>(null);
+  const [said, setSaid] = useState("");
+
+  async function write(name: string, value: Value | null) {
+    setTrouble(null);
+    try {
+      const receipt = await ask<{ took_us?: number; changes?: unknown[] }>(contactPath(id), {
+        method: "PATCH", json: { attributes: { [name]: value } }, headers: { Prefer: "wait=5" },
+      });
+      const changes = receipt.changes?.length;
+      setSaid(receipt.took_us === undefined ? `${name} was accepted and will be evaluated`
+        : `${name} was ${value === null ? "removed" : "written"} and evaluated in ${(receipt.took_us / 1000).toFixed(1)} ms; ${changes ? `${changes} membership ${changes === 1 ? "change" : "changes"}` : "no membership changed"}`);
+      onWritten();
+    } catch (error) {
+      setTrouble(error);
+    }
+  }
+
+  const names = Object.keys(attributes).sort();
+  return (
+    <>
+      {trouble !== null && <Trouble error={trouble} />}
+      <table className="plain attributes">
+        <thead><tr><th scope="col">Name</th><th scope="col">Value</th><th scope="col">Type</th><th scope="col"><span className="unseen">Remove</span></th></tr></thead>
+        <tbody>
+          {names.map((name) => <AttributeRow key={name} name={name} value={attributes[name]!} onWrite={write} />)}
+          <NewAttribute onWrite={write} known={names} />
+        </tbody>
+      </table>
+      <p className="hint" role="status">{said || "Enter writes a value. A number or true is read as such; put it in quotes to keep it text."}</p>
+    </>
+  );
+}
+
+function AttributeRow({ name, value, onWrite }: { name: string; value: Value; onWrite: (name: string, value: Value | null) => Promise<void> }) {
+  const [written, setWritten] = useState<string | null>(null);
+  useEffect(() => setWritten(null), [value]);
+  const text = written ?? writeValue(value);
+  const meant = written === null ? value : readValue(written);
+  const commit = () => {
+    if (written !== null && JSON.stringify(meant) !== JSON.stringify(value)) void onWrite(name, meant);
+    else setWritten(null);
+  };
+  return (
+    <tr data-attribute={name}>
+      <th scope="row">{name}</th>
+      <td>
+        <input aria-label={name} value={text} spellCheck={false} data-changed={written !== null || undefined}
+          onChange={(event) => setWritten(event.target.value)}
+          onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setWritten(null); }}
+          onBlur={() => { if (written !== null && JSON.stringify(meant) === JSON.stringify(value)) setWritten(null); }} />
+        {written !== null && <button type="button" className="main" onClick={commit}>Write</button>}
+      </td>
+      <td className="kind">{kindOf(meant)}</td>
+      <td><button type="button" className="quiet" aria-label={`Remove ${name}`} onClick={() => void onWrite(name, null)}>Remove</button></td>
+    </tr>
+  );
+}
+
+function NewAttribute({ onWrite, known }: { onWrite: (name: string, value: Value | null) => Promise<void>; known: string[] }) {
+  const [name, setName] = useState("");
+  const [value, setValue] = useState("");
+  async function add(event?: FormEvent) {
+    event?.preventDefault();
+    if (name.trim() === "" || value === "") return;
+    await onWrite(name.trim(), readValue(value));
+    setName("");
+    setValue("");
+  }
+  const onKey = (event: { key: string }) => { if (event.key === "Enter") void add(); };
+  return (
+    <tr className="new">
+      <th scope="row"><input aria-label="New attribute's name" placeholder="new attribute" value={name} onKeyDown={onKey} onChange={(event) => setName(event.target.value)} /></th>
+      <td><input aria-label="New attribute's value" placeholder="value" value={value} onKeyDown={onKey} onChange={(event) => setValue(event.target.value)} /></td>
+      <td className="kind">{value ? kindOf(readValue(value)) : ""}</td>
+      <td><button type="button" disabled={name.trim() === "" || value === ""} onClick={() => void add()}>{known.includes(name.trim()) ? "Write" : "Add"}</button></td>
+    </tr>
+  );
+}
+
+function Memberships({ contact, round, onExplain, now }: { contact: Contact; round: number; onExplain: (id: string) => void; now: number }) {
+  if (contact.memberships.length === 0) return <p className="hint">No segment's condition holds for this contact now. Choose one below to see why not.</p>;
+  return (
+    <table className="plain">
+      <thead><tr><th scope="col">Segment</th><th scope="col">Since</th><th scope="col">Until, if nothing is written</th><th /></tr></thead>
+      <tbody>
+        {contact.memberships.map(({ segment_id: segment, since }, at) => (
+          <tr key={segment}>
+            <th scope="row"><Link href={`/segments/${encodeURIComponent(segment)}`}>{segment}</Link></th>
+            <td title={instant(since)}>{age(since, now)}</td>
+            <td>{at < UNTIL_ASKED_MAX ? <Until id={contact.id} segment={segment} round={round} now={now} /> : "–"}</td>
+            <td><button type="button" className="quiet" aria-label={`Why in ${segment}`} onClick={() => onExplain(segment)}>Why</button></td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function useExplanation(id: string, segment: string, round: number) {
+  const answer = useSWR<Explanation>(segment ? `${contactPath(id)}/explain?segment=${encodeURIComponent(segment)}` : null);
+  const { mutate } = answer;
+  useEffect(() => { if (round) void mutate(); }, [round, mutate]);
+  return answer;
+}
+
+function Until({ id, segment, round, now }: { id: string; segment: string; round: number; now: number }) {
+  const { data } = useExplanation(id, segment, round);
+  if (!data) return <>…</>;
+  return data.until_ms === null ? <>for good</> : <span title={instant(data.until_ms)}>{age(data.until_ms, now)}</span>;
+}
+
+function Why({ id, segment, round, onSegment }: { id: string; segment: string; round: number; onSegment: (id: string) => void }) {
+  const { data: known } = useSWR<{ segments: Segment[] }>("/segments?brief=true");
+  const { data, error } = useExplanation(id, segment, round);
+  return (
+    <>
+      <label className="stacked">Segment
+        <input list="explainable" value={segment} placeholder="type or choose a segment" onChange={(event) => onSegment(event.target.value)} />
+      </label>
+      <datalist id="explainable">{known?.segments.slice(0, 1_000).map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}</datalist>
+      {segment && error && (error.status === 404 ? <p className="hint">There is no segment “{segment}”.</p> : <Trouble error={error} />)}
+      {segment && data && <ExplainTree explanation={data} segment={segment} />}
+    </>
+  );
+}

@@ -1,0 +1,207 @@
+/** Importing a CSV file: upload, say what the columns are, see what would happen, write it, and get back what was refused. */
+import { useRef, useState } from "react";
+import useSWR from "swr";
+import { API, ask } from "../api";
+import { age, count, counted, duration } from "../format";
+import { useNow } from "../parts/now";
+import { Empty, Skeleton, Trouble } from "../parts/states";
+
+interface Column { name: string; position: number; samples: string[]; attribute: string | null; attribute_reason: string; type: string; type_reason: string }
+interface ColumnMapping { attribute: string | null; type: string; separator?: string; unreadable?: string }
+interface Mapping { id_column: string; columns: Record<string, ColumnMapping>; blank: "keep" | "remove" }
+interface ErrorGroup { code: string; column: string; expected: string; fix: string; count: number; rows: number[]; found: string[] }
+interface DryRun {
+  rows_total: number; would_create: number | null; would_update: number | null; would_leave: number | null; would_write: number;
+  would_reject: number; blank_rows: number; errors: ErrorGroup[]; note: string | null;
+}
+interface Import {
+  id: string; name: string; state: string; created_at: string; rows_total: number | null; rows_read: number; accepted: number; rejected: number;
+  bytes_total: number; bytes_read: number; rate_rows_per_s: number | null; eta_s: number | null; repeat_of: string | null;
+  problem: { message: string; fix: string } | null; columns: Column[]; suggested_id_column: string | null; mapping: Mapping | null;
+  dry_run: DryRun | null; errors: ErrorGroup[]; format: { encoding: string; delimiter: string; header: boolean };
+}
+
+const TYPES = ["text", "number", "boolean", "instant", "list"];
+const AT_WORK = new Set(["checking", "running"]);
+
+export default function Imports() {
+  const [open, setOpen] = useState<string | null>(null);
+  const { data, error, mutate } = useSWR<{ imports: Import[] }>("/imports", { refreshInterval: 3_000 });
+  const [trouble, setTrouble] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  const file = useRef<HTMLInputElement>(null);
+  const now = useNow(5_000);
+
+  async function upload(chosen: File | undefined) {
+    if (!chosen) return;
+    setBusy(true);
+    setTrouble(null);
+    try {
+      const made = await ask<Import>(`/imports?filename=${encodeURIComponent(chosen.name)}`, { method: "POST", body: chosen, headers: { "Content-Type": "text/csv" } });
+      setOpen(made.id);
+      void mutate();
+    } catch (problem) {
+      setTrouble(problem);
+    }
+    setBusy(false);
+    if (file.current) file.current.value = "";
+  }
+
+  return (
+    <>
+      <div className="head">
+        <h1>Imports</h1>
+        <p className="facts">CSV files of contacts; nothing is written before you say so</p>
+        <input ref={file} id="file" className="unseen" type="file" accept=".csv,.tsv,.txt,.gz,text/csv" onChange={(event) => void upload(event.target.files?.[0])} />
+        <button type="button" className="main" disabled={busy} onClick={() => file.current?.click()}>{busy ? "Uploading…" : "Upload a CSV file"}</button>
+      </div>
+      {trouble !== null && <Trouble error={trouble} />}
+      {open && <Flow key={open} id={open} onClose={() => setOpen(null)} />}
+      {error && <Trouble error={error} />}
+      {!data && !error && <Skeleton lines={5} />}
+      {data && data.imports.length === 0 && !open && (
+        <Empty title="No imports yet">
+          <p>Take any CSV file with a header and one column that tells contacts apart. You map its columns, see what would be created and changed, and only then write.
+            Rows that cannot be taken come back as a file with the reason beside each.</p>
+        </Empty>
+      )}
+      {data && data.imports.length > 0 && (
+        <table className="plain">
+          <thead><tr><th scope="col">File</th><th scope="col">State</th><th scope="col" className="number">Accepted</th><th scope="col" className="number">Rejected</th><th scope="col">Uploaded</th><th /></tr></thead>
+          <tbody>{data.imports.map((each) => (
+            <tr key={each.id}>
+              <th scope="row">{each.name || each.id}</th><td>{each.state}</td><td className="number">{count(each.accepted)}</td><td className="number">{count(each.rejected)}</td>
+              <td>{age(each.created_at, now)}</td>
+              <td><button type="button" className="quiet" aria-label={`Open ${each.name || each.id}`} onClick={() => setOpen(each.id)}>Open</button></td>
+            </tr>))}</tbody>
+        </table>
+      )}
+    </>
+  );
+}
+
+function Flow({ id, onClose }: { id: string; onClose: () => void }) {
+  const path = `/imports/${encodeURIComponent(id)}`;
+  const { data, error, mutate } = useSWR<Import>(path, { refreshInterval: (latest) => (latest && AT_WORK.has(latest.state) ? 500 : 0) });
+  const [edited, setEdited] = useState<Mapping | null>(null);
+  const [trouble, setTrouble] = useState<unknown>(null);
+  if (!data) return error ? <Trouble error={error} /> : <Skeleton lines={6} />;
+  const mapping = edited ?? data.mapping ?? suggested(data);
+
+  async function step(what: "dry-run" | "commit" | "cancel", query = "") {
+    setTrouble(null);
+    try {
+      if (what !== "cancel" && (edited !== null || data!.mapping === null) && ["uploaded", "checked"].includes(data!.state)) {
+        await ask(`${path}/mapping`, { method: "PUT", json: mapping });
+        setEdited(null);
+      }
+      await mutate(await ask<Import>(`${path}/${what}${query}`, { method: "POST", json: {} }));
+    } catch (problem) {
+      setTrouble(problem);
+      void mutate();
+    }
+  }
+
+  const isOpen = data.state === "uploaded" || data.state === "checked";
+  return (
+    <section className="flow" aria-label={`Import of ${data.name || data.id}`}>
+      <div className="head">
+        <h2>{data.name || data.id}</h2>
+        <p className="facts">{data.format.encoding}, separated by {JSON.stringify(data.format.delimiter)}, {counted(data.columns.length, "column")}</p>
+        <button type="button" className="quiet" onClick={onClose}>Close</button>
+      </div>
+      {data.problem && <p className="trouble" role="alert">{data.problem.message}. {data.problem.fix}</p>}
+      {isOpen && <MappingTable columns={data.columns} mapping={mapping} onMapping={setEdited} />}
+      {AT_WORK.has(data.state) && <Progress import_={data} />}
+      {data.state === "checked" && data.dry_run && edited === null && <Outcome run={data.dry_run} />}
+      {["completed", "failed", "cancelled"].includes(data.state) && (
+        <p className="verdict" data-testid="import-done"><strong>{data.state === "completed" ? "Done" : data.state}</strong>: {counted(data.accepted, "row")} written, {counted(data.rejected, "row")} rejected.</p>
+      )}
+      {!isOpen && data.rejected > 0 && <Errors groups={data.errors} />}
+      {trouble !== null && <Trouble error={trouble} />}
+      {data.repeat_of && <p className="notice">The same file was imported with the same mapping within the last day, so nothing was written. <button type="button" onClick={() => void step("commit", "?again=true")}>Write it again</button></p>}
+      <p className="steps">
+        {isOpen && <button type="button" disabled={mapping.id_column === ""} onClick={() => void step("dry-run")}>Dry run</button>}
+        {isOpen && <button type="button" className="main" disabled={mapping.id_column === "" || data.state !== "checked" || edited !== null} onClick={() => void step("commit")}>Write the rows</button>}
+        {isOpen && data.state !== "checked" && <span className="hint">The dry run reads the whole file and says what writing it would do.</span>}
+        {data.state === "failed" && <button type="button" className="main" onClick={() => void step("commit")}>Go on from where it stopped</button>}
+        {(isOpen || AT_WORK.has(data.state)) && <button type="button" className="quiet" onClick={() => void step("cancel")}>Cancel</button>}
+        {(data.rejected > 0 || (data.dry_run?.would_reject ?? 0) > 0) && <a className="button" href={`${API}${path}/errors.csv`} download>Rejected rows as CSV</a>}
+      </p>
+    </section>
+  );
+}
+
+/** Suggestions taken as the start of a mapping. */
+function suggested(data: Import): Mapping {
+  const columns = Object.fromEntries(data.columns.map((column) => [column.name, { attribute: column.name === data.suggested_id_column ? null : column.attribute, type: column.type }]));
+  return { id_column: data.suggested_id_column ?? "", columns, blank: "keep" };
+}
+
+function MappingTable({ columns, mapping, onMapping }: { columns: Column[]; mapping: Mapping; onMapping: (mapping: Mapping) => void }) {
+  const change = (name: string, part: Partial<ColumnMapping>) =>
+    onMapping({ ...mapping, columns: { ...mapping.columns, [name]: { ...(mapping.columns[name] ?? { attribute: null, type: "text" }), ...part } } });
+  return (
+    <>
+      <div className="filters">
+        <label>Contact id is in <select value={mapping.id_column} onChange={(event) => onMapping({ ...mapping, id_column: event.target.value })}>
+          <option value="">choose a column</option>{columns.map(({ name }) => <option key={name}>{name}</option>)}</select></label>
+        <label>A blank cell <select value={mapping.blank} onChange={(event) => onMapping({ ...mapping, blank: event.target.value as "keep" | "remove" })}>
+          <option value="keep">keeps the value</option><option value="remove">removes the value</option></select></label>
+      </div>
+      <div className="scroll-x" tabIndex={0} role="region" aria-label="Columns">
+        <table className="plain mapping">
+          <thead><tr><th scope="col">Column</th><th scope="col">Samples</th><th scope="col">Attribute</th><th scope="col">Type</th><th scope="col">Suggested because</th></tr></thead>
+          <tbody>{columns.map((column) => {
+            const chosen = mapping.columns[column.name];
+            return (
+              <tr key={column.name}>
+                <th scope="row">{column.name}</th>
+                <td className="samples">{column.samples.join(" · ")}</td>
+                <td><input aria-label={`Attribute of ${column.name}`} placeholder="left out" value={chosen?.attribute ?? ""} onChange={(event) => change(column.name, { attribute: event.target.value || null })} /></td>
+                <td><select aria-label={`Type of ${column.name}`} value={chosen?.type ?? "text"} onChange={(event) => change(column.name, { type: event.target.value })}>
+                  {TYPES.map((type) => <option key={type}>{type}</option>)}</select></td>
+                <td className="muted">{column.attribute_reason}; {column.type_reason}</td>
+              </tr>
+            );
+          })}</tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
+function Progress({ import_: data }: { import_: Import }) {
+  const part = data.bytes_total ? data.bytes_read / data.bytes_total : 0;
+  return (
+    <div role="status">
+      <progress value={part} max={1} aria-label="How much of the file is read" />
+      <p className="hint">{data.state === "checking" ? "Checking" : "Writing"}: {counted(data.rows_read, "row")} read{data.rate_rows_per_s && <>, {count(data.rate_rows_per_s)} a second</>}{data.eta_s !== null && <>, about {duration(data.eta_s * 1_000)} left</>}</p>
+    </div>
+  );
+}
+
+function Outcome({ run }: { run: DryRun }) {
+  return (
+    <>
+      <dl className="figures" data-testid="dry-run">
+        {run.would_create === null ? <div><dt>Would write</dt><dd>{count(run.would_write)} <small>rows</small></dd></div> : (
+          <>
+            <div><dt>Would create</dt><dd>{count(run.would_create)}</dd></div>
+            <div><dt>Would update</dt><dd>{count(run.would_update)}</dd></div>
+            <div><dt>Would leave as is</dt><dd>{count(run.would_leave)}</dd></div>
+          </>
+        )}
+        <div><dt>Would reject</dt><dd className={run.would_reject ? "exited" : ""}>{count(run.would_reject)}</dd></div>
+      </dl>
+      {run.note && <p className="hint">{run.note}</p>}
+      <Errors groups={run.errors} />
+    </>
+  );
+}
+
+function Errors({ groups }: { groups: ErrorGroup[] }) {
+  if (groups.length === 0) return null;
+  return <ul className="faults" aria-label="Errors by repair">{groups.map((group, at) => (
+    <li key={at}>{counted(group.count, "row")}{group.column && <> in <code>{group.column}</code></>}: expected {group.expected}, found {group.found.map((each) => JSON.stringify(each)).join(", ")} (row {group.rows.join(", ")})<small>{group.fix}</small></li>))}</ul>;
+}

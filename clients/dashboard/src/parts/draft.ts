@@ -1,0 +1,76 @@
+/**
+ * A segment's condition while it is edited: as text, as a tree, and as the API reads it.
+ * Rule: the form that was edited last leads and the other follows once the API has read it; an answer to an older draft
+ * is dropped.
+ */
+import { useCallback, useEffect, useRef, useState } from "react";
+import { ask, Problem, type Fault, type Preview, type Readings } from "../api";
+import { treeOf, whereOf, type Group } from "../query";
+
+const VALIDATE_AFTER_MS = 120;
+const PREVIEW_AFTER_MS = 180;
+const EMPTY: Group = { combinator: "and", rules: [{ field: "", operator: "is", value: "" }] };
+
+export interface Draft {
+  text: string; tree: Group; readings: Readings | null; faults: readonly Fault[]; unfinished: boolean;
+  preview: Preview | null; previewing: boolean; trouble: unknown;
+}
+
+export function useDraft(id: string | null) {
+  const [draft, setDraft] = useState<Draft>({
+    text: "", tree: EMPTY, readings: null, faults: [], unfinished: true, preview: null, previewing: false, trouble: null,
+  });
+  const round = useRef(0);
+  const timer = useRef(0);
+  const asking = useRef<AbortController | null>(null);
+
+  const check = useCallback((where: unknown, source: "text" | "tree", after: number) => {
+    const mine = ++round.current;
+    clearTimeout(timer.current);
+    asking.current?.abort();
+    const asked = (asking.current = new AbortController());
+    timer.current = window.setTimeout(() => void (async () => {
+      try {
+        const json = id === null ? { where } : { where, id };
+        const readings = await ask<Readings>("/segments/validate", { method: "POST", json, signal: asked.signal });
+        if (mine !== round.current) return;
+        setDraft((before) => ({
+          ...before, readings, faults: [], unfinished: false, previewing: true, trouble: null,
+          ...(source === "text" ? { tree: treeOf(readings.where) } : { text: readings.text }),
+        }));
+        await new Promise((resolve) => setTimeout(resolve, PREVIEW_AFTER_MS));
+        if (mine !== round.current) return;
+        const preview = await ask<Preview>("/segments/preview", { method: "POST", json: { ...json, where: readings.where }, signal: asked.signal });
+        if (mine === round.current) setDraft((before) => ({ ...before, preview, previewing: false }));
+      } catch (error) {
+        if (mine !== round.current || asked.signal.aborted) return;
+        const refused = error instanceof Problem && error.errors.length > 0;
+        setDraft((before) => ({
+          ...before, readings: refused ? null : before.readings, previewing: false,
+          faults: refused ? error.errors : [], trouble: refused ? null : error,
+        }));
+      }
+    })(), after);
+  }, [id]);
+
+  const setText = useCallback((text: string, after = VALIDATE_AFTER_MS) => {
+    const unfinished = text.trim() === "";
+    setDraft((before) => ({ ...before, text, unfinished, ...(unfinished ? { tree: EMPTY, readings: null, faults: [], preview: null } : {}) }));
+    if (unfinished) round.current++;
+    else check(text, "text", after);
+  }, [check]);
+
+  const setTree = useCallback((tree: Group) => {
+    const where = whereOf(tree);
+    setDraft((before) => ({ ...before, tree, unfinished: where === null, faults: where === null ? [] : before.faults }));
+    if (where === null) round.current++;
+    else check(where, "tree", VALIDATE_AFTER_MS);
+  }, [check]);
+
+  useEffect(() => () => {
+    clearTimeout(timer.current);
+    asking.current?.abort();
+  }, []);
+
+  return { draft, setText, setTree };
+}

@@ -1,0 +1,47 @@
+/** Why a contact is in a segment or not: the truth of every condition with the value it read, and what would flip it. */
+import type { Explanation, TruthNode } from "../api";
+import { instant } from "../format";
+
+export function ExplainTree({ explanation, segment }: { explanation: Explanation; segment: string }) {
+  const { member, holds, since_ms: since, until_ms: until } = explanation;
+  return (
+    <div className="explain">
+      <p className="verdict" data-holds={member}>
+        <strong>{member ? "In" : "Not in"} {segment}</strong>{since !== null && <> since {instant(since)}</>}.{" "}
+        {until === null ? "Time alone will not change that." : <>If nothing is written, that changes at <strong>{instant(until)}</strong>.</>}
+        {member !== holds && " The segment is paused or still settling: membership is not yet what the condition says."}
+      </p>
+      <ul className="tree" aria-label="Conditions"><Node node={explanation.tree} /></ul>
+    </div>
+  );
+}
+
+const JOINS = { all: "all of these", any: "at least one of these", not: "not this" };
+
+function Node({ node }: { node: TruthNode }) {
+  return (
+    <li data-holds={node.holds}>
+      <span className="truth" role="img" aria-label={node.holds ? "holds" : "does not hold"}>{node.holds ? "✓" : "✗"}</span>
+      {node.kind === "condition" ? <Condition node={node} /> : node.kind === "segment" ? <code>in segment {node.segment_id}</code> : (
+        <div>
+          <span className="join">{JOINS[node.kind]}</span>
+          <ul>{node.children.map((child, at) => <Node key={at} node={child} />)}</ul>
+        </div>
+      )}
+    </li>
+  );
+}
+
+function Condition({ node }: { node: Extract<TruthNode, { kind: "condition" }> }) {
+  const value = node.state === "missing" ? "it is missing" : `it is ${JSON.stringify(node.value)}`;
+  return (
+    <div>
+      <code>{node.condition}</code>
+      <small>
+        {value}{node.state === "unreadable" && <strong className="warn">, which cannot be read as {node.reading}</strong>}
+        {node.until_ms !== null && <>; changes {instant(node.until_ms)}</>}
+      </small>
+      {!node.holds && node.flips.length > 0 && <small className="flip">To make it hold: {node.flips.map((flip) => flip.says).join(", or ")}</small>}
+    </div>
+  );
+}

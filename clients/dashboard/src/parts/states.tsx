@@ -1,0 +1,56 @@
+/** What stands where content is not there: loading, empty, failed. Rule: an error says what to do next. */
+import { Component, type ReactNode } from "react";
+import { Problem } from "../api";
+
+export function Skeleton({ lines }: { lines: number }) {
+  return (
+    <div className="skeleton" role="status" aria-label="Loading">
+      {Array.from({ length: lines }, (_, line) => <div key={line} data-line={line % 4} />)}
+    </div>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section className="empty">
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+export function Trouble({ error, retry }: { error: unknown; retry?: () => void }) {
+  const problem = error instanceof Problem ? error : null;
+  return (
+    <div className="trouble" role="alert">
+      <strong>{problem ? sentence(problem.message) : "Something failed in this page."}</strong>{" "}
+      {problem ? sentence(problem.detail) : String(error)}
+      {problem && problem.errors.length > 0 && (
+        <ul>{problem.errors.map((fault, at) => <li key={at}>{sentence(fault.message)} {fault.hint && <>Try: {fault.hint}</>}</li>)}</ul>
+      )}
+      {problem?.status === 503 && " It is tried again by itself."}
+      {problem?.status === 401 && " Reload the page and log in again."}
+      {retry && <button type="button" onClick={retry}>Try again</button>}
+    </div>
+  );
+}
+
+function sentence(text: string): string {
+  if (text === "") return "";
+  const first = text[0]!.toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(first) ? first : `${first}.`;
+}
+
+/** Keeps the rest of the page usable when one part of it fails. */
+export class ErrorBoundary extends Component<{ children: ReactNode }, { error: unknown }> {
+  override state = { error: null as unknown };
+
+  static getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+
+  override render() {
+    if (this.state.error === null) return this.props.children;
+    return <Trouble error={this.state.error} retry={() => location.reload()} />;
+  }
+}
