@@ -1,0 +1,99 @@
+package example.tidegate;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.function.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.StringDeserializer;
+
+/**
+ * Membership changes with nothing but Kafka's own client, each exactly once.
+ *
+ * <p>Two things make it exact. It reads committed records only. And it applies a change only if its version is greater
+ * than the last one of the same contact and segment, so that nothing counts twice, whatever is repeated. A record
+ * without a value is a tombstone: the contact or the segment is gone, and the exit before it said so.
+ *
+ * <p>It reads from the beginning, where the newest change of every contact and segment is kept for ever, so after a
+ * restart it knows all current members again. A consumer whose effects last keeps the versions beside them, in the same
+ * transaction.
+ */
+public final class MembershipConsumer {
+    private static final Duration POLL = Duration.ofMillis(200);
+
+    private final KafkaConsumer<String, byte[]> consumer;
+    private final ObjectMapper json = new ObjectMapper();
+    private final Map<String, Change.Version> versions = new HashMap<>();
+
+    MembershipConsumer(String bootstrap) {
+        Properties settings = new Properties();
+        settings.put(ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, bootstrap);
+        settings.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
+        settings.put(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, "false");
+        settings.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest");
+        consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new ByteArrayDeserializer());
+    }
+
+    /** Gives every change to {@code handler}, in order per contact, until {@code wanted} have been given. */
+    void follow(String topic, long wanted, Consumer<Change> handler) throws IOException {
+        List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
+                .map(partition -> new TopicPartition(topic, partition.partition()))
+                .toList();
+        consumer.assign(partitions);
+        consumer.seekToBeginning(partitions);
+        long given = 0;
+        while (given < wanted) {
+            for (ConsumerRecord<String, byte[]> record : consumer.poll(POLL)) {
+                Change change = newer(record);
+                if (change != null && given < wanted) {
+                    handler.accept(change);
+                    given++;
+                }
+            }
+        }
+    }
+
+    /** The change in a record, unless it is a tombstone or not newer than what is known. */
+    private Change newer(ConsumerRecord<String, byte[]> record) throws IOException {
+        if (record.value() == null) {
+            versions.remove(record.key());
+            return null;
+        }
+        Change change = Change.of(json.readTree(record.value()));
+        Change.Version known = versions.get(record.key());
+        if (known != null && change.version().compareTo(known) <= 0) {
+            return null;
+        }
+        versions.put(record.key(), change.version());
+        return change;
+    }
+
+    private static void print(Change change) {
+        System.out.printf(
+                "%s %s %s %s%s%n",
+                change.entered() ? "enter" : "exit",
+                change.segmentId(),
+                change.contactId(),
+                change.cause(),
+                change.completesItsCause() ? "" : " ...");
+    }
+
+    /** Arguments: bootstrap address, topic, and optionally how many changes to print before it ends. */
+    public static void main(String[] arguments) throws IOException {
+        MembershipConsumer example = new MembershipConsumer(arguments[0]);
+        long wanted = arguments.length > 2 ? Long.parseLong(arguments[2]) : Long.MAX_VALUE;
+        try {
+            example.follow(arguments[1], wanted, MembershipConsumer::print);
+        } finally {
+            example.consumer.close();
+        }
+    }
+}
