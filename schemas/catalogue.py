@@ -22,6 +22,7 @@ from schemas.request_record import RequestRecord
 from schemas.segment_definition import SEGMENT_DEFINED, SegmentDefinitionRecord
 from schemas.tick import TICK, TickRecord
 from schemas.topics import Topic
+from schemas.webhook import WebhookFailureRecord, WebhookRecord
 
 
 class Party(StrEnum):
@@ -34,6 +35,7 @@ class Party(StrEnum):
     SCHEDULER = "scheduler"
     EVALUATOR = "evaluator"
     CONSOLE = "console"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
                 ),
             ),
             (Party.EVALUATOR,),
-            (Party.CONSUMERS, Party.CONSOLE),
+            (Party.CONSUMERS, Party.CONSOLE, Party.WEBHOOKS),
         ),
         Topic.EVALUATOR_STATUS: Channel(
             (
@@ -120,6 +122,18 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
             (Message(RequestRecord, "A digest of the API key's id and the Idempotency-Key."),),
             (Party.INGEST,),
             (Party.INGEST,),
+        ),
+        Topic.WEBHOOKS: Channel(
+            (
+                Message(WebhookRecord, "`webhook|<id>`", tombstone="The webhook was deleted."),
+                Message(
+                    WebhookFailureRecord,
+                    "`failure|<webhook id>|<failure id>`",
+                    tombstone="It was delivered after all, or its webhook was deleted.",
+                ),
+            ),
+            (Party.WEBHOOKS,),
+            (Party.WEBHOOKS,),
         ),
     }
 )

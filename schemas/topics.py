@@ -28,6 +28,7 @@ class Topic(StrEnum):
     EVALUATOR_STATUS = "evaluator-status"
     DEAD_LETTERS = "dead-letters"
     REQUESTS = "requests"
+    WEBHOOKS = "webhooks"
 
 
 class Partitioning(StrEnum):
@@ -163,6 +164,14 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                     "segment.ms": str(HOUR_MS),
                     "message.timestamp.type": "LogAppendTime",
                 },
+            ),
+            _spec(
+                Topic.WEBHOOKS,
+                partitioning=Partitioning.SINGLE,
+                cleanup=Cleanup.COMPACT,
+                key="`webhook|` and its id, or `failure|`, the webhook's id, `|` and the failure's",
+                purpose="Where changes are sent by HTTP, with the secrets that sign them, and what could not be sent.",
+                settings={**_ERASED_WITHIN, **_TOMBSTONES_KEPT},
             ),
         )
     }

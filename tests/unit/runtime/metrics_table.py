@@ -16,6 +16,7 @@ MODULES = {
     "Evaluator": "services.evaluator.measures",
     "Scheduler": "services.scheduler.metrics",
     "Console": "services.console.follow",
+    "Webhooks": "services.webhooks.metrics",
 }
 INTRODUCTION = """\
 # Metrics

@@ -1,0 +1,50 @@
+"""`webhooks`: where changes are sent by HTTP, and the deliveries that were given up.
+
+Rule: both are facts until a tombstone takes them back: a webhook until it is deleted, a failure until it was delivered
+after all. The secret signs what is sent; whoever may read this topic may sign.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from schemas.record import Record, WireInstant, WireSegmentId
+
+WEBHOOK_KEY: Final = "webhook|"
+FAILURE_KEY: Final = "failure|"
+SEGMENTS_PER_WEBHOOK_MAX: Final = 1_000
+
+
+class WebhookRecord(Record):
+    """One webhook. Without `segments` it gets the changes of all."""
+
+    id: str
+    url: str
+    segments: Annotated[list[WireSegmentId] | None, Field(max_length=SEGMENTS_PER_WEBHOOK_MAX)] = None
+    secret: str
+    created_at: WireInstant
+
+
+class WebhookFailureRecord(Record):
+    """One delivery that was given up. `body` is what was sent, to be sent again as it is."""
+
+    webhook_id: str
+    failure_id: str
+    delivery_id: str
+    contact_id: str
+    failed_at: WireInstant
+    attempts: int
+    reason: str
+    body: str
+
+
+def webhook_key(webhook_id: str) -> bytes:
+    """The record key of a webhook."""
+    return f"{WEBHOOK_KEY}{webhook_id}".encode()
+
+
+def failure_key(webhook_id: str, failure_id: str) -> bytes:
+    """The record key of a failure."""
+    return f"{FAILURE_KEY}{webhook_id}|{failure_id}".encode()

@@ -1,0 +1,32 @@
+"""`python -m services.webhooks`: send membership changes by HTTP, and serve the API of webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas.topics import Topic
+from services.runtime.application import ServiceContext, run_service
+from services.runtime.topics import verify_topics
+from services.runtime.web import listen, serve
+from services.webhooks.service import running
+from services.webhooks.settings import WebhookSettings
+
+
+async def main(context: ServiceContext[WebhookSettings]) -> None:
+    """Work until stopped."""
+    settings = context.settings
+    listening = listen(settings.host, settings.webhooks_port)
+    await verify_topics(settings, (Topic.WEBHOOKS, Topic.MEMBERSHIPS))
+    async with running(settings) as (app, working):
+        serving = asyncio.create_task(
+            serve(app, listening, context.stopping, lambda: context.health.ready("delivering")), name="api"
+        )
+        await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            serving.cancel()
+            working.result()
+        await serving
+
+
+if __name__ == "__main__":
+    run_service("webhooks", WebhookSettings, main)

@@ -1,0 +1,182 @@
+"""Follows `memberships` for one webhook and delivers what it wants, in order per contact.
+
+Rule: a position is committed only when everything before it was delivered or kept as given up. A partition's deliveries
+are made one after another, partitions side by side. Partitions change hands only between rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from schemas.membership_change import MembershipChangeRecord
+from schemas.topics import Topic, topic_name
+from schemas.webhook import WebhookFailureRecord, WebhookRecord
+from services.runtime import clock
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.logs import get_logger
+from services.webhooks.deliveries import Delivery, Read, batch
+from services.webhooks.registry import Registry
+from services.webhooks.sender import Sender, StoppedError
+from services.webhooks.settings import WebhookSettings
+
+RECORDS_PER_ROUND_MAX: Final = 500
+POLL_TIMEOUT_MS: Final = 500
+ROUND_S_MAX: Final = 120.0
+"""After this long no further delivery of a round is begun: the rest is read again in the next."""
+POLL_INTERVAL_MAX_MS: Final = 1_800_000
+"""Longer than a round and all attempts of its last deliveries can take, so the group does not think us dead."""
+RECONNECT_S: Final = 2.0
+
+log = get_logger("follower")
+
+
+def group_of(settings: WebhookSettings, webhook_id: str) -> str:
+    """The consumer group that remembers how far a webhook has come."""
+    return f"{settings.topic_prefix}tidegate-webhook-{webhook_id}"
+
+
+async def begin_at_the_end(settings: WebhookSettings, webhook_id: str) -> None:
+    """Let a new webhook begin with what changes from now on. Errors: ServiceError."""
+    topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
+    places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
+    consumer = AIOKafkaConsumer(
+        group_id=group_of(settings, webhook_id),
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        **client_options(settings),
+    )
+    try:
+        await consumer.start()
+        consumer.assign(places)
+        await consumer.commit(await consumer.end_offsets(places))
+    except (KafkaError, OSError) as error:
+        raise ServiceError("the start of a webhook could not be noted", topic=topic) from error
+    finally:
+        await consumer.stop()
+
+
+class Follower:
+    """One webhook at work in this process."""
+
+    def __init__(self, webhook: WebhookRecord, settings: WebhookSettings, registry: Registry) -> None:
+        self._webhook = webhook
+        self._settings = settings
+        self._registry = registry
+        self._topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
+        self._segments = None if webhook.segments is None else frozenset(webhook.segments)
+        self._stopping = asyncio.Event()
+        self._sender = Sender(webhook, settings, self._stopping)
+        self.round = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Deliver until stopped, and connect again for as long as the broker is away."""
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._connected()
+                except (KafkaError, ServiceError, OSError) as error:
+                    log.warning("the broker is away; reconnecting", webhook=self._webhook.id, error=repr(error))
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._stopping.wait(), RECONNECT_S)
+        finally:
+            await self._sender.close()
+
+    def stop(self) -> None:
+        """Finish the attempts in hand and end; what was not delivered will be, after the next start."""
+        self._stopping.set()
+
+    async def replay(self, failure: WebhookFailureRecord) -> str | None:
+        """Try a given-up delivery once more, once. Gives the reason if it failed again."""
+        outcome = await self._sender.deliver(failure.delivery_id, failure.body.encode(), attempts_max=1)
+        if outcome.reason is None:
+            await self._registry.resolve(failure)
+        return outcome.reason
+
+    async def _connected(self) -> None:
+        consumer = AIOKafkaConsumer(
+            group_id=group_of(self._settings, self._webhook.id),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
+            **client_options(self._settings),
+        )
+        consumer.subscribe([self._topic], listener=_BetweenRounds(self.round))
+        try:
+            await consumer.start()
+            while not self._stopping.is_set():
+                async with self.round:
+                    await self._one_round(consumer)
+        finally:
+            await consumer.stop()
+
+    async def _one_round(self, consumer: Any) -> None:
+        fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=RECORDS_PER_ROUND_MAX)
+        if not fetched:
+            return
+        until = clock.monotonic() + ROUND_S_MAX
+        places = list(fetched)
+        ends = await asyncio.gather(*(self._deliver(fetched[place], until) for place in places))
+        try:
+            for place, end in zip(places, ends, strict=True):
+                if end <= fetched[place][-1].offset:
+                    consumer.seek(place, end)
+            await consumer.commit(dict(zip(places, ends, strict=True)))
+        except (CommitFailedError, IllegalStateError):
+            log.warning("the group has moved on; its new member repeats this round", webhook=self._webhook.id)
+
+    async def _deliver(self, records: Sequence[Any], until: float) -> int:
+        """Deliver one partition's records; where to read on."""
+        read = [
+            Read(record.offset, None if record.value is None else MembershipChangeRecord.decode(record.value))
+            for record in records
+        ]
+        work = batch(read, self._segments)
+        for delivery in work.deliveries:
+            if self._stopping.is_set() or clock.monotonic() > until:
+                return delivery.first_offset
+            try:
+                outcome = await self._sender.deliver(delivery.id, delivery.body)
+            except StoppedError:
+                return delivery.first_offset
+            if outcome.reason is not None:
+                await self._give_up(delivery, outcome.attempts, outcome.reason)
+        return work.resume_at
+
+    async def _give_up(self, delivery: Delivery, attempts: int, reason: str) -> None:
+        log.warning("delivery given up", webhook=self._webhook.id, delivery=delivery.failure_id, reason=reason)
+        await self._registry.give_up(
+            WebhookFailureRecord(
+                webhook_id=self._webhook.id,
+                failure_id=delivery.failure_id,
+                delivery_id=delivery.id,
+                contact_id=delivery.contact_id,
+                failed_at=clock.now_ms(),
+                attempts=attempts,
+                reason=reason,
+                body=delivery.body.decode(),
+            )
+        )
+
+
+class _BetweenRounds(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no type information
+    """Lets partitions go only when no delivery of theirs is under way, so that two processes never interleave."""
+
+    def __init__(self, running: asyncio.Lock) -> None:
+        self._running = running
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Wait for the round in hand."""
+        if revoked:
+            async with self._running:
+                return
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Nothing to do: reading begins where the group stands."""

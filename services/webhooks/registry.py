@@ -1,0 +1,151 @@
+"""The webhooks and the deliveries that were given up, as their topic tells them.
+
+Rule: what is written counts once it was read back from the log, so every process sees the same. Failures are bounded
+per webhook: past the limit the oldest is forgotten, with a tombstone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.topics import Topic, topic_name
+from schemas.webhook import FAILURE_KEY, WebhookFailureRecord, WebhookRecord, failure_key, webhook_key
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.logs import get_logger
+from services.webhooks import metrics
+from services.webhooks.settings import WebhookSettings
+
+WEBHOOKS_MAX: Final = 100
+"""Each has a consumer of its own."""
+FAILURES_MAX: Final = 1_000
+"""Given-up deliveries kept for one webhook."""
+POLL_TIMEOUT_MS: Final = 1_000
+RETRY_WAIT_S: Final = 1.0
+
+log = get_logger("registry")
+
+
+class Registry:
+    """Follows `webhooks` and appends to it. One a process; use `following`."""
+
+    def __init__(self, settings: WebhookSettings, producer: Any) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._partition = TopicPartition(topic_name(settings.topic_prefix, Topic.WEBHOOKS), 0)
+        self._webhooks: dict[str, WebhookRecord] = {}
+        self._failures: dict[str, dict[str, WebhookFailureRecord]] = {}
+        self._read_through = -1
+        self._progress = asyncio.Condition()
+        self.reading: asyncio.Task[None] | None = None
+        """The task that follows; it ends only by a defect."""
+        self.changed = asyncio.Event()
+        """Set whenever a webhook came or went; whoever looks clears it."""
+
+    @property
+    def webhooks(self) -> Mapping[str, WebhookRecord]:
+        """The webhooks there are, by id."""
+        return MappingProxyType(self._webhooks)
+
+    def failures(self, webhook_id: str) -> list[WebhookFailureRecord]:
+        """The given-up deliveries of a webhook, newest first."""
+        return list(self._failures.get(webhook_id, {}).values())[::-1]
+
+    def failure(self, webhook_id: str, failure_id: str) -> WebhookFailureRecord | None:
+        """One given-up delivery."""
+        return self._failures.get(webhook_id, {}).get(failure_id)
+
+    async def put(self, webhook: WebhookRecord) -> None:
+        """Add a webhook. Errors: ServiceError when the broker does not take it."""
+        await self._append(webhook_key(webhook.id), webhook.encode())
+
+    async def delete(self, webhook_id: str) -> None:
+        """Delete a webhook and what it could not deliver. Errors: ServiceError."""
+        await self._append(webhook_key(webhook_id), None)
+        for failure in self.failures(webhook_id):
+            await self._append(failure_key(webhook_id, failure.failure_id), None)
+
+    async def give_up(self, failure: WebhookFailureRecord) -> None:
+        """Keep a delivery that was given up. Errors: ServiceError."""
+        await self._append(failure_key(failure.webhook_id, failure.failure_id), failure.encode())
+        kept = self._failures.get(failure.webhook_id, {})
+        if len(kept) > FAILURES_MAX:
+            await self._append(failure_key(failure.webhook_id, next(iter(kept))), None)
+
+    async def resolve(self, failure: WebhookFailureRecord) -> None:
+        """Forget a failure: it was delivered after all. Errors: ServiceError."""
+        await self._append(failure_key(failure.webhook_id, failure.failure_id), None)
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Read the topic to its end, then follow it. Errors: ServiceError when no broker answers."""
+        consumer = AIOKafkaConsumer(group_id=None, auto_offset_reset="earliest", **client_options(self._settings))
+        try:
+            try:
+                await consumer.start()
+                consumer.assign([self._partition])
+                consumer.seek(self._partition, 0)
+                end = (await consumer.end_offsets([self._partition]))[self._partition]
+                while await consumer.position(self._partition) < end:
+                    await self._read(consumer)
+            except (KafkaError, OSError) as error:
+                raise ServiceError("the webhooks cannot be read", topic=self._partition.topic) from error
+            self.reading = asyncio.create_task(self._follow(consumer), name="webhooks registry")
+            try:
+                yield
+            finally:
+                self.reading.cancel()
+                await asyncio.wait([self.reading])
+        finally:
+            await consumer.stop()
+
+    async def _follow(self, consumer: Any) -> None:
+        while True:
+            try:
+                await self._read(consumer)
+            except KafkaError as error:
+                log.warning("the webhooks cannot be read now", error=repr(error))
+                await asyncio.sleep(RETRY_WAIT_S)
+
+    async def _read(self, consumer: Any) -> None:
+        fetched = await consumer.getmany(self._partition, timeout_ms=POLL_TIMEOUT_MS)
+        records = fetched.get(self._partition, ())
+        for record in records:
+            self._apply(record.key.decode(), record.value)
+            self._read_through = record.offset
+        if records:
+            metrics.FAILURES_KEPT.set(sum(map(len, self._failures.values())))
+            async with self._progress:
+                self._progress.notify_all()
+
+    def _apply(self, key: str, value: bytes | None) -> None:
+        kind, _, name = key.partition("|")
+        if f"{kind}|" == FAILURE_KEY:
+            webhook_id, _, failure_id = name.partition("|")
+            kept = self._failures.setdefault(webhook_id, {})
+            kept.pop(failure_id, None)
+            if value is not None:
+                kept[failure_id] = WebhookFailureRecord.decode(value)
+            return
+        if value is None:
+            self._webhooks.pop(name, None)
+        else:
+            self._webhooks[name] = WebhookRecord.decode(value)
+        self.changed.set()
+
+    async def _append(self, key: bytes, value: bytes | None) -> None:
+        topic = self._partition.topic
+        try:
+            async with asyncio.timeout(self._settings.append_timeout_ms / 1000):
+                written = await self._producer.send_and_wait(topic, value, key=key, partition=0)
+                async with self._progress:
+                    await self._progress.wait_for(lambda: self._read_through >= written.offset)
+        except (KafkaError, TimeoutError) as error:
+            raise ServiceError("the broker did not take a record and give it back in time", topic=topic) from error

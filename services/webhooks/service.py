@@ -1,0 +1,101 @@
+"""Everything that one webhooks process holds: the registry, a follower a webhook, and the API.
+
+Rule: what was started is stopped, in the opposite order. A webhook is followed from the moment its record is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.keys import KeyFile
+from services.webhooks.api import WebhookRoutes, build_app
+from services.webhooks.follower import Follower
+from services.webhooks.registry import Registry
+from services.webhooks.settings import WebhookSettings
+
+
+class Followers:
+    """The followers of this process, one a webhook."""
+
+    def __init__(self, settings: WebhookSettings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._at_work: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
+
+    def get(self, webhook_id: str) -> Follower | None:
+        """The follower of a webhook."""
+        found = self._at_work.get(webhook_id)
+        return None if found is None else found[0]
+
+    async def run(self) -> None:
+        """Start and stop followers as webhooks come and go. Errors: what a follower fails with is ours to crash on."""
+        try:
+            while True:
+                self._registry.changed.clear()
+                self._start_new()
+                await self._stop_gone()
+                await self._await_news()
+        finally:
+            for follower, _ in self._at_work.values():
+                follower.stop()
+            await asyncio.gather(*(task for _, task in self._at_work.values()), return_exceptions=True)
+
+    def _start_new(self) -> None:
+        for webhook_id, webhook in self._registry.webhooks.items():
+            if webhook_id not in self._at_work:
+                follower = Follower(webhook, self._settings, self._registry)
+                self._at_work[webhook_id] = (follower, asyncio.create_task(follower.run(), name=webhook_id))
+
+    async def _stop_gone(self) -> None:
+        for webhook_id in self._at_work.keys() - self._registry.webhooks.keys():
+            follower, task = self._at_work.pop(webhook_id)
+            follower.stop()
+            await task
+
+    async def _await_news(self) -> None:
+        news = asyncio.create_task(self._registry.changed.wait())
+        others = {task for _, task in self._at_work.values()}
+        if self._registry.reading is not None:
+            others.add(self._registry.reading)
+        try:
+            done, _ = await asyncio.wait({news, *others}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+        for task in done - {news}:
+            task.result()
+            raise AssertionError("what should run until it is stopped ended by itself")
+
+
+@contextlib.asynccontextmanager
+async def running(settings: WebhookSettings) -> AsyncIterator[tuple[Any, asyncio.Task[None]]]:
+    """Start everything and stop it at the end; gives the API and the task that delivers.
+
+    Errors: ServiceError when the broker cannot be reached.
+    """
+    producer = AIOKafkaProducer(acks="all", linger_ms=0, **client_options(settings))
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(producer.stop)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            raise ServiceError(f"no Kafka broker answers at {settings.kafka_bootstrap}") from error
+        registry = Registry(settings, producer)
+        await stack.enter_async_context(registry.following())
+        followers = Followers(settings, registry)
+        working = asyncio.create_task(followers.run(), name="webhooks")
+        stack.push_async_callback(_ended, working)
+        routes = WebhookRoutes(settings, registry, followers.get, KeyFile(settings.keys_path))
+        yield build_app(routes), working
+
+
+async def _ended(working: asyncio.Task[None]) -> None:
+    working.cancel()
+    await asyncio.wait([working])

@@ -1,0 +1,32 @@
+"""What the webhooks service reads from its environment, beyond what every service does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.runtime.keys import KEY_FILE_NAME
+from services.runtime.settings import RuntimeSettings
+
+
+class WebhookSettings(RuntimeSettings):
+    """The settings of webhooks. Each is `TIDEGATE_` and its name in capitals."""
+
+    host: str = Field("127.0.0.1", description="Where the API listens. Beyond loopback only by this setting.")
+    webhooks_port: int = Field(8083, ge=0, le=65_535)
+    admin_port: int = Field(9094, ge=0, le=65_535)
+    key_file: Path | None = Field(None, description="The API keys' hashes; by default keys.json in the data directory.")
+    webhooks_allow_local: bool = Field(
+        False, description="Also send to http: and to private and loopback addresses. For development only."
+    )
+    webhook_timeout_ms: int = Field(10_000, ge=100, le=60_000, description="How long one attempt may take, in all.")
+    webhook_attempts_max: int = Field(6, ge=1, le=20, description="Attempts before a delivery is given up.")
+    webhook_wait_first_ms: int = Field(1_000, ge=10, le=60_000, description="Bound of the first wait; it doubles.")
+    webhook_wait_max_ms: int = Field(30_000, ge=10, le=300_000, description="Bound of every wait between attempts.")
+    append_timeout_ms: int = Field(4_000, ge=100, le=60_000, description="How long a write waits for the broker.")
+
+    @property
+    def keys_path(self) -> Path:
+        """The key file."""
+        return self.key_file or self.data_dir / KEY_FILE_NAME

@@ -1,0 +1,157 @@
+"""Membership changes by HTTP, from a real broker to a real server that fails, stalls and redirects."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from services.runtime.keys import Scope
+from services.webhooks.settings import WebhookSettings
+from tests.services.sdk.stream import Step, Stream
+from tests.services.webhooks.conftest import service
+from tests.services.webhooks.receiver import Receiver
+
+pytestmark = pytest.mark.broker
+WAIT_S = 40.0
+
+
+async def make(http: httpx.AsyncClient, url: str, segments: list[str] | None = None) -> dict[str, Any]:
+    answer = await http.post("/webhooks", json={"url": url, "segments": segments} if segments else {"url": url})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not holds():  # noqa: ASYNC110 - what is waited for is another program
+            await asyncio.sleep(0.05)
+
+
+async def failures(http: httpx.AsyncClient, webhook: str) -> list[dict[str, Any]]:
+    answer = await http.get(f"/webhooks/{webhook}/failures")
+    listed: list[dict[str, Any]] = answer.json()["failures"]
+    return listed
+
+
+async def first_failures(http: httpx.AsyncClient, webhook: str) -> list[dict[str, Any]]:
+    """The failures, as soon as there are some."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            if kept := await failures(http, webhook):
+                return kept
+            await asyncio.sleep(0.05)
+
+
+async def test_through_a_receiver_that_fails_stalls_and_redirects_every_change_arrives_in_order_or_is_kept(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    contacts = [f"u{number}" for number in range(12)]
+    receiver.plan.update({"u1": [500, 503], "u2": ["stall"], "u3": [302], "u4": [500] * 4, "u5": [404], "u6": [429]})
+    async with service(settings) as http:
+        await stream.commit(Step("before", 0, ("a",)))
+        webhook = await make(http, receiver.url)
+        for at in range(1, 5):
+            await stream.commit(*(Step(contact, at, ("a",), enters=at % 2 == 1) for contact in contacts))
+        whole = ["enter a", "exit a", "enter a", "exit a"]
+        wanted = dict.fromkeys(contacts, whole) | dict.fromkeys(("u3", "u4", "u5"), whole[1:])
+        await until(lambda: receiver.told() == wanted)
+        kept = await failures(http, webhook["id"])
+        assert {failure["contact_id"]: failure["attempts"] for failure in kept} == {"u3": 1, "u4": 4, "u5": 1}
+        reasons = {failure["contact_id"]: failure["reason"] for failure in kept}
+        assert "redirects are not followed" in reasons["u3"]
+        assert not any(request.path.endswith("elsewhere") for request in receiver.requests)
+        assert all(request.is_signed_with(webhook["secret"]) for request in receiver.requests)
+        assert not receiver.accepted[0].is_signed_with("whsec_other")
+        sys.stdout.write(
+            f"{4 * len(contacts)} changes: {len(receiver.requests)} requests, {len(receiver.accepted)} accepted, "
+            f"{len(kept)} given up\n"
+        )
+        for failure in kept:
+            replayed = await http.post(f"/webhooks/{webhook['id']}/failures/{failure['id']}/replay")
+            assert replayed.status_code == 200, replayed.text
+        assert await failures(http, webhook["id"]) == []
+        assert sum(map(len, receiver.told().values())) == 4 * len(contacts)
+
+
+async def test_a_replay_that_fails_again_stays_in_the_list(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    receiver.plan["u"] = [410, 410]
+    async with service(settings) as http:
+        webhook = await make(http, receiver.url)
+        await stream.commit(Step("u", 1, ("a",)))
+        kept = await first_failures(http, webhook["id"])
+        again = await http.post(f"/webhooks/{webhook['id']}/failures/{kept[0]['id']}/replay")
+        assert (again.status_code, "410" in again.json()["title"]) == (502, True)
+        assert await failures(http, webhook["id"]) == kept
+
+
+async def test_only_wanted_segments_come_and_all_changes_of_one_cause_come_together(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    async with service(settings) as http:
+        await make(http, receiver.url, ["a", "c"])
+        await stream.commit(Step("u", 1, ("a", "b", "c")), Step("u", 2, ("b",), enters=False))
+        await stream.abort(Step("ghost", 3, ("a",)))
+        await stream.commit(Step("u", 4, ("c",), enters=False))
+        await until(lambda: len(receiver.accepted) == 2)
+    bodies = [request.content for request in receiver.accepted]
+    assert [[change["segment_id"] for change in body["changes"]] for body in bodies] == [["a", "c"], ["c"]]
+    assert bodies[0]["id"] == bodies[0]["changes"][0]["event_id"]
+
+
+async def test_a_restart_goes_on_behind_what_was_delivered_and_loses_nothing_written_meanwhile(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    async with service(settings) as http:
+        webhook = await make(http, receiver.url)
+        await stream.commit(Step("u", 1, ("a",)))
+        await until(lambda: len(receiver.accepted) == 1)
+    await stream.commit(Step("u", 2, ("a",), enters=False))
+    async with service(settings) as http:
+        await until(lambda: receiver.told() == {"u": ["enter a", "exit a"]})
+        assert [one["id"] for one in (await http.get("/webhooks")).json()["webhooks"]] == [webhook["id"]]
+        await http.delete(f"/webhooks/{webhook['id']}")
+        await asyncio.sleep(0.5)
+        await stream.commit(Step("u", 3, ("a",)))
+        await asyncio.sleep(1.5)
+    assert receiver.told() == {"u": ["enter a", "exit a"]}
+
+
+async def test_an_address_that_is_not_public_is_refused_when_made_and_when_sent_to(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    async with service(settings) as http:
+        webhook = await make(http, receiver.url)
+    await stream.commit(Step("u", 1, ("a",)))
+    strict = settings.model_copy(update={"webhooks_allow_local": False})
+    async with service(strict) as http:
+        refused = await http.post("/webhooks", json={"url": "https://localhost/"})
+        assert (refused.status_code, "not a public address" in refused.json()["title"]) == (422, True)
+        kept = await first_failures(http, webhook["id"])
+    assert "begins with https://" in kept[0]["reason"]
+    assert receiver.requests == []
+
+
+async def test_only_a_key_with_admin_may_see_or_make_webhooks(settings: WebhookSettings) -> None:
+    async with service(settings, Scope.SEGMENTS_WRITE) as http:
+        assert (await http.get("/webhooks")).status_code == 403
+        assert (await http.post("/webhooks", json={"url": "https://example.com/"})).status_code == 403
+        assert (await http.get("/webhooks", headers={"Authorization": "Bearer tg_wrong"})).status_code == 401
+
+
+async def test_a_secret_is_in_the_answer_that_made_it_and_nowhere_else(
+    settings: WebhookSettings, receiver: Receiver
+) -> None:
+    async with service(settings) as http:
+        webhook = await make(http, receiver.url)
+        assert webhook["secret"].startswith("whsec_")
+        assert webhook["secret"] not in (await http.get("/webhooks")).text
+        wrong = await http.post("/webhooks", json={"url": receiver.url, "segments": ["Not a slug"]})
+        assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/segments/0")
