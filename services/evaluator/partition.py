@@ -29,6 +29,7 @@ from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide
 from segmentation.definitions import BackfillCursor
+from segmentation.expression.compiler import CompiledSegment
 from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
 from services.evaluator import history, rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
@@ -37,6 +38,7 @@ from services.evaluator.definitions import UnusableDefinition, compile_definitio
 from services.evaluator.ports import InputRecord, OutputRecord, Store
 from services.evaluator.recent import RecentContacts
 from services.evaluator.restored import RestoredPartition
+from services.evaluator.unreadable import attributes_of
 
 CONTACT_INPUTS = (ContactWrite, ContactDelete)
 CONTACT_ROW_BYTES_MAX = 4 << 20
@@ -79,6 +81,7 @@ class Partition:
         self.next_offset = restored.marks.input
         self.definitions = restored.definitions
         self.counts = restored.counts
+        self.unreadable = restored.unreadable
         self.contacts = restored.marks.contacts
         self.unsent = Unsent()
         self.tally = Tally()
@@ -92,6 +95,7 @@ class Partition:
         self._committed: dict[ContactId, ContactState | None] = {}  # of each changed contact, the committed state
         self._recent = RecentContacts()
         self._control: dict[bytes, bytes | None] = {}
+        self._defined: list[CompiledSegment] = []
         self._sealed: dict[ContactId, bytes | None] = {}
         self._changes: list[Change] = []
         self._erased: dict[ContactId, int] = {}  # how many of the changes came before each erasure
@@ -155,6 +159,7 @@ class Partition:
         placed = self.definitions.place(compiled, self.clock, Offset(record.offset))
         if placed is None:
             return
+        self._defined.append(compiled)
         row = DefinitionRow(seq=placed.seq, clock=placed.clock, offset=placed.offset, definition=definition)
         self._control[definition_key(definition.segment_id, definition.version)] = row.encode()
 
@@ -214,6 +219,10 @@ class Partition:
         ).encode()
         return len(found)
 
+    def count_unreadable(self, limit: int) -> int:
+        """Look for unreadable values in at most `limit` more committed contacts; how many were looked at."""
+        return self.unreadable.count_more(self._store, limit)
+
     def _begin_backfill(self) -> BackfillCursor | None:
         """Fix the target. A scan of the store would pass by contacts that are not committed yet, so they go first."""
         cursor = self.definitions.begin_backfill()
@@ -271,6 +280,7 @@ class Partition:
         for contact_id, before in self._committed.items():
             contact = self._overlay[contact_id]
             batch.put_contact(contact_id, before, contact, self._sealed[contact_id])
+            self.unreadable.change(contact_id, attributes_of(before), attributes_of(contact))
             self.contacts += (contact is not None) - (before is not None)
             if contact is not None and contact.due is not None:
                 dues.append((contact.due, contact_id))
@@ -279,6 +289,9 @@ class Partition:
         if self._changes:
             history.put(batch, self._remembered(), self._store)
         batch.put_counts()
+        for segment in self._defined:
+            self.unreadable.define(segment)
+        self.unreadable.put(batch.rows)
         for key, row in self._control.items():
             batch.rows[rows.control_key(key)] = row
         self.due.committed(dues)
@@ -295,6 +308,7 @@ class Partition:
         self._recent.keep(self._overlay)
         changes, self._changes = self._changes, []
         self._overlay, self._committed, self._control, self._sealed, self._erased = {}, {}, {}, {}, {}
+        self._defined = []
         return changes
 
     # Within

@@ -18,6 +18,7 @@ from segmentation.model import ContactId, SegmentId
 from services.evaluator import history, rows
 from services.evaluator.ports import Bounds, Changelogs, InputRecord, Store, StoreError
 from services.evaluator.restored import RestoredPartition, restore, scan_all
+from services.evaluator.unreadable import UnreadableValues, attributes_of
 from services.runtime.errors import StartRefusedError
 
 CHANGELOGS = (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
@@ -33,6 +34,7 @@ class Recovery:
     store: Store
     marks: rows.Marks = rows.EMPTY
     counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
+    unreadable: UnreadableValues = field(default_factory=UnreadableValues)
     records: int = 0
     todo: int = 0
 
@@ -53,6 +55,8 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
         recovery.marks = read_marks(recovery.store)
         counts = scan_all(recovery.store, rows.COUNTS_START, rows.COUNTS_END)
         recovery.counts = {SegmentId(key[1:].decode()): rows.Count.decode(value) for key, value in counts}
+        found = scan_all(recovery.store, rows.UNREADABLE_START, rows.UNREADABLE_END)
+        recovery.unreadable = UnreadableValues.stored(found)
         for topic in CHANGELOGS:
             bounds = await changelogs.bounds(topic, recovery.partition)
             start = _start(topic, recovery, bounds)
@@ -114,22 +118,25 @@ def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> 
         batch.rows.update((rows.control_key(key), value) for key, value in newest.items())
         recovery.marks = recovery.marks._replace(control_changelog=end)
     else:
-        contacts = recovery.marks.contacts + _apply_contacts(recovery.store, batch, newest)
+        contacts = recovery.marks.contacts + _apply_contacts(recovery, batch, newest)
         recovery.marks = recovery.marks._replace(contacts_changelog=end, contacts=contacts, due_from=rows.DUE_START)
     batch.put_counts()
+    recovery.unreadable.put(batch.rows)
     batch.rows[rows.MARKS_KEY] = recovery.marks.encode()
     recovery.store.write(batch.rows)
     recovery.records += len(records)
 
 
-def _apply_contacts(store: Store, batch: rows.CommitRows, newest: Mapping[bytes, bytes | None]) -> int:
+def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[bytes, bytes | None]) -> int:
     """Put rows as a commit would have put them; how many contacts there are more."""
+    store = recovery.store
     more = 0
     found = store.get_many([rows.CONTACTS_START + key for key in newest])
     for (key, row), old in zip(newest.items(), found, strict=True):
         before = decode_contact(old) if old is not None else None
         now = decode_contact(row) if row is not None else None
         batch.put_contact(ContactId(key.decode()), before, now, row)
+        recovery.unreadable.change(ContactId(key.decode()), attributes_of(before), attributes_of(now))
         more += (now is not None) - (before is not None)
     history.erase(batch, [ContactId(key.decode()) for key, row in newest.items() if row is None], store)
     return more

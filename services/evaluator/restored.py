@@ -13,6 +13,7 @@ from segmentation.model import CatalogueSeq, ContactId, InstantMs, Offset, Segme
 from services.evaluator import rows
 from services.evaluator.definitions import UnusableDefinition, compile_definition
 from services.evaluator.ports import Store, StoreError
+from services.evaluator.unreadable import UnreadableValues
 
 SCAN_ROWS_MAX = 1_000
 
@@ -25,6 +26,7 @@ class RestoredPartition:
     clock: InstantMs
     definitions: DefinitionLog
     counts: dict[SegmentId, rows.Count]
+    unreadable: UnreadableValues
     failed: rows.Failure | None
 
 
@@ -48,11 +50,15 @@ def restore(store: Store) -> RestoredPartition:
         SegmentId(key[1:].decode()): rows.Count.decode(value)
         for key, value in scan_all(store, rows.COUNTS_START, rows.COUNTS_END)
     }
+    definitions = DefinitionLog.restore(placed, CatalogueSeq(cursor.passed), _backfill_cursor(cursor))
+    unreadable = UnreadableValues.stored(scan_all(store, rows.UNREADABLE_START, rows.UNREADABLE_END))
+    unreadable.restore(definitions.catalogue.segments.values())
     return RestoredPartition(
         marks._replace(input=clock.offset),
         clock.clock,
-        DefinitionLog.restore(placed, CatalogueSeq(cursor.passed), _backfill_cursor(cursor)),
+        definitions,
         counts,
+        unreadable,
         rows.decode_failure(failed_row) if failed_row is not None else None,
     )
 

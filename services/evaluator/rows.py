@@ -2,9 +2,9 @@
 
 Shape, by first byte: `c` contact id → the contact's changelog row · `t` big-endian due instant, contact id → nothing ·
 `s` segment id `|` contact id → the instant it entered · `n` segment id → how many members and changes · `h` and `g` →
-latest changes, see `history.py` · `k` control key → the control row · `m` → marks · `x` → the offset that failed. An id
-that may hold any byte stands last in its key, and a segment id cannot hold `|`. Rule: rows but `c`, `k` and `m` are
-derived, in the same write as the contact's.
+latest changes, see `history.py` · `u` reading → unreadable values, see `unreadable.py` · `k` control key → the control
+row · `m` → marks · `x` → the offset that failed. An id that may hold any byte stands last in its key, and a segment id
+cannot hold `|`. Rule: rows but `c`, `k` and `m` are derived, in the same write as the contact's.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ CONTACTS_START, CONTACTS_END = b"c", b"d"
 DUE_START, DUE_END = b"t", b"u"
 LISTINGS_START, LISTINGS_END = b"s", b"t"
 COUNTS_START, COUNTS_END = b"n", b"o"
+UNREADABLE_START, UNREADABLE_END = b"u", b"v"
 CONTROLS_START, CONTROLS_END = b"k", b"l"
 MARKS_KEY = b"m"
 FAILED_KEY = b"x"
-FORMAT = 3
+FORMAT = 4
 """Raised when rows change shape: a store of another format is rebuilt from the changelog."""
 
 _INSTANT_BYTES = 8

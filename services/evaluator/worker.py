@@ -181,12 +181,18 @@ class PartitionWorker:
             await self._log.append(Topic.DEAD_LETTERS, unsent.dead_letters)
 
     async def _background(self) -> bool:
-        """One slice of due deadlines, else of backfill; whether there was anything to do."""
+        """One slice of due deadlines, else of backfill, else of counting; whether there was anything to do."""
         partition = self.partition
-        fires = partition.due.any_due(partition.clock)
-        if not fires and not (partition.behind_definitions and self.queued <= self.pace.backfill_queue_max):
+        if partition.due.any_due(partition.clock):
+            work = partition.wake_due
+        elif self.queued > self.pace.backfill_queue_max:
             return False
-        work = partition.wake_due if fires else partition.backfill
+        elif partition.behind_definitions:
+            work = partition.backfill
+        elif partition.unreadable.is_behind:
+            work = partition.count_unreadable
+        else:
+            return False
         until = self._monotonic() + self.pace.slice_ms / 1_000
         while work(self.pace.slice_contacts) and self._monotonic() < until:
             pass

@@ -1,0 +1,34 @@
+"""The changelogs of one partition, kept in memory: what commits appended, for a recovery to read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from schemas.topics import Topic
+from services.evaluator.ports import Bounds, Drained, OutputRecord
+from tests.services.evaluator.inputs import Record
+
+
+class RecordedChangelogs:
+    """`Changelogs` of what was appended."""
+
+    def __init__(self) -> None:
+        self._records: dict[Topic, list[Record]] = {}
+
+    def append(self, appended: Mapping[Topic, Sequence[OutputRecord]]) -> dict[Topic, int]:
+        """Add records; the next offset of each topic."""
+        for topic, records in appended.items():
+            log = self._records.setdefault(topic, [])
+            log.extend(Record(len(log) + place, 0, each.key, each.value) for place, each in enumerate(records))
+        return {topic: len(log) for topic, log in self._records.items()}
+
+    async def bounds(self, topic: Topic, _partition: int) -> Bounds:
+        """Everything that was appended."""
+        return Bounds(0, len(self._records.get(topic, [])))
+
+    async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
+        """The records between the bounds."""
+        for (topic, partition), bounds in starts.items():
+            records = self._records.get(topic, [])[bounds.first : bounds.end]
+            if records:
+                yield Drained(topic, partition, records)
