@@ -12,7 +12,7 @@ import base64
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -91,13 +91,18 @@ class LocalKafka:
         controller_port: int,
         say: Say = quiet,
         between_polls: Callable[[], None] = lambda: None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
-        """`between_polls` is called while the broker gets ready; what it raises ends the wait."""
+        """`between_polls` is called while the broker gets ready; what it raises ends the wait.
+
+        `properties` come after the broker's own and replace those of the same name.
+        """
         self._directory = directory
         self._port = port
         self._controller_port = controller_port
         self._say = say
         self._between_polls = between_polls
+        self._replaced = "".join(f"{name}={value}\n" for name, value in (properties or {}).items())
         self._command: list[str | Path] = []
         self._child: Child | None = None
 
@@ -142,7 +147,7 @@ class LocalKafka:
         properties = _PROPERTIES.format(
             host=LOOPBACK, port=self._port, controller_port=self._controller_port, log_dirs=self._data_directory
         )
-        self._properties_file.write_text(properties, encoding="utf-8")
+        self._properties_file.write_text(properties + self._replaced, encoding="utf-8")
         if not (self._data_directory / "meta.properties").exists():
             self._format()
 
@@ -186,8 +191,8 @@ class LocalKafka:
 
     def _format(self) -> None:
         """Write the empty log directory's identity, as Kafka's own storage tool does."""
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*self._command, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", cluster_id]
+        identity = ["--cluster-id", cluster_id(uuid.uuid4())]
+        command = [*self._command, "kafka.tools.StorageTool", "format", "--standalone", *identity]
         with self.log_file.open("wb") as log:
             done = subprocess.run(  # noqa: S603 - the broker's own tool
                 [str(part) for part in (*command, "--config", self._properties_file)],
@@ -198,6 +203,14 @@ class LocalKafka:
             )
         if done.returncode != 0:
             raise LocalStackError(explain_failure(self.log_file, self._directory))
+
+
+def cluster_id(unique: uuid.UUID) -> str:
+    """An id for a new cluster, as Kafka writes its own: 22 characters of URL-safe base64.
+
+    The highest bit is cleared, because the storage tool takes an id that begins with a dash for an option.
+    """
+    return base64.urlsafe_b64encode((unique.int >> 1).to_bytes(16)).decode().rstrip("=")
 
 
 async def _serves_clients(bootstrap: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import requests
@@ -16,6 +17,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.filelock import FileLock
 from deploy.local.jars import COORDINATE, LockedJar, kafka_jars, read_lock
 from deploy.local.java import find_java, java_major
+from deploy.local.kafka import cluster_id
 from deploy.local.kafka_failure import explain_failure
 from deploy.local.plan import StackPorts
 from deploy.local.say import quiet
@@ -184,3 +186,9 @@ def test_a_port_base_gives_the_documented_order() -> None:
 def test_a_port_base_out_of_range_is_one_line() -> None:
     with pytest.raises(LocalStackError, match="--port-base is 80; choose one from 1024 to 65500"):
         StackPorts.from_base(80)
+
+
+@pytest.mark.parametrize("unique", [UUID(int=0), UUID(int=0xFB << 120), UUID(int=2**128 - 1)])
+def test_a_cluster_id_is_never_taken_for_an_option(unique: UUID) -> None:
+    assert not cluster_id(unique).startswith("-")
+    assert len(cluster_id(unique)) == 22
