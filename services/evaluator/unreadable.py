@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import compress
+from operator import is_not
 from typing import NamedTuple
 
 import orjson
@@ -42,6 +44,14 @@ def _version_of(value: Value) -> object:
     return VERSIONS[value] if isinstance(value, str) else read_version(value)
 
 
+_ALWAYS: dict[str, frozenset[type]] = {
+    "text": frozenset({str, bool, int, float}),
+    "number": frozenset({int, float}),
+    "boolean": frozenset({bool}),
+    "version": frozenset(),
+    "instant": frozenset(),
+}
+"""The types of which each reading reads every value. A whole number on the wire has 64 bits, so it is a float too."""
 _READERS: dict[str, Callable[[Value], object]] = {
     "text": read_text,
     "number": _number_of,
@@ -72,7 +82,7 @@ class UnreadableCount(NamedTuple):
 class Watched:
     """One reading that some active segment asks. `through` is the last contact counted; None once all are."""
 
-    __slots__ = ("_read", "asked", "count", "samples", "through")
+    __slots__ = ("_always", "_read", "asked", "count", "samples", "through")
 
     def __init__(self, asked: AskedReading) -> None:
         self.asked = asked
@@ -80,9 +90,12 @@ class Watched:
         self.samples: dict[ContactId, Value] = {}
         self.through: ContactId | None = _NOBODY
         self._read = _reader(asked.reading)
+        self._always = frozenset[type]().union(*(_ALWAYS[name] for name in asked.reading.split(" or ")))
 
     def reads(self, value: Value) -> bool:
         """Whether the value can be read as asked; `can_read` with a memory for texts."""
+        if value.__class__ in self._always:
+            return True
         if value.__class__ is list:
             return self.asked.lists
         return self._read(value) is not None
@@ -176,17 +189,16 @@ class UnreadableValues:
         by_attribute = self._by_attribute
         if not by_attribute:
             return
-        new = 0
-        for name, value in now.items():
-            old = before.get(name)
-            if old is not value:
-                new += old is None
-                if name in by_attribute:
-                    self._change(contact_id, name, old, value)
-        if len(before) + new != len(now):
-            for name, old in before.items():
-                if name not in now and name in by_attribute:
-                    self._change(contact_id, name, old, None)
+        changed: Iterable[AttributeName]
+        names = list(now)
+        if names == list(before):
+            # The usual write keeps the names in order, and what it does not change is the same object.
+            changed = compress(names, map(is_not, now.values(), before.values()))
+        else:
+            changed = (name for name in {**before, **now} if before.get(name) is not now.get(name))
+        for name in changed:
+            if name in by_attribute:
+                self._change(contact_id, name, before.get(name), now.get(name))
 
     @property
     def is_behind(self) -> bool:
