@@ -1,4 +1,4 @@
-"""Reads request bodies: bounded in bytes and in time, and JSON as strict as every other door.
+"""Reads request bodies: bounded in bytes, together and each, and in time, and JSON as strict as every other door.
 
 Rule: a body is refused before it is held; nothing here knows what a body means.
 """
@@ -11,19 +11,53 @@ from typing import Final
 from urllib.parse import unquote
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from schemas.limits import JSON_DEPTH_MAX
 from schemas.strict_json import JsonRefusedError, load_strictly
 from segmentation.errors import Problem
-from services.ingest.problems import ProblemError, invalid
+from services.ingest.problems import ProblemError, invalid, unavailable
 
 BODY_BYTES_MAX: Final = 5 * 1024 * 1024
+BODIES_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Held at once, of all requests together; past that one is answered 503, however many connections there are."""
 BODY_TIMEOUT_S: Final = 30
 BODY_DEPTH_MAX: Final = JSON_DEPTH_MAX + 4
 """A batch puts a contact's attributes four levels down."""
 EXPRESSION_DEPTH_MAX: Final = 100
 """A condition nests two levels of JSON for each of its own; the language has its own limit."""
 _DIGITS = re.compile(r"[0-9]{1,19}")
+
+
+class Bodies:
+    """Counts the bytes of the bodies that this process holds."""
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+
+
+class Share:
+    """What one request holds of them. All of it is given back when the request is answered."""
+
+    __slots__ = ("_bodies", "_bytes")
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._bytes = 0
+
+    def take(self, size: int) -> bool:
+        """Hold so many bytes more, if there is room."""
+        if self._bodies.held_bytes + size > BODIES_BYTES_MAX:
+            return False
+        self._bodies.held_bytes += size
+        self._bytes += size
+        return True
+
+    def give_back(self, size: int | None = None) -> None:
+        """Hold so many bytes less, or nothing any more."""
+        given = self._bytes if size is None else size
+        self._bodies.held_bytes -= given
+        self._bytes -= given
 
 
 async def read_json(request: Request, depth_max: int = BODY_DEPTH_MAX) -> object:
@@ -40,24 +74,45 @@ async def read_json(request: Request, depth_max: int = BODY_DEPTH_MAX) -> object
         hint = "send one JSON document in UTF-8" if raw else "send a JSON object"
         problem = Problem(error.code, error.message, hint, pointer="")
         raise ProblemError(400, error.code, "the body is not JSON that can be read", errors=(problem,)) from error
+    finally:
+        share: Share = request.scope["state"]["share"]
+        share.give_back(len(raw))
 
 
 async def read_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-    """The whole body. Errors: ProblemError 408, 413."""
+    """The whole body. Errors: ProblemError 400, 408, 413, 503."""
     declared = request.headers.get("content-length")
     if declared is not None and _DIGITS.fullmatch(declared) and int(declared) > bytes_max:
         raise _too_large(bytes_max)
-    parts: list[bytes] = []
-    size = 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                size += len(part)
-                if size > bytes_max:
-                    raise _too_large(bytes_max)
-                parts.append(part)
+            return await _receive(request, bytes_max)
     except TimeoutError as error:
-        raise ProblemError(408, "body_timeout", f"the body did not arrive within {BODY_TIMEOUT_S} s") from error
+        title = f"the body did not arrive within {BODY_TIMEOUT_S} s"
+        raise ProblemError(408, "body_timeout", title, headers={"Connection": "close"}) from error
+    except ClientDisconnect as error:
+        raise ProblemError(400, "body_broken_off", "the body did not arrive whole", "send it again") from error
+
+
+async def _receive(request: Request, bytes_max: int) -> bytes:
+    share: Share = request.scope["state"]["share"]
+    parts: list[bytes] = []
+    size = 0
+    refused = False
+    async for part in request.stream():
+        size += len(part)
+        if size > bytes_max:
+            raise _too_large(bytes_max)
+        # The rest of a body that is refused is read and forgotten: an answer given before would often be lost, because
+        # closing a connection on which bytes still arrive resets it.
+        if not refused and not share.take(len(part)):
+            refused = True
+            parts.clear()
+            share.give_back()
+        if not refused:
+            parts.append(part)
+    if refused:
+        raise unavailable("busy", "too many requests are in hand", "try again in a moment")
     return b"".join(parts)
 
 

@@ -80,7 +80,9 @@ class ContactRoutes:
         items = admit_post(body, _origin(request))
         if isinstance(items, Rejection):
             raise invalid(items.problems)
-        if isinstance(body, dict) and "contacts" in body:
+        is_batch = isinstance(body, dict) and "contacts" in body
+        del body  # what waits for the broker are the records, once
+        if is_batch:
             return await self._write_batch(request, items)
         return await self._write_one(request, items[0])
 

@@ -1,4 +1,4 @@
-"""What happens to every request before and after its route: an id, an encoded path, a measurement.
+"""What happens to every request before and after its route: an id, an encoded path, a share of memory, a measurement.
 
 Rule: plain ASGI, because it runs on every request; it decides nothing.
 """
@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest import metrics
+from services.ingest.bodies import Bodies, Share
 from services.runtime import clock
 
 REQUEST_ID: Final = "x-request-id"
@@ -25,6 +26,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request through."""
@@ -33,7 +35,9 @@ class Edge:
             return
         began = clock.monotonic()
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        share = Share(self._bodies)
+        state = scope.setdefault("state", {})
+        state["request_id"], state["share"] = request_id, share
         # Routed as it was sent, so that an id may hold an encoded slash.
         scope["path"] = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         status = 500
@@ -51,6 +55,8 @@ class Edge:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            share.give_back()
+            metrics.BODIES_BYTES.set(self._bodies.held_bytes)
             route = getattr(scope.get("route"), "path", _UNROUTED)
             method = scope["method"] if route != _UNROUTED else _UNROUTED
             metrics.REQUESTS.labels(method, route, str(status)).inc()

@@ -13,5 +13,6 @@ CONTACT_CHANGES_UNACKNOWLEDGED = counter(
 )
 APPEND_SECONDS = histogram("tidegate_append_duration_seconds", "From hand-over to the broker's acknowledgement.")
 BUFFERED_BYTES = gauge("tidegate_buffered_bytes", "Bytes handed to the broker's client and not yet acknowledged.")
+BODIES_BYTES = gauge("tidegate_bodies_bytes", "Bytes of request bodies that are held.")
 SEGMENT_RECORDS_READ = counter("tidegate_segment_records_read", "Records of the segments topic read.", ("accepted",))
 IMPORT_ROWS = counter("tidegate_import_rows", "CSV rows read.", ("outcome",))
