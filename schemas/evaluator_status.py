@@ -42,11 +42,13 @@ class PartitionStatusRecord(Record):
 
 
 class UnreadableAttribute(Record):
-    """Values of an attribute that a segment's tests could not read, with one sample."""
+    """Values of an attribute that a segment's tests cannot read as they ask, with one sample."""
 
     attribute: WireAttributeName
-    count: int
-    sample: WireValue | None = None
+    reading: str = Field(default="", description="As what the value is asked for, for example `number`.")
+    count: int = Field(description="Contacts; while settling, those found so far.")
+    sample: WireValue | None = Field(default=None, description="The beginning of one such value.")
+    settling: bool = Field(default=False, description="Not every contact has been looked at yet.")
 
 
 class SegmentStatusRecord(Record):

@@ -92,11 +92,14 @@ class StatusBoard:
 
 
 def _by_attribute(parts: Iterable[SegmentStatusRecord]) -> tuple[dict[str, Any], ...]:
-    """Unreadable values by attribute over all partitions, each with one sample."""
-    found: dict[str, dict[str, Any]] = {}
+    """Unreadable values by attribute and reading over all partitions, each with one sample."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for part in parts:
         for entry in part.unreadable:
-            total = found.setdefault(entry.attribute, {"attribute": entry.attribute, "count": 0, "sample": None})
+            key = (entry.attribute, entry.reading)
+            nothing = {"attribute": entry.attribute, "reading": entry.reading, "count": 0, "sample": None}
+            total = found.setdefault(key, {**nothing, "settling": False})
             total["count"] += entry.count
             total["sample"] = entry.sample if total["sample"] is None else total["sample"]
-    return tuple(found[name] for name in sorted(found))
+            total["settling"] |= entry.settling
+    return tuple(found[key] for key in sorted(found))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -18,17 +18,21 @@ from schemas.evaluator_status import (
     PartitionState,
     PartitionStatusRecord,
     SegmentStatusRecord,
+    UnreadableAttribute,
     partition_status_key,
     segment_status_key,
 )
-from segmentation.model import InstantMs
+from segmentation.model import InstantMs, SegmentId
 from services.evaluator.measures import LAG
 from services.evaluator.reads import ServedPartition
 from services.evaluator.serving import Serving
+from services.evaluator.unreadable import UnreadableCount, UnreadableValues
 from services.runtime import clock
 from services.runtime.logs import get_logger
 
 ROUND_S = 0.5
+UNREADABLE_EVERY_S = 2.0
+"""Counts of unreadable values are told this often: an attribute's count concerns every segment that asks for it."""
 POSITION_EVERY_S = 10.0
 """Clock and offset alone are told this often: they move with every tick."""
 MOVING_FIELDS = {"reported_at", "clock", "offset", "lag_ms"}
@@ -51,6 +55,7 @@ class StatusReporter:
         self._client = client
         self._end_offset = end_offset
         self._told: dict[bytes, tuple[object, float]] = {}
+        self._unreadable: dict[int, _Report] = {}
 
     async def run(self) -> None:
         """Report until cancelled."""
@@ -118,11 +123,13 @@ class StatusReporter:
         partition = served.partition
         settling = set(partition.settling)
         settled_percent = round(100.0 * partition.settled)
+        unreadable = self._unreadable_of(served)
         for segment_id, segment in list(partition.definitions.catalogue.segments.items()):
             count = partition.counts.get(segment_id)
             members = count.members if count is not None else 0
             is_settling = segment_id in settling
-            news = (members, segment.version, settled_percent if is_settling else None)
+            found = unreadable.get(segment_id, ())
+            news = (members, segment.version, settled_percent if is_settling else None, found)
             key = segment_status_key(segment_id, partition.index)
             told = self._told.get(key)
             if told is None or told[0] != news:
@@ -138,5 +145,34 @@ class StatusReporter:
                         members=members,
                         settling=is_settling,
                         settled_percent=settled_percent if is_settling else 100,
+                        unreadable=[_told_unreadable(count) for count in found],
                     ),
                 )
+
+    def _unreadable_of(self, served: ServedPartition) -> Mapping[SegmentId, tuple[UnreadableCount, ...]]:
+        """Unreadable values by segment, a moment old when they change all the time."""
+        index, values, now = served.partition.index, served.partition.unreadable, clock.monotonic()
+        last = self._unreadable.get(index)
+        is_news = last is None or last.values is not values or last.generation != values.generation
+        if last is None or (is_news and now - last.at >= UNREADABLE_EVERY_S):
+            last = self._unreadable[index] = _Report(values, values.generation, now, values.report())
+        return last.by_segment
+
+
+class _Report(NamedTuple):
+    """What one partition's values said at an instant of the monotonic clock."""
+
+    values: UnreadableValues
+    generation: int
+    at: float
+    by_segment: Mapping[SegmentId, tuple[UnreadableCount, ...]]
+
+
+def _told_unreadable(found: UnreadableCount) -> UnreadableAttribute:
+    return UnreadableAttribute(
+        attribute=found.attribute,
+        reading=found.reading,
+        count=found.contacts,
+        sample=found.sample,
+        settling=found.settling,
+    )
