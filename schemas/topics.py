@@ -171,7 +171,7 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 cleanup=Cleanup.COMPACT,
                 key="`webhook|` and its id, or `failure|`, the webhook's id, `|` and the failure's",
                 purpose="Where changes are sent by HTTP, with the secrets that sign them, and what could not be sent.",
-                settings={**_ERASED_WITHIN, **_TOMBSTONES_KEPT},
+                settings={**_ERASED_WITHIN, **_TOMBSTONES_KEPT, **_LARGER_THAN_INPUT},
             ),
         )
     }

@@ -5,15 +5,15 @@ Rule: every route needs the scope `admin`. A secret is in the answer that made i
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from schemas.record import WireSegmentId
@@ -34,6 +34,8 @@ API: Final = "/api/v2"
 BEARER: Final = "bearer "
 WEBHOOK_ID_BYTES: Final = 8
 FAILURES_SHOWN: Final = 100
+BODY_BYTES_MAX: Final = 256 * 1024
+BODY_TIMEOUT_S: Final = 30
 
 log = get_logger("audit")
 
@@ -76,8 +78,12 @@ class WebhookRoutes:
         """Every webhook, without its secret."""
         return _json({"webhooks": [self._shown(webhook) for webhook in self._registry.webhooks.values()]})
 
-    async def create(self, wanted: WebhookRequest) -> Response:
+    async def create(self, request: Request) -> Response:
         """Make a webhook; it gets what changes from now on."""
+        try:
+            wanted = WebhookRequest.model_validate_json(await _body(request))
+        except ValidationError as error:
+            return _invalid(error)
         if len(self._registry.webhooks) >= WEBHOOKS_MAX:
             raise HTTPException(409, f"there are {WEBHOOKS_MAX} webhooks already; delete one first")
         allow_local = self._settings.webhooks_allow_local
@@ -154,10 +160,16 @@ class WebhookRoutes:
 
 def build_app(routes: WebhookRoutes) -> FastAPI:
     """The ASGI application."""
-    app = FastAPI(title="Tidegate webhooks", version="2.0", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Tidegate webhooks",
+        version="2.0",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.include_router(routes.router())
     app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ServiceError, _not_now)
     return app
 
@@ -180,17 +192,26 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return _problem(error.status_code, str(error.detail))
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestValidationError):
-        raise error
+async def _body(request: Request) -> bytes:
+    """The body, bounded. Read by the route and not by the framework, so that a stranger's is not read at all."""
+    body = b""
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        async for part in request.stream():
+            body += part
+            if len(body) > BODY_BYTES_MAX:
+                raise HTTPException(413, f"the body has more than {BODY_BYTES_MAX} bytes; name fewer segments")
+    return body
+
+
+def _invalid(error: ValidationError) -> Response:
     faults = [
         {
             "code": fault["type"],
             "message": fault["msg"],
             "hint": 'send {"url": "https://…", "segments": ["trial-ending"]}',
-            "pointer": "".join(f"/{step}" for step in fault["loc"][1:]),
+            "pointer": "".join(f"/{step}" for step in fault["loc"]),
         }
-        for fault in error.errors()
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return _problem(422, "the request cannot be accepted", faults)
 

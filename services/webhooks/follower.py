@@ -26,7 +26,8 @@ from services.webhooks.registry import Registry
 from services.webhooks.sender import Sender, StoppedError
 from services.webhooks.settings import WebhookSettings
 
-RECORDS_PER_ROUND_MAX: Final = 500
+RECORDS_PER_ROUND_MAX: Final = 200
+"""What a crash repeats at most, and the most changes in one delivery."""
 POLL_TIMEOUT_MS: Final = 500
 ROUND_S_MAX: Final = 120.0
 """After this long no further delivery of a round is begun: the rest is read again in the next."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -20,6 +20,9 @@ from services.webhooks.api import WebhookRoutes, build_app
 from services.webhooks.follower import Follower
 from services.webhooks.registry import Registry
 from services.webhooks.settings import WebhookSettings
+
+FAILURE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A given-up delivery holds its whole content. The topic takes a little more."""
 
 
 class Followers:
@@ -80,7 +83,7 @@ async def running(settings: WebhookSettings) -> AsyncIterator[tuple[Any, asyncio
 
     Errors: ServiceError when the broker cannot be reached.
     """
-    producer = AIOKafkaProducer(acks="all", linger_ms=0, **client_options(settings))
+    producer = AIOKafkaProducer(acks="all", linger_ms=0, max_request_size=FAILURE_BYTES_MAX, **client_options(settings))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(producer.stop)
         try:

@@ -155,3 +155,10 @@ async def test_a_secret_is_in_the_answer_that_made_it_and_nowhere_else(
         assert webhook["secret"] not in (await http.get("/webhooks")).text
         wrong = await http.post("/webhooks", json={"url": receiver.url, "segments": ["Not a slug"]})
         assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/segments/0")
+
+
+async def test_a_body_that_is_no_webhook_or_too_large_is_refused(settings: WebhookSettings) -> None:
+    async with service(settings) as http:
+        answers = [await http.post("/webhooks", content=body) for body in (b"{", b"[]", b"x" * 300_000)]
+        stranger = await http.post("/webhooks", content=b"x" * 300_000, headers={"Authorization": ""})
+    assert [answer.status_code for answer in (*answers, stranger)] == [422, 422, 413, 401]
