@@ -15,6 +15,7 @@ from typing import Any, Final
 import uvicorn
 
 from services.runtime.errors import StartRefusedError
+from services.runtime.http_protocol import BoundedHttpProtocol
 
 BACKLOG_MAX: Final = 2048
 """Connections that wait to be accepted."""
@@ -60,6 +61,7 @@ async def serve(app: Any, listening: socket.socket, stopping: asyncio.Event, sta
     """Serve an ASGI application until `stopping` is set; `started` is called once requests are answered."""
     config = uvicorn.Config(
         app,
+        http=BoundedHttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

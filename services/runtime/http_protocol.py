@@ -1,0 +1,113 @@
+"""What a peer may take its time over: uvicorn's HTTP/1.1 protocol with time and room for headers that end.
+
+Rule: a connection that does not finish a request's headers in time, or sends more of them than anybody needs, is
+answered and closed; one whose request was answered before its body came whole is closed soon after. How long a body may
+take is its reader's business. The usual request, whose headers come at once, costs no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEADER_TIMEOUT_S: Final = 10.0
+"""From the opening of a connection, or the first byte of a later request on it."""
+HEADER_BYTES_MAX: Final = 64 * 1024
+UNREAD_BODY_LINGER_S: Final = 5.0
+"""How long the rest of a body may still come after the answer, so that the sender gets to read it."""
+
+
+class _Awaiting(Enum):
+    REQUEST = "a request"
+    HEADERS = "the rest of a request's headers"
+    BODY = "the rest of a request's body"
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._awaiting = _Awaiting.HEADERS
+        self._header_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """A connection that never says anything counts as headers that never end."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on, then see whether headers are still under way."""
+        super().data_received(data)
+        if self._awaiting is _Awaiting.HEADERS and not self.transport.is_closing():
+            self._header_bytes += len(data)
+            if self._header_bytes > HEADER_BYTES_MAX:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {HEADER_BYTES_MAX} bytes are taken")
+            elif self._deadline is None:
+                self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._awaiting = _Awaiting.HEADERS
+        self._header_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The headers came in time."""
+        self._awaiting = _Awaiting.BODY
+        self._forget_deadline()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body came whole."""
+        self._awaiting = _Awaiting.REQUEST
+        self._forget_deadline()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is out; a body that nobody reads has to end soon."""
+        super().on_response_complete()
+        if self._awaiting is _Awaiting.BODY and not self.transport.is_closing():
+            self._forget_deadline()
+            self._deadline = self.loop.call_later(UNREAD_BODY_LINGER_S, self.transport.close)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _is_answering(self) -> bool:
+        cycle: Any = self.cycle  # none before the first request, whatever its type says
+        return cycle is not None and not cycle.response_complete
+
+    def _headers_took_too_long(self) -> None:
+        self._deadline = None
+        if self._is_answering():
+            # The request before is still being answered on this connection; its answer must not be cut into.
+            self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the headers did not arrive within {HEADER_TIMEOUT_S:.0f} s")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._is_answering():
+            problem = {"type": "about:blank", "title": status.phrase.lower(), "status": status.value, "detail": detail}
+            body = orjson.dumps(problem)
+            head = (
+                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()

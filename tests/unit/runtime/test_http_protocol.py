@@ -1,0 +1,127 @@
+"""Peers that take for ever, on real sockets: headers that trickle, never come or never end, bodies nobody reads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from services.runtime import http_protocol
+from services.runtime.http_protocol import HEADER_BYTES_MAX
+from services.runtime.web import listen, serve
+
+SOON_S = 0.3
+WHOLE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
+Connect = Callable[[], Any]
+
+
+@pytest.fixture
+async def connect(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connect]:
+    """Connections to a server whose patience is short."""
+    monkeypatch.setattr(http_protocol, "HEADER_TIMEOUT_S", SOON_S)
+    monkeypatch.setattr(http_protocol, "UNREAD_BODY_LINGER_S", SOON_S)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(3 * SOON_S)
+        if scope["path"] != "/unread":
+            while (await receive()).get("more_body"):
+                pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    listening = listen("127.0.0.1", 0)
+    host, port = listening.getsockname()
+    stopping, started = asyncio.Event(), asyncio.Event()
+    serving = asyncio.create_task(serve(answer, listening, stopping, started.set))
+    await started.wait()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def open_connection() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(host, port)
+        writers.append(writer)
+        return reader, writer
+
+    yield open_connection
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    stopping.set()
+    await serving
+
+
+async def trickle(writer: asyncio.StreamWriter, content: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            writer.write(content)
+            await writer.drain()
+            await asyncio.sleep(SOON_S / 5)
+
+
+async def all_of(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(20 * SOON_S):
+        return await reader.read()
+
+
+async def test_headers_that_trickle_are_given_up_however_often_a_byte_comes(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"POST / HTTP/1.1\r\n")
+    trickling = asyncio.create_task(trickle(writer, b"x: y\r\n"))
+    answer = await all_of(reader)
+    trickling.cancel()
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert b"connection: close" in answer
+
+
+async def test_a_connection_that_says_nothing_is_closed(connect: Connect) -> None:
+    reader, _ = await connect()
+    assert (await all_of(reader)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_later_request_on_a_connection_has_the_same_time(connect: Connect) -> None:
+    reader, writer = await connect()
+    for _ in range(3):
+        writer.write(WHOLE + b"{}")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    writer.write(WHOLE[:20])
+    assert (await all_of(reader)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_whole_headers_leave_the_body_and_the_answer_their_own_time(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(WHOLE)
+    await asyncio.sleep(2 * SOON_S)
+    writer.write(b"{}")
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    await asyncio.sleep(2 * SOON_S)
+    writer.write(WHOLE + b"{}")
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_headers_that_trickle_behind_a_request_do_not_cut_into_its_answer(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP")
+    answers = await all_of(reader)
+    first, _, second = answers.partition(b"ok")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert second.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_headers_without_end_are_refused_before_they_fill_the_memory(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"GET / HTTP/1.1\r\nx: " + b"y" * (HEADER_BYTES_MAX + 1))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_body_that_nobody_reads_does_not_hold_the_connection(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    trickling = asyncio.create_task(trickle(writer, b"x"))
+    with contextlib.suppress(ConnectionError):
+        assert await all_of(reader) == b""
+    trickling.cancel()
