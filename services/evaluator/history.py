@@ -7,7 +7,8 @@ and whether a commit or a recovery brings the erasure; the first line of its own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import orjson
 
@@ -20,6 +21,13 @@ SEGMENT_HISTORY_MAX = 1_000
 """Latest changes kept of one segment in one partition."""
 CONTACT_HISTORY_MAX = 20
 """Latest changes kept of one contact."""
+
+
+class KeptChange(NamedTuple):
+    """A change of a history, and whether the contact had never been in its segment before."""
+
+    change: Change
+    is_first: bool
 
 
 def contact_history_key(contact_id: ContactId) -> bytes:
@@ -37,20 +45,32 @@ def segment_history_key(segment_id: SegmentId, number: int) -> bytes:
     return b"h%s|%05d" % (segment_id.encode(), number % SEGMENT_HISTORY_MAX)
 
 
-def put(batch: CommitRows, changes: Sequence[Change], store: Store) -> None:
-    """Add changes to the histories, after what the batch erases of them."""
-    by_contact: dict[ContactId, list[Change]] = {}
+def put(batch: CommitRows, changes: Sequence[Change], store: Store, is_new: Callable[[Change], bool]) -> None:
+    """Add changes to the histories, after what the batch erases of them.
+
+    `is_new` says whether a change's contact had never been in its segment before this batch.
+    """
+    by_contact: dict[ContactId, list[bytes]] = {}
+    segments_of: dict[ContactId, dict[SegmentId, None]] = {}
     for change in changes:
-        count = batch.count_of(change.segment_id)
-        batch.rows[segment_history_key(change.segment_id, count.changes)] = encode_change(change)
+        segment_id = change.segment_id
+        segments = segments_of.setdefault(change.contact_id, {})
+        line = encode_change(change, segment_id not in segments and is_new(change))
+        segments[segment_id] = None
+        count = batch.count_of(segment_id)
+        batch.rows[segment_history_key(segment_id, count.changes)] = line
         count.changes += 1
-        by_contact.setdefault(change.contact_id, []).append(change)
+        if change.kind is ChangeKind.ENTER:
+            count.entered += 1
+        else:
+            count.exited += 1
+        by_contact.setdefault(change.contact_id, []).append(line)
     keys = [contact_history_key(contact_id) for contact_id in by_contact]
-    for key, present, added in zip(keys, store.get_many(keys), by_contact.values(), strict=True):
+    found = zip(keys, store.get_many(keys), by_contact.values(), segments_of.values(), strict=True)
+    for key, present, added, segments in found:
         named, kept = ([], []) if present is None or key in batch.rows else _lines(present)
-        segments = dict.fromkeys([*named, *(change.segment_id for change in added)])
-        lines = [*kept, *map(encode_change, added)][-CONTACT_HISTORY_MAX:]
-        batch.rows[key] = b"\n".join([orjson.dumps(list(segments)), *lines])
+        lines = [*kept, *added][-CONTACT_HISTORY_MAX:]
+        batch.rows[key] = b"\n".join([orjson.dumps(list(dict.fromkeys(named) | segments)), *lines])
 
 
 def erase(batch: CommitRows, contact_ids: Sequence[ContactId], store: Store) -> None:
@@ -67,12 +87,19 @@ def erase(batch: CommitRows, contact_ids: Sequence[ContactId], store: Store) -> 
             batch.rows.update(dict.fromkeys(_naming(contact_id, segment_id, store)))
 
 
-def contact_changes(row: bytes) -> list[Change]:
-    """The changes of a contact's history row, oldest first."""
-    return [decode_change(line) for line in _lines(row)[1]]
+def kept_of_contact(store: Store, contact_id: ContactId) -> list[KeptChange]:
+    """A contact's kept changes, oldest first."""
+    row = store.get_many([contact_history_key(contact_id)])[0]
+    return [] if row is None else [decode_change(line) for line in _lines(row)[1]]
 
 
-def encode_change(change: Change) -> bytes:
+def kept_of_segment(store: Store, segment_id: SegmentId) -> list[KeptChange]:
+    """A segment's kept changes in this partition, in no particular order."""
+    prefix = segment_history_prefix(segment_id)
+    return [decode_change(row) for _, row in store.scan(prefix, prefix + b"\xff", SEGMENT_HISTORY_MAX)]
+
+
+def encode_change(change: Change, is_first: bool) -> bytes:
     """One change as a history row keeps it."""
     return orjson.dumps(
         [
@@ -85,14 +112,15 @@ def encode_change(change: Change) -> bytes:
             change.cause,
             change.index,
             change.count,
+            is_first,
         ]
     )
 
 
-def decode_change(row: bytes) -> Change:
+def decode_change(row: bytes) -> KeptChange:
     """Read a change of a history row."""
-    segment_id, version, contact_id, kind, at, offset, cause, index, count = orjson.loads(row)
-    return Change(
+    segment_id, version, contact_id, kind, at, offset, cause, index, count, is_first = orjson.loads(row)
+    change = Change(
         segment_id,
         version,
         contact_id,
@@ -102,6 +130,7 @@ def decode_change(row: bytes) -> Change:
         index,
         count,
     )
+    return KeptChange(change, is_first)
 
 
 def _lines(row: bytes) -> tuple[list[SegmentId], list[bytes]]:
@@ -115,5 +144,5 @@ def _naming(contact_id: ContactId, segment_id: SegmentId, store: Store) -> Itera
     name = contact_id.encode()
     for key, row in store.scan(prefix, prefix + b"\xff", SEGMENT_HISTORY_MAX):
         # An id with characters that JSON escapes cannot be searched for as it is.
-        if (name in row or b"\\" in row) and decode_change(row).contact_id == contact_id:
+        if (name in row or b"\\" in row) and decode_change(row).change.contact_id == contact_id:
             yield key

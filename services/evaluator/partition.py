@@ -287,7 +287,7 @@ class Partition:
         if self._erased:
             history.erase(batch, list(self._erased), self._store)
         if self._changes:
-            history.put(batch, self._remembered(), self._store)
+            history.put(batch, self._remembered(), self._store, self._is_new)
         batch.put_counts()
         for segment in self._defined:
             self.unreadable.define(segment)
@@ -319,6 +319,11 @@ class Partition:
             return self._changes
         began = self._erased.get
         return [change for place, change in enumerate(self._changes) if place >= began(change.contact_id, 0)]
+
+    def _is_new(self, change: Change) -> bool:
+        """Whether the contact had never been in the segment before this transaction."""
+        before = self._committed[change.contact_id]
+        return before is None or not (change.segment_id in before.members or change.segment_id in before.left)
 
     def _load(self, contact_ids: Sequence[ContactId]) -> None:
         """Have each contact in the overlay, from memory if it was there lately, else from the store in one look-up."""

@@ -23,11 +23,13 @@ from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import Rejection
 from segmentation.expression.compiler import CompiledSegment, compile_segment
 from segmentation.expression.source import parse_where
-from segmentation.model import ContactId, SegmentId, SegmentState
+from segmentation.model import ContactId, InstantMs, SegmentId, SegmentState
 from services.evaluator import reads
+from services.evaluator.asof import membership_as_of
 from services.evaluator.outcomes import TooManyWaitersError
 from services.evaluator.reads import ServedPartition
 from services.evaluator.serving import Serving
+from services.runtime import clock
 
 BASE = "/internal/v1"
 PAGE_DEFAULT = 100
@@ -57,9 +59,12 @@ def create_read_api(serving: Serving, partitions: int) -> ASGIApp:
         ("GET", "/contacts", api.list_contacts),
         ("GET", "/contacts/{contact_id}/changes", api.contact_changes),
         ("GET", "/contacts/{contact_id}/explain", api.explain),
+        ("GET", "/contacts/{contact_id}/membership", api.membership),
         ("GET", "/contacts/{contact_id}", api.contact),
         ("POST", "/attributes", api.attributes),
         ("GET", "/counts", api.counts),
+        ("GET", "/unreadable", api.unreadable),
+        ("GET", "/segments/{segment_id}/cost", api.cost),
         ("GET", "/segments/{segment_id}/members", api.members),
         ("GET", "/segments/{segment_id}/changes", api.segment_changes),
         ("POST", "/preview", api.preview),
@@ -108,12 +113,34 @@ class _ReadApi:
             SegmentId(request.query_params.get("segment", ""))
         )
         if segment is None:
-            raise RefusedError(404, "unknown_segment", "no such segment is in force; name it as ?segment=<id>")
+            raise _unknown_segment()
         return _json(reads.explain(served, contact_id, contact, segment))
 
     async def contact_changes(self, request: Request) -> Response:
         contact_id, served = self._contact_of(request)
-        return _records(reads.contact_changes(served, contact_id, _limit(request)))
+        return _changes(*reads.contact_changes(served, contact_id, _cursor(request), _limit(request)))
+
+    async def membership(self, request: Request) -> Response:
+        """Query: `segment`, and `at` in epoch milliseconds: was the contact in it then, from the bounded history."""
+        contact_id, served = self._contact_of(request)
+        query = request.query_params
+        segment_id, at = SegmentId(query.get("segment", "")), query.get("at", "")
+        if not reads.is_known(served, segment_id):
+            raise _unknown_segment()
+        if not reads.is_whole(at):
+            raise RefusedError(400, "invalid_at", "`at` must be an instant in epoch milliseconds")
+        definitions = served.partition.definitions
+        found = membership_as_of(served.store, definitions, contact_id, segment_id, InstantMs(int(at)))
+        if found is None:
+            raise _unknown_contact()
+        return _json(
+            {
+                "member": found.member,
+                "since_ms": found.since,
+                "unknown": found.unknown,
+                "known_from_ms": found.known_from,
+            }
+        )
 
     async def attributes(self, request: Request) -> Response:
         """Body: `{"partition": 3, "contact_ids": ["u1", …]}`; contacts that do not exist are left out."""
@@ -143,11 +170,28 @@ class _ReadApi:
         after = request.query_params.get("after", "")
         found = reads.list_members(self._partition_of(request), segment_id, after, limit)
         members = [{"contact_id": contact_id, "since_ms": since} for contact_id, since in found]
-        return _json({"members": members, "next": found[-1][0] if len(found) == limit else None})
+        following = found[-1][0] if len(found) == limit else None
+        return _json(
+            {"members": members, "next": following, "known": reads.is_known(self._partition_of(request), segment_id)}
+        )
 
     async def segment_changes(self, request: Request) -> Response:
         segment_id = SegmentId(unquote(request.path_params["segment_id"]))
-        return _records(reads.segment_changes(self._partition_of(request), segment_id, _limit(request)))
+        served = self._partition_of(request)
+        records, following = reads.segment_changes(served, segment_id, _cursor(request), _limit(request))
+        return _changes(records, following, known=reads.is_known(served, segment_id))
+
+    async def unreadable(self, request: Request) -> Response:
+        return _json({"readings": reads.unreadable(self._partition_of(request))})
+
+    async def cost(self, request: Request) -> Response:
+        served = self._partition_of(request)
+        segment_id = SegmentId(unquote(request.path_params["segment_id"]))
+        segment = served.partition.definitions.catalogue.segments.get(segment_id)
+        if segment is None:
+            raise _unknown_segment()
+        evaluation_us, contacts = reads.evaluation_cost(served, segment, clock.monotonic)
+        return _json({"evaluation_us": evaluation_us, "contacts": contacts})
 
     async def preview(self, request: Request) -> Response:
         """Body: `{"where": …, "segment_id": …}`; the segment is the saved one to compare with, and optional."""
@@ -253,12 +297,25 @@ def _json(content: object) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
 
 
-def _records(found: Sequence[bytes]) -> Response:
-    return Response(b'{"changes":[' + b",".join(found) + b"]}", media_type="application/json")
+def _changes(records: Sequence[bytes], following: str | None, *, known: bool = True) -> Response:
+    rest = orjson.dumps({"next": following, "known": known})
+    return Response(b'{"changes":[' + b",".join(records) + b"]," + rest[1:], media_type="application/json")
+
+
+def _cursor(request: Request) -> reads.ChangeCursor | None:
+    text = request.query_params.get("after", "")
+    cursor = reads.ChangeCursor.decode(text)
+    if text and cursor is None:
+        raise RefusedError(400, "invalid_cursor", "`after` must be the `next` of a page, or left out")
+    return cursor
 
 
 def _unknown_contact() -> RefusedError:
     return RefusedError(404, "unknown_contact", "no such contact")
+
+
+def _unknown_segment() -> RefusedError:
+    return RefusedError(404, "unknown_segment", "no such segment is in force; `segment` or the path names it")
 
 
 def _retry_after() -> dict[str, str]:

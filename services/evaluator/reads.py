@@ -7,9 +7,9 @@ wire. Every answer is bounded; a scan over all contacts yields to the partition'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.codec import decode_contact, encode_membership_change
 from segmentation.expression.compiler import CompiledSegment
@@ -23,6 +23,8 @@ from services.evaluator.ports import Store
 
 PAGE_MAX = 1_000
 PREVIEW_SAMPLE_MAX = 20
+COST_CONTACTS_MAX = 500
+WHOLE_DIGITS_MAX = 18
 PREVIEW_SLICE_CONTACTS = 200
 """Contacts evaluated between two turns of the event loop."""
 
@@ -76,20 +78,88 @@ def list_members(served: ServedPartition, segment_id: SegmentId, after: str, lim
     return [(key[len(prefix) :].decode(), int(value)) for key, value in found]
 
 
-def contact_changes(served: ServedPartition, contact_id: ContactId, limit: int) -> list[bytes]:
-    """A contact's latest changes as membership records, newest first."""
-    row = served.store.get_many([history.contact_history_key(contact_id)])[0]
-    if row is None:
-        return []
-    return [as_record(change, served) for change in reversed(history.contact_changes(row))][:limit]
+class ChangeCursor(NamedTuple):
+    """A change's place in a list: its version, then the id that tells changes of one version apart there.
+
+    That is the segment's among one contact's changes, and the contact's among one segment's.
+    """
+
+    at: int
+    offset: int
+    name: str
+
+    def encode(self) -> str:
+        """As a page's `next` holds it."""
+        return f"{self.at}.{self.offset}.{self.name}"
+
+    @classmethod
+    def decode(cls, text: str) -> ChangeCursor | None:
+        """Read what `encode` wrote; None if it did not."""
+        at, _, rest = text.partition(".")
+        offset, _, name = rest.partition(".")
+        if not (is_whole(at) and is_whole(offset) and name):
+            return None
+        return cls(int(at), int(offset), name)
 
 
-def segment_changes(served: ServedPartition, segment_id: SegmentId, limit: int) -> list[bytes]:
-    """A segment's latest changes in this partition as membership records, newest first."""
-    prefix = history.segment_history_prefix(segment_id)
-    found = served.store.scan(prefix, prefix + b"\xff", history.SEGMENT_HISTORY_MAX)
-    changes = sorted((history.decode_change(row) for _, row in found), key=lambda change: change.version, reverse=True)
-    return [as_record(change, served) for change in changes[:limit]]
+def is_whole(text: str) -> bool:
+    """Whether the text is a whole number of a bounded length."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and len(digits) <= WHOLE_DIGITS_MAX
+
+
+def contact_changes(
+    served: ServedPartition, contact_id: ContactId, after: ChangeCursor | None, limit: int
+) -> tuple[list[bytes], str | None]:
+    """A page of a contact's latest changes as membership records, newest first, and the cursor of the next page."""
+    kept = history.kept_of_contact(served.store, contact_id)
+    places = {ChangeCursor(*each.change.version, each.change.segment_id): each.change for each in kept}
+    return _page(served, places, after, limit)
+
+
+def segment_changes(
+    served: ServedPartition, segment_id: SegmentId, after: ChangeCursor | None, limit: int
+) -> tuple[list[bytes], str | None]:
+    """A page of a segment's latest changes in this partition, as `contact_changes` gives a contact's."""
+    kept = history.kept_of_segment(served.store, segment_id)
+    places = {ChangeCursor(*each.change.version, each.change.contact_id): each.change for each in kept}
+    return _page(served, places, after, limit)
+
+
+def _page(
+    served: ServedPartition, places: Mapping[ChangeCursor, Change], after: ChangeCursor | None, limit: int
+) -> tuple[list[bytes], str | None]:
+    found = sorted((place for place in places if after is None or place < after), reverse=True)
+    records = [as_record(places[place], served) for place in found[:limit]]
+    return records, found[limit - 1].encode() if len(found) > limit else None
+
+
+def is_known(served: ServedPartition, segment_id: SegmentId) -> bool:
+    """Whether the segment is in force in this partition."""
+    return segment_id in served.partition.definitions.catalogue.segments
+
+
+def unreadable(served: ServedPartition) -> list[dict[str, Any]]:
+    """The values that the segments' conditions cannot read, by attribute and reading."""
+    return [count._asdict() for count in served.partition.unreadable.counts()]
+
+
+def evaluation_cost(
+    served: ServedPartition, segment: CompiledSegment, monotonic: Callable[[], float]
+) -> tuple[float, int]:
+    """How long the segment's whole condition takes for one contact, and over how many it was measured.
+
+    Units: microseconds, the mean over the partition's first contacts. A write costs less: only what it touches is
+    looked at.
+    """
+    found = served.store.scan(rows.CONTACTS_START, rows.CONTACTS_END, COST_CONTACTS_MAX)
+    contacts = [decode_contact(row) for _, row in found]
+    now = served.partition.clock
+    began = monotonic()
+    for contact in contacts:
+        segment.holds(contact.attributes, now, contact.members)
+    took_us = (monotonic() - began) * 1e6
+    return took_us / max(1, len(contacts)), len(contacts)
 
 
 def as_record(change: Change, served: ServedPartition) -> bytes:

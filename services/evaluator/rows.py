@@ -25,7 +25,7 @@ UNREADABLE_START, UNREADABLE_END = b"u", b"v"
 CONTROLS_START, CONTROLS_END = b"k", b"l"
 MARKS_KEY = b"m"
 FAILED_KEY = b"x"
-FORMAT = 4
+FORMAT = 5
 """Raised when rows change shape: a store of another format is rebuilt from the changelog."""
 
 _INSTANT_BYTES = 8
@@ -127,10 +127,15 @@ def count_key(segment_id: SegmentId) -> bytes:
 
 @dataclass(slots=True)
 class Count:
-    """A segment in one partition: its members now, and the changes ever written to this store."""
+    """A segment in one partition: its members now, and the changes ever written to this store.
+
+    `entered` and `exited` are since the owner started, and not kept.
+    """
 
     members: int = 0
     changes: int = 0
+    entered: int = 0
+    exited: int = 0
 
     def encode(self) -> bytes:
         """The row."""

@@ -25,6 +25,7 @@ from schemas.evaluator_status import (
 from segmentation.model import InstantMs, SegmentId
 from services.evaluator.measures import LAG
 from services.evaluator.reads import ServedPartition
+from services.evaluator.rows import Count
 from services.evaluator.serving import Serving
 from services.evaluator.unreadable import UnreadableCount, UnreadableValues
 from services.runtime import clock
@@ -35,6 +36,7 @@ UNREADABLE_EVERY_S = 2.0
 """Counts of unreadable values are told this often: an attribute's count concerns every segment that asks for it."""
 POSITION_EVERY_S = 10.0
 """Clock and offset alone are told this often: they move with every tick."""
+NO_COUNT = Count()
 MOVING_FIELDS = {"reported_at", "clock", "offset", "lag_ms"}
 
 EndOffset = Callable[[int], int | None]
@@ -125,11 +127,11 @@ class StatusReporter:
         settled_percent = round(100.0 * partition.settled)
         unreadable = self._unreadable_of(served)
         for segment_id, segment in list(partition.definitions.catalogue.segments.items()):
-            count = partition.counts.get(segment_id)
-            members = count.members if count is not None else 0
+            count = partition.counts.get(segment_id, NO_COUNT)
             is_settling = segment_id in settling
             found = unreadable.get(segment_id, ())
-            news = (members, segment.version, settled_percent if is_settling else None, found)
+            moved = (count.members, count.entered, count.exited)
+            news = (moved, segment.version, settled_percent if is_settling else None, found)
             key = segment_status_key(segment_id, partition.index)
             told = self._told.get(key)
             if told is None or told[0] != news:
@@ -142,7 +144,9 @@ class StatusReporter:
                         partition=partition.index,
                         version=segment.version,
                         reported_at=clock.now_ms(),
-                        members=members,
+                        members=count.members,
+                        entered=count.entered,
+                        exited=count.exited,
                         settling=is_settling,
                         settled_percent=settled_percent if is_settling else 100,
                         unreadable=[_told_unreadable(count) for count in found],

@@ -116,7 +116,7 @@ async def test_a_recovering_partition_asks_to_come_back(api: Api) -> None:
 async def test_members_and_contacts_come_in_pages_of_byte_order(api: Api) -> None:
     client = api[0]
     first = (await client.get("/segments/pro/members?partition=0&limit=1")).json()
-    assert first == {"members": [{"contact_id": "a/b c", "since_ms": NOW + 3}], "next": "a/b c"}
+    assert first == {"members": [{"contact_id": "a/b c", "since_ms": NOW + 3}], "next": "a/b c", "known": True}
     second = (await client.get("/segments/pro/members?partition=0&limit=1&after=a/b c")).json()
     assert [member["contact_id"] for member in second["members"]] == ["u1"]
     assert (await client.get("/contacts?partition=0&prefix=u")).json()["contacts"] == ["u1", "u2"]
@@ -135,6 +135,55 @@ async def test_changes_come_newest_first_and_are_the_published_records(
     assert [change["contact_id"] for change in of_segment] == ["u1", "a/b c"]
 
 
+async def test_changes_come_in_pages_that_leave_out_and_repeat_nothing(
+    api: Api, partition: tuple[Partition, RocksStore]
+) -> None:
+    client, _, listener = api
+    for plan in ("free", "pro", "free", "pro"):
+        commit(partition[0], listener, [(b"u1", {"attributes": {"plan": plan}})])
+    for path in ("/contacts/u1/changes?", "/segments/pro/changes?partition=0&"):
+        whole = (await client.get(path)).json()
+        assert whole["next"] is None
+        paged: list[Any] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = (await client.get(f"{path}limit=2&after={cursor}")).json()
+            paged += page["changes"]
+            cursor = page["next"]
+        assert paged == whole["changes"]
+        assert len(paged) == len({change["event_id"] for change in paged}) >= 5
+
+
+async def test_lists_of_a_segment_say_whether_it_is_known(api: Api) -> None:
+    for path in ("members", "changes"):
+        assert (await api[0].get(f"/segments/pro/{path}?partition=0")).json()["known"] is True
+        assert (await api[0].get(f"/segments/nope/{path}?partition=0")).json()["known"] is False
+
+
+async def test_a_past_membership_is_answered_in_milliseconds(api: Api) -> None:
+    answer = (await api[0].get(f"/contacts/u1/membership?segment=pro&at={NOW + 3}")).json()
+    assert answer == {"member": True, "since_ms": NOW + 1, "unknown": None, "known_from_ms": None}
+    assert (await api[0].get(f"/contacts/nobody/membership?segment=pro&at={NOW}")).json()["code"] == "unknown_contact"
+    assert (await api[0].get(f"/contacts/u1/membership?segment=no&at={NOW}")).json()["code"] == "unknown_segment"
+
+
+async def test_unreadable_values_are_listed_by_reading(api: Api, partition: tuple[Partition, RocksStore]) -> None:
+    client, _, listener = api
+    commit(partition[0], listener, [(None, definition("rich", [{"mrr": {"gt": 9}}]))])
+    commit(partition[0], listener, [(b"u1", {"attributes": {"mrr": "lots"}})])
+    partition[0].count_unreadable(100)
+    assert (await client.get("/unreadable?partition=0")).json()["readings"] == [
+        {"attribute": "mrr", "reading": "number", "contacts": 1, "sample": "lots", "settling": False}
+    ]
+
+
+async def test_the_cost_of_a_segment_is_measured_on_real_contacts(api: Api) -> None:
+    cost = (await api[0].get("/segments/pro/cost?partition=0")).json()
+    assert cost["contacts"] == 3
+    assert 0 < cost["evaluation_us"] < 10_000
+    assert (await api[0].get("/segments/nope/cost?partition=0")).json()["code"] == "unknown_segment"
+
+
 async def test_counts_follow_members(api: Api) -> None:
     counts = (await api[0].get("/counts")).json()["partitions"]["0"]
     assert (counts["contacts"], counts["segments"], counts["settling"]) == (3, {"pro": 2}, {})
@@ -144,7 +193,7 @@ async def test_an_erased_contact_is_gone_from_every_answer(api: Api, partition: 
     client, _, listener = api
     commit(partition[0], listener, [(b"u1", None)])
     assert (await client.get("/contacts/u1")).status_code == 404
-    assert (await client.get("/contacts/u1/changes")).json() == {"changes": []}
+    assert (await client.get("/contacts/u1/changes")).json()["changes"] == []
     for path in ("/segments/pro/members?partition=0", "/segments/pro/changes?partition=0", "/contacts?partition=0"):
         assert "u1" not in (await client.get(path)).text
     assert not [row for row in partition[1].scan(b"\0", b"\xff", 1_000) if b"u1" in row[0] + row[1]]
@@ -176,6 +225,20 @@ async def test_an_outcome_is_told_once_it_is_committed(api: Api, partition: tupl
     assert [outcome["committed"] for outcome in outcomes["outcomes"]] == [True, True]
     assert [change["segment_id"] for change in outcomes["outcomes"][0]["changes"]] == ["pro"]
     assert outcomes["outcomes"][1]["changes"] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/contacts/u1/changes?after=yesterday",
+        "/segments/pro/changes?partition=0&after=1.2.",
+        "/contacts/u1/membership?segment=pro&at=2026-01-01",
+        "/contacts/u1/membership?segment=pro&at=99999999999999999999",
+        "/segments/pro/members?partition=x",
+    ],
+)
+async def test_a_malformed_read_is_400(api: Api, path: str) -> None:
+    assert (await api[0].get(path)).status_code == 400
 
 
 @pytest.mark.parametrize(

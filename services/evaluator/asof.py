@@ -1,0 +1,88 @@
+"""Was a contact in a segment at an instant: answered from the bounded histories, or "unknown" where they end.
+
+Rule: what is kept of a (segment, contact) pair is always its latest changes without a gap, so an answer is given only
+for instants from the first kept change on, or when that change is known to be the pair's first. It never guesses, and
+never speaks of an instant that the contact has not been evaluated through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.codec import decode_contact
+from schemas.control_rows import CLOCK_KEY, ClockRow
+from segmentation.definitions import DefinitionLog
+from segmentation.model import ChangeKind, ContactId, ContactState, InstantMs, SegmentId, Version
+from services.evaluator import history, rows
+from services.evaluator.history import KeptChange
+from services.evaluator.ports import Store
+
+FUTURE = "not_evaluated_yet"
+SETTLING = "settling"
+BEYOND_HISTORY = "beyond_history"
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipAsOf:
+    """`member` is None when it cannot be said, and `unknown` says why. Units: instants in epoch milliseconds.
+
+    `since` is the change that made it so, if one is known. `known_from` is the instant from which on it can be said.
+    """
+
+    member: bool | None
+    since: InstantMs | None = None
+    unknown: str | None = None
+    known_from: InstantMs | None = None
+
+
+def membership_as_of(
+    store: Store, definitions: DefinitionLog, contact_id: ContactId, segment_id: SegmentId, at: InstantMs
+) -> MembershipAsOf | None:
+    """The membership at `at`; None when there is no such contact. Cost: a scan of the segment's history at the most."""
+    row, clock_row = store.get_many([rows.contact_key(contact_id), rows.control_key(CLOCK_KEY)])
+    if row is None:
+        return None
+    contact = decode_contact(row)
+    clock = ClockRow.decode(clock_row).clock if clock_row is not None else contact.position.clock
+    if at > clock or (contact.due is not None and contact.due <= at):
+        return MembershipAsOf(None, unknown=FUTURE)
+    if definitions.seq_through(contact_id, contact.position.seq) < definitions.seq:
+        return MembershipAsOf(None, unknown=SETTLING)
+    return _from_history(store, contact_id, contact, segment_id, at, clock)
+
+
+def _from_history(
+    store: Store,
+    contact_id: ContactId,
+    contact: ContactState,
+    segment_id: SegmentId,
+    at: InstantMs,
+    clock: InstantMs,
+) -> MembershipAsOf:
+    since = contact.members.get(segment_id)
+    if since is not None and since <= at:
+        return MembershipAsOf(True, since)
+    if since is None and segment_id not in contact.left:
+        return MembershipAsOf(False)
+    kept = _kept(history.kept_of_contact(store, contact_id), segment_id, contact_id)
+    if not kept or (kept[0].change.version.at > at and not kept[0].is_first):
+        kept = _kept([*kept, *history.kept_of_segment(store, segment_id)], segment_id, contact_id)
+    before = [each.change for each in kept if each.change.version.at <= at]
+    if before:
+        return MembershipAsOf(before[-1].kind is ChangeKind.ENTER, before[-1].version.at)
+    if kept and kept[0].is_first:
+        return MembershipAsOf(False)
+    if since is None and not kept and at == clock:
+        return MembershipAsOf(False)
+    known_from = kept[0].change.version.at if kept else since if since is not None else clock
+    return MembershipAsOf(None, unknown=BEYOND_HISTORY, known_from=known_from)
+
+
+def _kept(found: list[KeptChange], segment_id: SegmentId, contact_id: ContactId) -> list[KeptChange]:
+    """The pair's changes, each once, oldest first."""
+    pair: dict[Version, KeptChange] = {
+        each.change.version: each
+        for each in found
+        if each.change.segment_id == segment_id and each.change.contact_id == contact_id
+    }
+    return [pair[version] for version in sorted(pair)]
