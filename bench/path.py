@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 from aiokafka import AIOKafkaConsumer
 
 from schemas.topics import Topic, topic_name
@@ -63,8 +63,10 @@ def main() -> None:
 async def measure(system: dict[str, Any], rates: list[int], seconds: float, segments: int) -> None:
     """One line a rate and isolation level."""
     headers = {"Authorization": f"Bearer {system['key']}"}
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    async with httpx.AsyncClient(base_url=system["ingest"], headers=headers, limits=limits, timeout=30) as http:
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with aiohttp.ClientSession(
+        system["ingest"], headers=headers, connector=connector, raise_for_status=True
+    ) as http:
         await define(http, segments)
         print(f"{segments} segments, {CONTACTS} contacts; HTTP request sent → membership change read")
         for rate in rates:
@@ -80,15 +82,20 @@ async def measure(system: dict[str, Any], rates: list[int], seconds: float, segm
                 report(rate, level, count, latencies)
 
 
-async def define(http: httpx.AsyncClient, segments: int) -> None:
+async def define(http: aiohttp.ClientSession, segments: int) -> None:
     """The probe that every write flips, and others that look at other attributes."""
-    (await http.post("/api/v2/segments", json={"id": PROBE, "where": "probe is true"})).raise_for_status()
+    await create(http, {"id": PROBE, "where": "probe is true"})
     for number in range(segments - 1):
         where = f'plan is "p{number % 7}" AND score > {number % 90} AND last_active within last {1 + number % 60} days'
-        (await http.post("/api/v2/segments", json={"id": f"s{number}", "where": where})).raise_for_status()
+        await create(http, {"id": f"s{number}", "where": where})
 
 
-async def load(http: httpx.AsyncClient, rate: int, seconds: float, samples: Samples) -> int:
+async def create(http: aiohttp.ClientSession, segment: dict[str, Any]) -> None:
+    async with http.post("/api/v2/segments", json=segment) as answer:
+        await answer.read()
+
+
+async def load(http: aiohttp.ClientSession, rate: int, seconds: float, samples: Samples) -> int:
     """Send at planned instants. The n-th write of a contact makes its n-th change, which is how they are matched."""
     count = int(rate * seconds)
     turns = dict.fromkeys(range(CONTACTS), 0)
@@ -110,8 +117,9 @@ async def load(http: httpx.AsyncClient, rate: int, seconds: float, samples: Samp
     return count
 
 
-async def send(http: httpx.AsyncClient, body: dict[str, Any]) -> None:
-    (await http.post("/api/v2/contacts", json=body)).raise_for_status()
+async def send(http: aiohttp.ClientSession, body: dict[str, Any]) -> None:
+    async with http.post("/api/v2/contacts", json=body) as answer:
+        await answer.read()
 
 
 async def listen(bootstrap: str, isolation: str, samples: Samples) -> None:
