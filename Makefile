@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test faults fuzz bench bench-engine bench-path bench-e2e bench-ingest bench-stack run schemas clean
+.PHONY: help setup check format test faults fuzz bench bench-engine bench-path bench-e2e bench-ingest bench-stack run schemas dashboard browser clean
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -60,6 +60,18 @@ bench-stack: setup ## Set-up time, idle CPU and memory of the local stack
 
 schemas: setup ## Regenerate the JSON Schemas and the AsyncAPI document
 	@$(PYTHON) -m schemas.generate
+
+clients/dashboard/node_modules: clients/dashboard/package-lock.json
+	@npm --prefix clients/dashboard ci --no-audit --no-fund
+	@touch $@
+
+dashboard: clients/dashboard/node_modules ## Check, test and rebuild the dashboard that console serves (needs Node 20)
+	@npm --prefix clients/dashboard test
+	@npm --prefix clients/dashboard run build
+
+browser: setup clients/dashboard/node_modules ## The dashboard's journeys in a real Chromium against the real stack (needs Node 20)
+	@tests/browser/chromium.sh
+	@node --test tests/browser/
 
 run: setup ## Start Kafka and the four services, load the sample contacts, show membership changes live
 	@.venv/bin/tidegate up --then examples.cdnow

@@ -19,12 +19,11 @@ export function ContactPage({ id }: { id: string }) {
   const { data: history, mutate: again } = useSWR<{ changes: Change[] }>(contact ? `${path}/changes?limit=${HISTORY}` : null);
   const [explained, setExplained] = useState("");
   const [round, setRound] = useState(0);
-  const refresh = useCallback(() => {
-    void mutate();
-    void again();
+  const refresh = useCallback(async () => {
     setRound((before) => before + 1);
+    await Promise.all([mutate(), again()]);
   }, [mutate, again]);
-  const onChange = useCallback((change: LiveChange) => { if (change.contact_id === id) refresh(); }, [id, refresh]);
+  const onChange = useCallback((change: LiveChange) => { if (change.contact_id === id) void refresh(); }, [id, refresh]);
   useChanges(onChange);
   const now = useNow();
 
@@ -72,11 +71,11 @@ export function ContactPage({ id }: { id: string }) {
   );
 }
 
-function Attributes({ id, attributes, onWritten }: { id: string; attributes: Record<string, Value>; onWritten: () => void }) {
+function Attributes({ id, attributes, onWritten }: { id: string; attributes: Record<string, Value>; onWritten: () => Promise<void> }) {
   const [trouble, setTrouble] = useState<unknown>(null);
   const [said, setSaid] = useState("");
 
-  async function write(name: string, value: Value | null) {
+  async function write(name: string, value: Value | null): Promise<boolean> {
     setTrouble(null);
     try {
       const receipt = await ask<{ took_us?: number; changes?: unknown[] }>(contactPath(id), {
@@ -85,9 +84,11 @@ function Attributes({ id, attributes, onWritten }: { id: string; attributes: Rec
       const changes = receipt.changes?.length;
       setSaid(receipt.took_us === undefined ? `${name} was accepted and will be evaluated`
         : `${name} was ${value === null ? "removed" : "written"} and evaluated in ${(receipt.took_us / 1000).toFixed(1)} ms; ${changes ? `${changes} membership ${changes === 1 ? "change" : "changes"}` : "no membership changed"}`);
-      onWritten();
+      await onWritten();
+      return true;
     } catch (error) {
       setTrouble(error);
+      return false;
     }
   }
 
@@ -107,38 +108,41 @@ function Attributes({ id, attributes, onWritten }: { id: string; attributes: Rec
   );
 }
 
-function AttributeRow({ name, value, onWrite }: { name: string; value: Value; onWrite: (name: string, value: Value | null) => Promise<void> }) {
+function AttributeRow({ name, value, onWrite }: { name: string; value: Value; onWrite: (name: string, value: Value | null) => Promise<boolean> }) {
   const [written, setWritten] = useState<string | null>(null);
-  useEffect(() => setWritten(null), [value]);
   const text = written ?? writeValue(value);
   const meant = written === null ? value : readValue(written);
   const commit = () => {
-    if (written !== null && JSON.stringify(meant) !== JSON.stringify(value)) void onWrite(name, meant);
-    else setWritten(null);
+    if (written === null || JSON.stringify(meant) === JSON.stringify(value)) {
+      setWritten(null);
+      return;
+    }
+    // What is typed stays until it is read back as written; a live change of the value never takes it away.
+    void onWrite(name, meant).then((isWritten) => { if (isWritten) setWritten((now) => (now === written ? null : now)); });
   };
   return (
     <tr data-attribute={name}>
       <th scope="row">{name}</th>
-      <td>
+      <td><div className="edited">
         <input aria-label={name} value={text} spellCheck={false} data-changed={written !== null || undefined}
           onChange={(event) => setWritten(event.target.value)}
           onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setWritten(null); }}
           onBlur={() => { if (written !== null && JSON.stringify(meant) === JSON.stringify(value)) setWritten(null); }} />
         {written !== null && <button type="button" className="main" onClick={commit}>Write</button>}
-      </td>
+      </div></td>
       <td className="kind">{kindOf(meant)}</td>
       <td><button type="button" className="quiet" aria-label={`Remove ${name}`} onClick={() => void onWrite(name, null)}>Remove</button></td>
     </tr>
   );
 }
 
-function NewAttribute({ onWrite, known }: { onWrite: (name: string, value: Value | null) => Promise<void>; known: string[] }) {
+function NewAttribute({ onWrite, known }: { onWrite: (name: string, value: Value | null) => Promise<boolean>; known: string[] }) {
   const [name, setName] = useState("");
   const [value, setValue] = useState("");
   async function add(event?: FormEvent) {
     event?.preventDefault();
     if (name.trim() === "" || value === "") return;
-    await onWrite(name.trim(), readValue(value));
+    if (!(await onWrite(name.trim(), readValue(value)))) return;
     setName("");
     setValue("");
   }

@@ -52,7 +52,7 @@ export default function Imports() {
       <div className="head">
         <h1>Imports</h1>
         <p className="facts">CSV files of contacts; nothing is written before you say so</p>
-        <input ref={file} id="file" className="unseen" type="file" accept=".csv,.tsv,.txt,.gz,text/csv" onChange={(event) => void upload(event.target.files?.[0])} />
+        <input ref={file} id="file" className="unseen" aria-label="CSV file" tabIndex={-1} type="file" accept=".csv,.tsv,.txt,.gz,text/csv" onChange={(event) => void upload(event.target.files?.[0])} />
         <button type="button" className="main" disabled={busy} onClick={() => file.current?.click()}>{busy ? "Uploading…" : "Upload a CSV file"}</button>
       </div>
       {trouble !== null && <Trouble error={trouble} />}

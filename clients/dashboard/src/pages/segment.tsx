@@ -41,12 +41,13 @@ function Standing({ segment }: { segment: Segment }) {
         <p className="facts"><code>{segment.id}</code>, version {segment.version}, saved {age(segment.saved_at, now)} by key {segment.saved_by || "unknown"}</p>
       </div>
       <div className="standing">
-        <dl className="figures">
+        <div><dl className="figures">
           <div><dt>Members now</dt><dd data-testid="members" className="live-count" key={members}>{count(members)}</dd></div>
-          <div><dt>Entered, last hour</dt><dd className="entered">{count(segment.last_hour.entered)}</dd></div>
-          <div><dt>Left, last hour</dt><dd className="exited">{count(segment.last_hour.exited)}</dd></div>
-          <p className="hint">Counted since {instant(segment.last_hour.since).slice(11, 16)} UTC{segment.counted_at && <>; members counted {age(segment.counted_at, now)}</>}.</p>
+          <div><dt>Entered, last hour</dt><dd className="entered" data-none={!segment.last_hour.entered || undefined}>{count(segment.last_hour.entered)}</dd></div>
+          <div><dt>Left, last hour</dt><dd className="exited" data-none={!segment.last_hour.exited || undefined}>{count(segment.last_hour.exited)}</dd></div>
         </dl>
+          <p className="hint">Enters and exits counted since {instant(segment.last_hour.since).slice(11, 16)} UTC{segment.counted_at && <>; members last changed {age(segment.counted_at, now)}</>}.</p>
+        </div>
         {members !== null && <Suspense fallback={<div className="chart" />}><Chart trend={segment.last_hour.trend} members={members} now={now} /></Suspense>}
       </div>
       {segment.unreadable_attributes.length > 0 && (

@@ -14,7 +14,7 @@ type Order = "name" | "members" | "entered" | "exited" | "saved_at";
 const ROW_PX = 58;
 const READ_EVERY_MS = 10_000;
 const COLUMNS: readonly [Order, string][] = [
-  ["name", "Segment"], ["members", "Members"], ["entered", "Entered"], ["exited", "Left"], ["saved_at", "Saved"],
+  ["name", "Segment"], ["members", "Members"], ["entered", "Entered, 1 h"], ["exited", "Left, 1 h"], ["saved_at", "Saved"],
 ];
 
 export function Segments() {
@@ -85,12 +85,12 @@ function List({ segments, order, since, onOrder }: {
           <div key={by} role="columnheader" className={by} aria-sort={order.by === by ? (order.down ? "descending" : "ascending") : "none"}>
             <button type="button" onClick={() => onOrder(by)}
               title={by === "entered" || by === "exited" ? `In the last hour, counted since ${since.slice(11, 16)} UTC` : undefined}>
-              {name}{(by === "entered" || by === "exited") && <small> last hour</small>}
+              {name}
               <span aria-hidden="true">{order.by === by ? (order.down ? " ↓" : " ↑") : ""}</span>
             </button>
           </div>
         ))}
-        <div role="columnheader" className="trend">Last hour</div>
+        <div role="columnheader" className="trend">Members, 1 h</div>
       </div>
       <div ref={scroller} className="scroller" role="rowgroup" tabIndex={0} aria-label="Segment rows">
         <div style={{ height: rows.getTotalSize(), position: "relative" }}>
@@ -117,8 +117,8 @@ function Row({ segment, top, index, now }: { segment: Segment; top: number; inde
       <div role="cell" className="members" title={segment.counted_at ? `counted ${age(segment.counted_at, now)}` : "not every partition has told its part yet"}>
         <span className="live-count" key={members}>{count(members)}</span>
       </div>
-      <div role="cell" className="entered">{segment.last_hour.entered ? `+${count(segment.last_hour.entered)}` : "0"}</div>
-      <div role="cell" className="exited">{segment.last_hour.exited ? `−${count(segment.last_hour.exited)}` : "0"}</div>
+      <div role="cell" className="entered" data-none={!segment.last_hour.entered || undefined}>{segment.last_hour.entered ? `+${count(segment.last_hour.entered)}` : "0"}</div>
+      <div role="cell" className="exited" data-none={!segment.last_hour.exited || undefined}>{segment.last_hour.exited ? `−${count(segment.last_hour.exited)}` : "0"}</div>
       <div role="cell" className="saved_at">{age(segment.saved_at, now)}</div>
       <div role="cell" className="trend"><Sparkline trend={segment.last_hour.trend} members={members} now={now} /></div>
     </div>

@@ -9,6 +9,8 @@ interface Known { attributes: readonly AttributeSeen[]; segments: readonly strin
 const KnownNames = createContext<Known>({ attributes: [], segments: [] });
 
 const UNITS: readonly [string, string][] = [["s", "seconds"], ["m", "minutes"], ["h", "hours"], ["d", "days"], ["w", "weeks"]];
+/** A new condition: the library would name an attribute `~`, which is not one. */
+const EMPTY_RULE = { field: "", operator: "is", value: "" };
 const GROUPS = [...new Set(OPERATORS.map((operator) => operator.group))];
 
 export default function Builder({ tree, known, onTree }: { tree: Group; known: Known; onTree: (tree: Group) => void }) {
@@ -26,8 +28,10 @@ export default function Builder({ tree, known, onTree }: { tree: Group; known: K
         resetOnFieldChange={false}
         resetOnOperatorChange={false}
         autoSelectField={false}
+        enableMountQueryChange={false}
         showNotToggle
-        addRuleToNewGroups
+        onAddRule={() => EMPTY_RULE}
+        onAddGroup={(group) => ({ ...group, rules: [EMPTY_RULE] })}
         controlElements={{
           fieldSelector: Field,
           operatorSelector: Test,
@@ -73,7 +77,7 @@ function Test({ value, field, rule, path, schema, handleOnChange }: OperatorSele
     const operator = operatorOf(name);
     const { dispatchQuery, getQuery } = schema as unknown as { dispatchQuery?: (query: unknown) => void; getQuery: () => RuleGroupType };
     const next = { ...rule, operator: name, field: operator.input === "segment" ? SEGMENT_FIELD : field === SEGMENT_FIELD ? "" : rule.field,
-      value: operator.input === "segment" ? (rule.field === SEGMENT_FIELD ? rule.value : (segments[0] ?? "")) : carried(rule.value, operator) };
+      value: operator.input === "segment" ? (rule.field === SEGMENT_FIELD ? rule.value : (segments[0] ?? "")) : carried(operatorOf(rule.operator).input === "none" ? "" : rule.value, operator) };
     if (dispatchQuery) dispatchQuery(replaced(getQuery(), path, next));
     else handleOnChange(name);
   }

@@ -5,7 +5,7 @@ import { clockTime, instant } from "../format";
 export interface ShownChange { segment_id: string; contact_id: string; change: "enter" | "exit"; at: string | number; cause: string }
 
 const CAUSES: Record<string, string> = {
-  write: "a write", time: "time alone", definition: "the segment was edited", delete: "something was deleted",
+  write: "a write", time: "time alone", definition: "its definition", delete: "something was deleted",
 };
 
 export function ChangeLine({ change, dated, without }: { change: ShownChange; dated?: boolean; without?: "segment" | "contact" }) {

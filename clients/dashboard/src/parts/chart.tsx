@@ -21,8 +21,8 @@ export default function Chart({ trend, members, now }: { trend: [number, number]
       {
         width: host.current!.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { y: false },
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
-        scales: { y: { range: (_plot, low, high) => (low === high ? [Math.max(0, low - 1), high + 1] : [Math.max(0, low - (high - low) * 0.1), high + (high - low) * 0.1]) } },
-        axes: [axis, { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6, 1e7] }],
+        scales: { x: { range: (_plot, _low, high) => [high - 3_600, high] }, y: { range: (_plot, low, high) => (low === high ? [Math.max(0, low - 1), high + 1] : [Math.max(0, low - (high - low) * 0.1), high + (high - low) * 0.1]) } },
+        axes: [{ ...axis, values: (_plot, splits) => splits.map((at) => new Date(at * 1_000).toISOString().slice(11, 16)), incrs: [60, 300, 600, 900] }, { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6, 1e7] }],
         series: [{}, { stroke: colour("--accent"), fill: colour("--wash"), width: 1.5, paths: uPlot.paths.stepped!({ align: 1 }), points: { show: false } }],
       },
       data.current,

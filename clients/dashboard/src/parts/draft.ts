@@ -20,6 +20,8 @@ export function useDraft(id: string | null) {
   const [draft, setDraft] = useState<Draft>({
     text: "", tree: EMPTY, readings: null, faults: [], unfinished: true, preview: null, previewing: false, trouble: null,
   });
+  const shown = useRef(draft.tree);
+  shown.current = draft.tree;
   const round = useRef(0);
   const timer = useRef(0);
   const asking = useRef<AbortController | null>(null);
@@ -62,6 +64,11 @@ export function useDraft(id: string | null) {
 
   const setTree = useCallback((tree: Group) => {
     const where = whereOf(tree);
+    // The builder also reports what only names its own parts; that is no edit.
+    if (JSON.stringify(where) === JSON.stringify(whereOf(shown.current))) {
+      setDraft((before) => ({ ...before, tree }));
+      return;
+    }
     setDraft((before) => ({ ...before, tree, unfinished: where === null, faults: where === null ? [] : before.faults }));
     if (where === null) round.current++;
     else check(where, "tree", VALIDATE_AFTER_MS);

@@ -8,10 +8,10 @@ export function Sparkline({ trend, members, now }: { trend: [number, number][]; 
   if (points.length < 2) return <svg className="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true"><line x1="0" x2={WIDTH} y1={HEIGHT - 2} y2={HEIGHT - 2} /></svg>;
   const values = points.map(([, value]) => value);
   const low = Math.min(...values);
-  const range = Math.max(...values) - low || 1;
+  const range = Math.max(...values) - low;
   const start = Math.max(now - HOUR_MS, points[0]![0]);
   const x = (at: number) => (WIDTH * Math.max(0, at - start)) / Math.max(1, now - start);
-  const y = (value: number) => HEIGHT - 2 - ((HEIGHT - 4) * (value - low)) / range;
+  const y = (value: number) => HEIGHT - 2 - (range === 0 ? (HEIGHT - 4) / 2 : ((HEIGHT - 4) * (value - low)) / range);
   // A count holds until it changes, so the line goes in steps.
   const path = points.map(([at, value], index) => (index === 0 ? `M${x(at)} ${y(value)}` : `H${x(at)}V${y(value)}`)).join("");
   return (
