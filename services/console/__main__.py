@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from schemas.topics import Topic
 from services.console.app import build_app
+from services.console.declarations import Declarations
 from services.console.feed import Feed
-from services.console.follow import follow_changes, follow_statuses, tell_counts
+from services.console.follow import follow_changes, follow_declarations, follow_statuses, tell_counts
 from services.console.forward import Ingest
 from services.console.hour import Hour
 from services.console.owners import Owners
@@ -20,7 +21,7 @@ from services.runtime.keys import KeyFile
 from services.runtime.topics import verify_topics
 from services.runtime.web import listen, serve
 
-READS = (Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS)
+READS = (Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.ATTRIBUTES)
 
 
 async def main(context: ServiceContext[ConsoleSettings]) -> None:
@@ -29,12 +30,13 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
     listening = listen(settings.host, settings.console_port)
     await verify_topics(settings, READS)
     board, feed = StatusBoard(settings.partitions), Feed(settings.partitions)
-    hour = Hour(now_ms())
+    hour, declarations = Hour(now_ms()), Declarations()
     owners, ingest = Owners(board, settings.partitions), Ingest(settings.ingest_url)
-    app = build_app(settings, KeyFile(settings.keys_path), board, hour, feed, owners, ingest)
+    app = build_app(settings, KeyFile(settings.keys_path), board, hour, feed, declarations, owners, ingest)
     caught_up = asyncio.Event()
     followers = [
         asyncio.create_task(follow_statuses(settings, board, caught_up), name="statuses"),
+        asyncio.create_task(follow_declarations(settings, declarations), name="declarations"),
         asyncio.create_task(follow_changes(settings, feed, hour), name="changes"),
         asyncio.create_task(tell_counts(board, feed, hour), name="counts"),
     ]

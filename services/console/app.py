@@ -19,6 +19,7 @@ from starlette.types import Scope as Connection
 from services.console.access import requires
 from services.console.attribute_reads import attributes_router
 from services.console.contact_reads import contacts_router
+from services.console.declarations import Declarations
 from services.console.events import events_router
 from services.console.feed import Feed
 from services.console.forward import API, Ingest
@@ -53,6 +54,7 @@ def build_app(
     board: StatusBoard,
     hour: Hour,
     feed: Feed,
+    declarations: Declarations,
     owners: Owners,
     ingest: Ingest,
 ) -> FastAPI:
@@ -70,7 +72,7 @@ def build_app(
     for router in (
         session_router(keys),
         contacts_router(owners, contacts),
-        attributes_router(owners, settings.partitions, contacts),
+        attributes_router(owners, settings.partitions, declarations, contacts),
         preview_router(owners, ingest, segments),
         segments_router(owners, ingest, board, hour, segments),
         events_router(settings, feed, segments),

@@ -1,7 +1,7 @@
-"""`GET /attributes`: which attributes contacts have, from a sample of them in every partition.
+"""`GET /attributes`: which attributes contacts have, from a sample in every partition, and what is said of them.
 
-Rule: says how many contacts it looked at; it names what there is to write conditions about, and is never a count over
-all contacts. The sample is bounded, whatever the number of contacts.
+Rule: says how many contacts it looked at; types and values are those of the bounded sample, never of all contacts. Only
+the unreadable values are exact: those that conditions of active segments ask for and cannot read, over all contacts.
 """
 
 from __future__ import annotations
@@ -12,23 +12,41 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends
 
+from segmentation.attributes import AttributeDeclaration
+from segmentation.model import AttributeName
+from services.console.declarations import Declarations
 from services.console.owners import Owners
 
 SAMPLED_PER_PARTITION_MAX: Final = 50
+NOTHING_DECLARED: Final = AttributeDeclaration()
 VALUES_SHOWN_MAX: Final = 8
 VALUE_CHARACTERS_MAX: Final = 100
 
 
-def attributes_router(owners: Owners, partitions: int, admit: Any) -> APIRouter:
+def attributes_router(owners: Owners, partitions: int, declarations: Declarations, admit: Any) -> APIRouter:
     """The route, for readers that `admit` lets in."""
     router = APIRouter(dependencies=[Depends(admit)])
 
     @router.get("/attributes")
     async def attributes() -> dict[str, Any]:
-        """Attribute names by frequency in the sample, each with the types and some values it has there."""
-        samples = await asyncio.gather(*(_sample(owners, partition) for partition in range(partitions)))
+        """Attribute names by frequency in the sample, with types, values, declaration and unreadable values."""
+        samples, unread = await asyncio.gather(
+            asyncio.gather(*(_sample(owners, partition) for partition in range(partitions))),
+            owners.of_all("GET", "/unreadable"),
+        )
         contacts = [contact for sample in samples for contact in sample]
-        return {"attributes": summarize(contacts), "contacts_sampled": len(contacts)}
+        entries = {entry["name"]: entry for entry in summarize(contacts)}
+        unreadable = _unreadable(reading for part in unread for reading in part["readings"])
+        for name in sorted({*declarations.known, *unreadable} - entries.keys()):
+            entries[name] = _entry(name)
+        catalogue = declarations.catalogue()
+        for name, entry in entries.items():
+            declared = declarations.known.get(AttributeName(name), NOTHING_DECLARED)
+            entry["type"] = declared.type
+            entry["direction"] = catalogue.direction_of(AttributeName(name))
+            entry["direction_declared"] = declared.direction is not None
+            entry["unreadable"] = unreadable.get(name, [])
+        return {"attributes": list(entries.values()), "contacts_sampled": len(contacts)}
 
     return router
 
@@ -48,7 +66,7 @@ def summarize(contacts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
     for attributes in contacts:
         for name, value in attributes.items():
-            entry = seen.setdefault(name, {"name": name, "contacts": 0, "types": [], "values": []})
+            entry = seen.setdefault(name, _entry(name))
             entry["contacts"] += 1
             kind = _kind(value)
             if kind not in entry["types"]:
@@ -58,6 +76,26 @@ def summarize(contacts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 if len(entry["values"]) < VALUES_SHOWN_MAX and is_short and shown not in entry["values"]:
                     entry["values"].append(shown)
     return sorted(seen.values(), key=lambda entry: (-entry["contacts"], entry["name"]))
+
+
+def _entry(name: str) -> dict[str, Any]:
+    return {"name": name, "contacts": 0, "types": [], "values": []}
+
+
+def _unreadable(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By attribute, each reading once over all partitions; readings that read everything are left out."""
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    for reading in readings:
+        nothing = {"reading": reading["reading"], "contacts": 0, "sample": None, "settling": False}
+        total = totals.setdefault((reading["attribute"], reading["reading"]), nothing)
+        total["contacts"] += reading["contacts"]
+        total["sample"] = reading["sample"] if total["sample"] is None else total["sample"]
+        total["settling"] |= reading["settling"]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for (name, _), total in sorted(totals.items()):
+        if total["contacts"]:
+            found.setdefault(name, []).append(total)
+    return found
 
 
 def _kind(value: object) -> str:

@@ -17,6 +17,7 @@ from schemas.evaluator_status import decode_status
 from schemas.membership_change import MembershipChangeRecord
 from schemas.topics import Topic, topic_name
 from segmentation.model import SegmentId
+from services.console.declarations import Declarations
 from services.console.feed import Event, Feed, Reader, change_event, encode_positions
 from services.console.hour import Hour
 from services.console.log import open_log
@@ -59,6 +60,19 @@ def _take_status(board: StatusBoard, key: bytes, value: bytes | None) -> None:
         board.take(decode_status(value))
     except ValidationError as error:
         log.warning("status not understood", key=key.decode(errors="replace"), problems=error.error_count())
+
+
+async def follow_declarations(settings: ConsoleSettings, declarations: Declarations) -> None:
+    """Fold `attributes` into the declarations, for ever."""
+    topic = topic_name(settings.topic_prefix, Topic.ATTRIBUTES)
+    async with open_log(settings, topic, 1) as reading:
+        reading.seek(await reading.begins())
+        while True:
+            for record in await reading.poll(STATUS_POLL_MS):
+                try:
+                    declarations.take(record.key, record.value)
+                except ValidationError as error:
+                    log.warning("declaration not understood", problems=error.error_count())
 
 
 async def follow_changes(settings: ConsoleSettings, feed: Feed, hour: Hour) -> None:

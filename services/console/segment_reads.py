@@ -22,6 +22,7 @@ from services.console.problems import not_found
 from services.console.status import StatusBoard
 from services.runtime.clock import now_ms
 
+MEASURED_PARTITION: Final = 0
 LONG_FIELDS: Final = frozenset({"where", "english", "advice"})
 
 
@@ -73,13 +74,28 @@ def segments_router(owners: Owners, ingest: Ingest, board: StatusBoard, hour: Ho
         }
 
     @router.get("/{segment_id}/changes")
-    async def changes(segment_id: str, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
-        """The segment's membership changes, newest first."""
+    async def changes(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
+        """The segment's latest membership changes, newest first; `next` is the `after` of the next page."""
         path = f"/segments/{segment_id}/changes"
-        pages = _known(await owners.of_all("GET", path, params={"limit": limit}), segment_id)
+        pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
         found = [change for page in pages for change in page["changes"]]
-        found.sort(key=lambda change: (change["at"], change["offset"]), reverse=True)
-        return {"changes": [listed(change) for change in found[:limit]], "next": None}
+        found.sort(key=_place, reverse=True)
+        more = len(found) > limit or any(page["next"] for page in pages)
+        found = found[:limit]
+        following = ".".join(map(str, _place(found[-1]))) if more and found else None
+        return {"changes": [listed(change) for change in found], "next": following}
+
+    @router.get("/{segment_id}/cost")
+    async def cost(segment_id: str) -> dict[str, Any]:
+        """How long the whole condition takes for one contact, measured now on contacts of one partition."""
+        measured = await owners.ask(MEASURED_PARTITION, "GET", f"/segments/{segment_id}/cost", params={
+            "partition": MEASURED_PARTITION,
+        })  # fmt: skip
+        return {
+            "segment_id": segment_id,
+            "evaluation_us": round(measured["evaluation_us"], 3) if measured["contacts"] else None,
+            "contacts_measured": measured["contacts"],
+        }
 
     return router
 
@@ -94,11 +110,20 @@ def _counts(board: StatusBoard, entry: dict[str, Any]) -> dict[str, Any]:
         "settled_percent": round(count.settled_percent, 1),
         "unreadable": count.unreadable,
         "unreadable_attributes": list(count.unreadable_attributes),
+        "unreadable_settling": count.unreadable_settling,
         "counted_at": rfc3339(count.reported_at_ms),
+        "as_of": rfc3339(count.as_of_ms),
+        "lag_ms": count.lag_ms,
     }
 
 
+def _place(change: dict[str, Any]) -> tuple[int, int, str]:
+    """A change's place in the list, which the evaluators' cursors hold too."""
+    return change["at"], change["offset"], change["contact_id"]
+
+
 def _known(pages: list[Any], segment_id: str) -> list[Any]:
-    if any(page is None for page in pages):
+    """The pages, if any partition knows the segment: a new one reaches them one after the other."""
+    if not any(page["known"] for page in pages):
         raise not_found("segment", segment_id)
     return pages

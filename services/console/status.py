@@ -20,7 +20,8 @@ WHOLE_PERCENT: Final = 100.0
 class SegmentCount:
     """A segment over all partitions. Units: `reported_at_ms` is the oldest part's instant; percent 0 to 100.
 
-    `members` is None until every partition has told its part.
+    `members` is None until every partition has told its part. `as_of_ms` is the instant of which every part still held,
+    because an owner that reports says what has changed; `lag_ms` is by how much the slowest partition was behind then.
     """
 
     members: int | None
@@ -31,6 +32,9 @@ class SegmentCount:
     reported_at_ms: int | None
     unreadable: int
     unreadable_attributes: tuple[dict[str, Any], ...] = ()
+    unreadable_settling: bool = False
+    as_of_ms: int | None = None
+    lag_ms: int = 0
 
 
 @dataclass
@@ -83,7 +87,15 @@ class StatusBoard:
             reported_at_ms=min((part.reported_at for part in parts.values()), default=None),
             unreadable=sum(entry.count for part in parts.values() for entry in part.unreadable),
             unreadable_attributes=_by_attribute(parts.values()),
+            unreadable_settling=any(entry.settling for part in parts.values() for entry in part.unreadable),
+            as_of_ms=min(map(self._held_at, parts.values())) if complete else None,
+            lag_ms=max((status.lag_ms for status in self.owners.values()), default=0),
         )
+
+    def _held_at(self, part: SegmentStatusRecord) -> int:
+        """The last instant at which the partition's owner would have said that this part is another."""
+        owner = self.owners.get(part.partition)
+        return part.reported_at if owner is None else max(part.reported_at, owner.reported_at)
 
     def take_touched(self) -> set[SegmentId]:
         """The segments whose counts changed since this was last asked."""
@@ -102,4 +114,4 @@ def _by_attribute(parts: Iterable[SegmentStatusRecord]) -> tuple[dict[str, Any],
             total["count"] += entry.count
             total["sample"] = entry.sample if total["sample"] is None else total["sample"]
             total["settling"] |= entry.settling
-    return tuple(found[key] for key in sorted(found))
+    return tuple(found[key] for key in sorted(found) if found[key]["count"])

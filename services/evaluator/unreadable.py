@@ -240,19 +240,25 @@ class UnreadableValues:
         self._unwritten = {}
 
     def counts(self) -> list[UnreadableCount]:
-        """What is to be said of each reading: those with unreadable values, and those still being counted."""
-        return [watched.shown() for watched in self._watched.values() if watched.count or watched.through is not None]
+        """What is to be said of each attribute and reading: unreadable values, and whether they are still counted."""
+        found = {(shown.attribute, shown.reading): shown for _, shown in self._shown()}
+        return [found[key] for key in sorted(found)]
 
     def report(self) -> dict[SegmentId, tuple[UnreadableCount, ...]]:
         """The same by segment, in the order of attribute and reading. Cost: the segments that have something to say."""
         found: dict[SegmentId, dict[tuple[AttributeName, str], UnreadableCount]] = {}
-        # Where a segment asks one reading with lists and without, the second's contacts include the first's.
-        for asked, watched in sorted(self._watched.items(), key=lambda item: not item[0].lists):
-            if watched.count or watched.through is not None:
-                shown = watched.shown()
-                for segment_id in self._askers.get(asked, ()):
-                    found.setdefault(segment_id, {})[asked.attribute, asked.reading] = shown
+        for asked, shown in self._shown():
+            for segment_id in self._askers.get(asked, ()):
+                found.setdefault(segment_id, {})[asked.attribute, asked.reading] = shown
         return {segment_id: tuple(each for _, each in sorted(named.items())) for segment_id, named in found.items()}
+
+    def _shown(self) -> list[tuple[AskedReading, UnreadableCount]]:
+        """The readings with something to say.
+
+        Shape: one that is asked without lists comes after the same with lists, whose contacts it includes.
+        """
+        found = [each for each in self._watched.items() if each[1].count or each[1].through is not None]
+        return [(asked, watched.shown()) for asked, watched in sorted(found, key=lambda each: not each[0].lists)]
 
     def _change(self, contact_id: ContactId, name: AttributeName, old: Value | None, value: Value | None) -> None:
         for watched in self._by_attribute[name]:

@@ -14,6 +14,7 @@ from schemas.evaluator_status import PartitionState, PartitionStatusRecord, Segm
 from schemas.partitioner import partition_for
 from segmentation.model import ContactId, InstantMs, SegmentId
 from services.console.app import build_app
+from services.console.declarations import Declarations
 from services.console.feed import Feed
 from services.console.forward import Ingest
 from services.console.hour import Hour
@@ -36,6 +37,7 @@ class World:
     ingest: Answer = lambda _request: httpx.Response(500)
     board: StatusBoard = field(default_factory=lambda: StatusBoard(PARTITIONS))
     feed: Feed = field(default_factory=lambda: Feed(PARTITIONS))
+    declarations: Declarations = field(default_factory=Declarations)
     hour: Hour = field(default_factory=lambda: Hour(InstantMs(NOW)))
 
     def __post_init__(self) -> None:
@@ -44,7 +46,9 @@ class World:
         self.key = self.keys.create("test", list(Scope)).token
         self._owners = Owners(self.board, PARTITIONS, httpx.MockTransport(self._answer_as_owner))
         self._ingest = Ingest("http://ingest", httpx.MockTransport(self._answer_as_ingest))
-        app = build_app(self.settings, self.keys, self.board, self.hour, self.feed, self._owners, self._ingest)
+        app = build_app(
+            self.settings, self.keys, self.board, self.hour, self.feed, self.declarations, self._owners, self._ingest
+        )
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console")
 
     def _answer_as_owner(self, request: httpx.Request) -> httpx.Response:

@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 
-from schemas.evaluator_status import PartitionState, SegmentStatusRecord, UnreadableAttribute
+from schemas.evaluator_status import PartitionState, PartitionStatusRecord, SegmentStatusRecord, UnreadableAttribute
 from segmentation.model import AttributeName, InstantMs, SegmentId
 from services.console import owners
 from services.runtime.clock import now_ms
@@ -89,7 +89,7 @@ async def test_a_moved_partition_is_asked_for_again(world: World) -> None:
 
 async def test_a_recovering_partition_is_a_503_with_retry_after(world: World) -> None:
     world.serve(0, PartitionState.RECOVERING)
-    world.owner = lambda _request: httpx.Response(200, json={"members": [], "next": None})
+    world.owner = lambda _request: httpx.Response(200, json={"members": [], "next": None, "known": True})
     answer = await world.get("/segments/a/members")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert "partition 0" in answer.json()["detail"]
@@ -99,7 +99,9 @@ async def test_an_owner_that_does_not_answer_is_a_503_and_never_a_partial_answer
     def owner(request: httpx.Request) -> httpx.Response:
         if request.url.host == "owner-1":
             raise httpx.ConnectError("gone", request=request)
-        return httpx.Response(200, json={"members": [{"contact_id": "u", "since_ms": NOW}], "next": None})
+        return httpx.Response(
+            200, json={"members": [{"contact_id": "u", "since_ms": NOW}], "next": None, "known": True}
+        )
 
     world.owner = owner
     answer = await world.get("/segments/a/members")
@@ -114,7 +116,8 @@ async def test_members_of_all_partitions_are_one_ordered_page_with_a_cursor(worl
         after, limit = request.url.params.get("after", ""), int(request.url.params["limit"])
         found = [name for name in held[request.url.host] if name > after]
         page = [{"contact_id": name, "since_ms": NOW} for name in found[:limit]]
-        return httpx.Response(200, json={"members": page, "next": page[-1]["contact_id"] if found[limit:] else None})
+        following = page[-1]["contact_id"] if found[limit:] else None
+        return httpx.Response(200, json={"members": page, "next": following, "known": True})
 
     world.owner = owner
     seen: list[str] = []
@@ -136,7 +139,7 @@ async def test_changes_of_all_partitions_are_newest_first(world: World) -> None:
              "at": NOW + at * 10 + partition, "offset": at, "cause": {"kind": "write"}}
             for at in (2, 1)
         ]  # fmt: skip
-        return httpx.Response(200, json={"changes": changes})
+        return httpx.Response(200, json={"changes": changes, "next": None, "known": True})
 
     world.owner = owner
     listed = (await world.get("/segments/s/changes", limit=3)).json()["changes"]
@@ -269,7 +272,7 @@ async def test_attributes_are_named_from_a_sample_of_every_partition(world: Worl
     def owner(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
             partition = int(request.url.params["partition"])
-            return httpx.Response(200, json={"contacts": list(held[partition]), "next": None})
+            return httpx.Response(200, json={"contacts": list(held[partition]), "next": None, "readings": []})
         asked = orjson.loads(request.content)
         return httpx.Response(
             200, json={"contacts": {name: held[asked["partition"]][name] for name in asked["contact_ids"]}}
@@ -278,7 +281,8 @@ async def test_attributes_are_named_from_a_sample_of_every_partition(world: Worl
     world.owner = owner
     answer = (await world.get("/attributes")).json()
     assert answer["contacts_sampled"] == 3
-    assert answer["attributes"] == [
+    shown = ("name", "contacts", "types", "values")
+    assert [{name: entry[name] for name in shown} for entry in answer["attributes"]] == [
         {"name": "plan", "contacts": 3, "types": ["text"], "values": ["pro", "free"]},
         {"name": "mrr", "contacts": 1, "types": ["number"], "values": [5]},
         {"name": "tags", "contacts": 1, "types": ["list"], "values": ["x", "y"]},
@@ -304,9 +308,37 @@ async def test_unreadable_values_are_summed_by_attribute_over_partitions(world: 
                 partition=partition,
                 version=1,
                 reported_at=InstantMs(NOW),
-                unreadable=[UnreadableAttribute(attribute=AttributeName("mrr"), count=2, sample=sample)],
+                unreadable=[
+                    UnreadableAttribute(attribute=AttributeName("mrr"), reading="number", count=2, sample=sample),
+                    UnreadableAttribute(
+                        attribute=AttributeName("seen"), reading="instant", count=0, settling=partition == 1
+                    ),
+                ],
             )
         )
     segment = (await world.get("/segments")).json()["segments"][0]
     assert segment["unreadable"] == 4
-    assert segment["unreadable_attributes"] == [{"attribute": "mrr", "count": 4, "sample": "lots"}]
+    assert segment["unreadable_attributes"] == [
+        {"attribute": "mrr", "reading": "number", "count": 4, "sample": "lots", "settling": False}
+    ]
+    assert segment["unreadable_settling"] is True
+
+
+async def test_a_count_is_as_of_when_every_owner_last_reported(world: World) -> None:
+    world.ingest = lambda _request: httpx.Response(200, json={"id": "a", "version": 1})
+    world.count("a", 0, 3)
+    assert (await world.get("/segments/a")).json()["as_of"] is None
+    world.count("a", 1, 4)
+    assert (await world.get("/segments/a")).json()["as_of"] == "2026-09-21T14:13:20.000Z"
+    for partition, lag_ms in ((0, 0), (1, 700)):
+        world.board.take(
+            PartitionStatusRecord(
+                partition=partition,
+                owner=f"http://owner-{partition}",
+                state=PartitionState.READY,
+                reported_at=InstantMs(NOW + 5_000 + partition),
+                lag_ms=lag_ms,
+            )
+        )
+    segment = (await world.get("/segments/a")).json()
+    assert (segment["as_of"], segment["lag_ms"]) == ("2026-09-21T14:13:25.000Z", 700)

@@ -185,6 +185,17 @@ def test_a_count_says_that_it_is_settling_until_every_contact_was_looked_at(
     assert (whole.contacts, whole.sample, whole.settling) == (6, "lots", False)
 
 
+def test_a_reading_asked_with_lists_and_without_is_told_once(open_store: Callable[[str], RocksStore]) -> None:
+    partition = opened(open_store("0"))
+    partition.consume([definition(0, [{"mrr": 5}], "equal"), definition(1, [{"mrr": {"gt": 1}}], "more")])
+    partition.consume([write(2, "a", mrr="lots"), write(3, "b", mrr=[5])])
+    settle(partition)
+    commit(partition)
+    settle(partition)
+    assert [count.contacts for count in partition.unreadable.counts()] == [2]
+    assert told(partition) == {("equal", "mrr", "number"): 1, ("more", "mrr", "number"): 2}
+
+
 def test_complete_counts_survive_a_restart_without_looking_again(open_store: Callable[[str], RocksStore]) -> None:
     store = open_store("0")
     partition = opened(store)
