@@ -43,14 +43,14 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
         reader = feed.join(None if segment is None else frozenset(map(SegmentId, segment)))
         if reader is None:
             raise ProblemError(503, "too_many_readers", "too many live readers", "ask again later", retry_after_s=5)
-        stream = _stream(settings, feed, reader, resume, dict(feed.positions))
+        frames = stream(settings, feed, reader, resume, dict(feed.positions))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
 
     return router
 
 
-async def _stream(
+async def stream(
     settings: ConsoleSettings, feed: Feed, reader: Reader, resume: dict[int, int] | None, joined: dict[int, int]
 ) -> AsyncIterator[bytes]:
     """What was missed before the reader joined, then what waits for it, until it is let go or leaves."""

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from schemas.evaluator_status import SegmentStatusRecord
 from schemas.membership_change import ChangeCause, MembershipChangeRecord
 from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
+from services.console import follow
+from services.console.events import stream
 from services.console.feed import WAITING_EVENTS_MAX, Event, Feed, decode_positions, encode_positions
+from services.console.hour import Hour
+from services.console.settings import ConsoleSettings
+from services.console.status import StatusBoard
 
 
 def change(segment: str, at: int = 5) -> MembershipChangeRecord:
@@ -71,3 +82,49 @@ def test_counts_go_only_to_readers_for_whom_there_is_something() -> None:
     assert other is not None
     feed.broadcast("counts", lambda reader: {"a": 1} if reader.wants(SegmentId("a")) else {})
     assert (one.waiting.qsize(), other.waiting.qsize()) == (1, 0)
+
+
+async def test_a_reader_that_was_let_go_gets_what_waited_and_then_the_reason(tmp_path: Path) -> None:
+    feed = Feed(1)
+    feed.start({0: 0})
+    slow = feed.join(None)
+    assert slow is not None
+    for offset in range(WAITING_EVENTS_MAX + 1):
+        feed.publish(0, offset, change("a", offset))
+    settings = ConsoleSettings(partitions=1, data_dir=tmp_path)
+    frames = [frame.decode() async for frame in stream(settings, feed, slow, None, {0: 0})]
+    assert len(frames) == 1 + WAITING_EVENTS_MAX + 1
+    assert "event: bye" in frames[-1]
+    assert "too slow" in frames[-1]
+    # The last event's id is where it resumes: nothing that it was told comes again, nothing that it missed is lost.
+    last_id = frames[-2].split("\n", 1)[0].removeprefix("id: ")
+    assert decode_positions(last_id, 1) == {0: WAITING_EVENTS_MAX}
+
+
+async def test_counts_are_told_twice_a_second_at_most_and_the_last_one_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[float] = []
+    members = 0
+    board, feed, hour = StatusBoard(1), Feed(1), Hour(InstantMs(0))
+    reader = feed.join(frozenset({SegmentId("a")}))
+    assert reader is not None
+
+    async def many_changes_instead_of_waiting(seconds: float) -> None:
+        nonlocal members
+        rounds.append(seconds)
+        if len(rounds) > 3:
+            raise asyncio.CancelledError
+        for _ in range(100):
+            members += 1
+            for segment in ("a", "b"):
+                board.take(
+                    SegmentStatusRecord(
+                        segment_id=SegmentId(segment), partition=0, version=1, reported_at=InstantMs(1), members=members
+                    )
+                )
+
+    monkeypatch.setattr("services.console.follow.asyncio.sleep", many_changes_instead_of_waiting)
+    with pytest.raises(asyncio.CancelledError):
+        await follow.tell_counts(board, feed, hour)
+    assert all(seconds >= 0.5 for seconds in rounds)
+    told_counts = [reader.waiting.get_nowait() for _ in range(reader.waiting.qsize())]
+    assert [event.data for event in told_counts if event is not None] == [{"a": 100}, {"a": 200}, {"a": 300}]
