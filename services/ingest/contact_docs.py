@@ -65,6 +65,12 @@ def problems(*statuses: int) -> dict[int | str, Any]:
     return {status: {"description": _TITLES[status], "content": content} for status in statuses}
 
 
+def leads_to(answer: Json, **links: Json) -> Json:
+    """An answer that says which operations go on from it. Shape: operation id to its parameters."""
+    described = {name: {"operationId": name, "parameters": parameters} for name, parameters in links.items()}
+    return {**answer, "links": described}
+
+
 def json_body(schema: Json, examples: Json) -> Json:
     """A required JSON request body."""
     named = {name: {"value": value} for name, value in examples.items()}
@@ -179,10 +185,12 @@ _MIXED: Final = json_answer("Some were accepted; each receipt has its own status
 _COMMON: Final = (401, 403, 429, 503)
 _EXAMPLE: Final = {"id": "u_17", "attributes": {"plan": "pro", "address": {"city": "Oslo"}, "phone": None}}
 
+_WRITTEN_ID: Final[Json] = {"contact_id": "$response.body#/id"}
+_WRITTEN: Final = leads_to(_ONE_OR_MANY, patchContact=_WRITTEN_ID, eraseContact=_WRITTEN_ID)
 POST: Final[Json] = {
     "operation_id": "writeContacts",
     "summary": "Write contacts",
-    "responses": {200: _ONE_OR_MANY, 202: _ONE_OR_MANY, 207: _MIXED, **problems(400, 408, 413, 415, 422, *_COMMON)},
+    "responses": {200: _WRITTEN, 202: _WRITTEN, 207: _MIXED, **problems(400, 408, 413, 415, 422, *_COMMON)},
 }
 POST_EXTRA: Final = {
     "parameters": [_PREFER],

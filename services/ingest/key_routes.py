@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import path_text, read_json
-from services.ingest.contact_docs import json_answer, json_body, problems
+from services.ingest.contact_docs import json_answer, json_body, leads_to, problems
 from services.ingest.guard import Guard, secured
 from services.ingest.problems import invalid, model_problems, not_found
 from services.runtime.keys import KEY_NAME_CHARACTERS_MAX, ApiKey, KeyFile, Scope
@@ -85,7 +85,10 @@ class KeyRoutes:
             status_code=201,
             operation_id="createKey",
             responses={
-                201: json_answer("The key, and for the only time its token.", _KEY_SCHEMA),
+                201: leads_to(
+                    json_answer("The key, and for the only time its token.", _KEY_SCHEMA),
+                    revokeKey={"key_id": "$response.body#/id"},
+                ),
                 **problems(400, 401, 403, 408, 413, 415, 422, 429),
             },
             openapi_extra={**secure, **body},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from schemas.limits import SEGMENT_DESCRIPTION_CHARACTERS_MAX, SEGMENT_NAME_CHARACTERS_MAX
-from services.ingest.contact_docs import json_answer, json_body, problems, reference
+from services.ingest.contact_docs import json_answer, json_body, leads_to, problems, reference
 
 Json = dict[str, Any]
 
@@ -132,9 +132,19 @@ LIST: Final[Json] = {
     "operation_id": "listSegments",
     "responses": {200: json_answer("Every segment, by id.", reference("Segments")), **problems(*_COMMON)},
 }
+_CREATED_ID: Final[Json] = {"segment_id": "$response.body#/id"}
+_CREATED_VERSION: Final[Json] = {**_CREATED_ID, "If-Match": "$response.header.ETag"}
 CREATE: Final[Json] = {
     "operation_id": "createSegment",
-    "responses": {201: _segment("In force from here on."), **problems(409, *_WRITES)},
+    "responses": {
+        201: leads_to(
+            _segment("In force from here on."),
+            getSegment=_CREATED_ID,
+            editSegment=_CREATED_VERSION,
+            deleteSegment=_CREATED_VERSION,
+        ),
+        **problems(409, *_WRITES),
+    },
 }
 CREATE_EXTRA: Final = json_body(reference("SegmentCreate"), {"text": _EXAMPLE, "json": _AS_JSON})
 GET: Final[Json] = {

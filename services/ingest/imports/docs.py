@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from segmentation.attributes import AttributeType
-from services.ingest.contact_docs import json_answer, json_body, problems, reference
+from services.ingest.contact_docs import json_answer, json_body, leads_to, problems, reference
 from services.ingest.imports.dialect import Encoding
 from services.ingest.imports.limits import IMPORTS_LISTED_MAX
 from services.ingest.imports.mapping import ImportMapping
@@ -85,13 +85,23 @@ def _import(description: str) -> Json:
     return json_answer(description, reference("Import"))
 
 
+_THIS: Final[Json] = {"import_id": "$response.body#/id"}
+
+
+def _uploaded(description: str) -> Json:
+    steps = dict.fromkeys(
+        ("getImport", "mapImport", "tryImport", "commitImport", "cancelImport", "getImportErrors"), _THIS
+    )
+    return leads_to(_import(description), **steps)
+
+
 UPLOAD: Final[Json] = {
     "operation_id": "uploadImport",
     "summary": "Upload a CSV file",
     "status_code": 201,
     "responses": {
-        201: _import("Stored and looked at; waits for a mapping or the commit."),
-        202: _import("Stored, and being written."),
+        201: _uploaded("Stored and looked at; waits for a mapping or the commit."),
+        202: _uploaded("Stored, and being written."),
         **problems(400, 408, 413, 415, 422, *_COMMON),
     },
     "openapi_extra": {

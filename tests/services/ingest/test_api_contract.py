@@ -27,6 +27,9 @@ from tests.services.ingest.conftest import Owner, Running, client_of, report_own
 pytestmark = pytest.mark.broker
 EXAMPLES_PER_OPERATION = int(os.environ.get("TIDEGATE_CONTRACT_EXAMPLES", "20"))
 
+WALKS_PER_EXAMPLE = 3
+STEPS_PER_WALK = 12
+
 
 class Served:
     """Ingest behind a real socket, in a thread of its own: schemathesis is synchronous."""
@@ -37,7 +40,8 @@ class Served:
         self._server: uvicorn.Server | None = None
         self._listening = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self.token = KeyFile(settings.keys_path).create("contract", frozenset(Scope)).token
+        made = KeyFile(settings.keys_path).create("contract", frozenset(Scope))
+        self.token, self.key_id = made.token, made.key.id
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     async def _serve(self) -> None:
@@ -103,6 +107,11 @@ MEANING_BEYOND_THE_SCHEMA = {
     "PUT /api/v2/imports/{import_id}/mapping": "the named columns must be in the file",
 }
 """Operations whose requests may be refused although the schema allows them, and why."""
+STATE_BEYOND_THE_SCHEMA = {
+    "POST /api/v2/imports/{import_id}/dry-run": "the file must have a mapping",
+    "POST /api/v2/imports/{import_id}/commit": "the file must have a mapping",
+}
+"""Operations that something else must come before; alone, they find nothing."""
 ANY_BYTES = {"POST /api/v2/imports"}
 """Operations whose body may be anything: there is no wrong CSV, only rejected rows."""
 
@@ -149,6 +158,56 @@ def exercise(operation: Any, mode: GenerationMode, served: Served) -> int:
 
     answers_as_documented()
     return sent
+
+
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # schemathesis does, inside its strategies
+@pytest.mark.timeout(600)
+def test_what_one_request_made_the_next_ones_may_use(api: Any, served: Served) -> None:
+    api.config.checks.negative_data_rejection.expected_statuses.append("207")
+    # A walk may hold a version that an edit before has replaced, or one that nobody ever gave.
+    api.config.checks.positive_data_acceptance.expected_statuses.append("412")
+    api.config.checks.negative_data_rejection.expected_statuses.append("412")
+    answered: dict[tuple[str, int], int] = {}
+
+    class Workflow(api.as_state_machine()):  # type: ignore[misc]  # made at run time
+        """Random walks along the document's links."""
+
+        def before_call(self, case: Any) -> None:
+            # Few texts made up at random are expressions, and every walk over segments begins with one.
+            is_positive = case.meta.generation.mode is GenerationMode.POSITIVE
+            if case.operation.label == "POST /api/v2/segments" and is_positive:
+                case.body = {"id": f"walk_{len(answered)}_{sum(answered.values())}", "where": "plan is Pro"}
+
+            # A list of keys leads to this one too; without it every later answer would be 401.
+            if case.path_parameters.get("key_id") == served.key_id:
+                case.path_parameters["key_id"] = "another"
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"headers": authorized(served.token)}
+
+        def validate_response(self, response: Any, case: Any, additional_checks: Any = None, **kwargs: Any) -> None:
+            answer = (case.operation.label, response.status_code)
+            answered[answer] = answered.get(answer, 0) + 1
+            beyond = {*MEANING_BEYOND_THE_SCHEMA, *STATE_BEYOND_THE_SCHEMA}
+            excluded = [positive_data_acceptance] if case.operation.label in beyond else []
+            if case.operation.label in ANY_BYTES:
+                excluded.append(negative_data_rejection)
+            case.validate_response(
+                response, additional_checks=additional_checks, excluded_checks=excluded, transport_kwargs=kwargs
+            )
+
+    Workflow.run(
+        settings=hypothesis.settings(
+            max_examples=WALKS_PER_EXAMPLE * EXAMPLES_PER_OPERATION,
+            stateful_step_count=STEPS_PER_WALK,
+            deadline=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+    )
+    assert not [answer for answer in answered if answer[1] >= 500 or answer[1] == 401]
+    followed = {label for (label, status), _ in answered.items() if status < 300 and "{" in label}
+    assert {"GET /api/v2/segments/{segment_id}", "DELETE /api/v2/keys/{key_id}"} <= followed, answered
+    assert len(followed) >= 6, answered
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, str | None]]:
