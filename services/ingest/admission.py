@@ -21,6 +21,7 @@ from segmentation.model import AttributeChanges, ContactId, InstantMs
 
 BATCH_CONTACTS_MAX: Final = 1_000
 FIELDS: Final = ("id", "attributes", "timestamp", "message_id")
+_KNOWN: Final = frozenset(FIELDS)
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -138,7 +139,7 @@ def _admit_change(
             pointer=pointer + _step(name),
         )
         for name in fields
-        if name not in FIELDS
+        if name not in _KNOWN
     ]
     occurred_at = _read_timestamp(fields.get("timestamp"), pointer, problems)
     message_id = _read_message_id(fields.get("message_id"), f"{origin.ref}-{index}", pointer, problems)

@@ -5,20 +5,26 @@ Rule: plain ASGI, because it runs on every request; it decides nothing.
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest import metrics
 from services.ingest.bodies import Bodies, Share
 from services.runtime import clock
 
-REQUEST_ID: Final = "x-request-id"
+REQUEST_ID: Final = b"x-request-id"
 _USABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _UNROUTED = "none"
+_NO_LIMITS: Final[list[tuple[bytes, bytes]]] = []
+_PROCESS = secrets.token_hex(8)
+_NUMBER = itertools.count()
+ROUTES_REMEMBERED_MAX: Final = 1_000
+"""Method, route and status together; there are about two hundred."""
 
 
 class Edge:
@@ -46,10 +52,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                for name, value in scope["state"].get("limits", {}).items():
-                    headers[name] = value
+                limits = scope["state"].get("limits", _NO_LIMITS)
+                message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode()), *limits]
             await send(message)
 
         try:
@@ -59,12 +63,20 @@ class Edge:
             metrics.BODIES_BYTES.set(self._bodies.held_bytes)
             route = getattr(scope.get("route"), "path", _UNROUTED)
             method = scope["method"] if route != _UNROUTED else _UNROUTED
-            metrics.REQUESTS.labels(method, route, str(status)).inc()
-            metrics.REQUEST_SECONDS.labels(route).observe(clock.monotonic() - began)
+            requests, seconds = _measures(method, route, status)
+            requests.inc()
+            seconds.observe(clock.monotonic() - began)
+
+
+@lru_cache(maxsize=ROUTES_REMEMBERED_MAX)
+def _measures(method: str, route: str, status: int) -> tuple[Any, Any]:
+    """Looked up once: the look-up costs more than the counting."""
+    return metrics.REQUESTS.labels(method, route, str(status)), metrics.REQUEST_SECONDS.labels(route)
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == REQUEST_ID.encode() and _USABLE_ID.fullmatch(value):
+        if name == REQUEST_ID and _USABLE_ID.fullmatch(value):
             return str(value.decode())
-    return f"req_{secrets.token_hex(12)}"
+    # No two are equal: a process is told apart by chance, its requests by their number.
+    return f"req_{_PROCESS}{next(_NUMBER):08x}"

@@ -71,7 +71,7 @@ class Guard:
                 raise ProblemError(
                     429, "rate_limited", "too many requests", detail, headers={**limits, "Retry-After": "1"}
                 )
-            request.state.limits = limits
+            request.state.limits = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
             request.state.key_id = key.id
             return key
 
