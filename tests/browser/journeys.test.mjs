@@ -41,6 +41,7 @@ const SEGMENTS = [
 let stack, browser, page;
 
 before(async () => {
+  if (SHOTS) await mkdir(SHOTS, { recursive: true });
   stack = await startStack();
   const from = Date.now();
   const at = (days) => new Date(from + days * DAY_MS).toISOString();
@@ -79,6 +80,12 @@ async function writeText(text) {
 
 test("a wrong key is refused in words, and the right one is kept where no script can read it", async () => {
   await go("/");
+  await page.locator("#key").waitFor();
+  for (const theme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: theme });
+    assert.deepEqual(await seriousFindings(page), [], theme);
+    if (SHOTS) await page.screenshot({ path: `${SHOTS}/login-${theme}.png` });
+  }
   await page.fill("#key", "tg_wrong");
   await press("Log in");
   await shown("[role=alert]", "tidegate keys create");
@@ -196,6 +203,7 @@ test("a file with errors is mapped, tried, written, and its rejected rows fetche
   await page.getByLabel("Type of mrr").selectOption("number");
   await press("Dry run");
   await shown("[data-testid=dry-run]", "Would reject");
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/import-dry-run.png` });
   await shown("ul.faults", "found");
   await press("Write the rows");
   await shown("[data-testid=import-done]", "2 rows written, 2 rows rejected");
@@ -227,7 +235,6 @@ test("changes arrive on the activity page while it is open, and the filters hold
 });
 
 test("no page has a serious finding of axe, in either theme", async () => {
-  if (SHOTS) await mkdir(SHOTS, { recursive: true });
   const pages = {
     segments: "/", segment: "/segments/active_pro_users", "new-segment": "/segments/new", contacts: "/contacts", contact: "/contacts/u_2",
     imports: "/imports", activity: "/activity", health: "/health",

@@ -9,7 +9,7 @@ const PORTS_NEEDED = 20;
 const START_MS_MAX = 120_000;
 const STOP_MS_MAX = 30_000;
 
-/** Start it. Shape: addresses, the key, each service's process id, a small API client, and `stop`. */
+/** Start it. Shape: addresses, the key, each service's process id, a small API client whose writes are evaluated when it answers, and `stop`. */
 export async function startStack() {
   const base = await freePorts();
   const arguments_ = ["up", "--json", "--ephemeral", "--partitions", "4", "--port-base", String(base)];
@@ -28,7 +28,7 @@ export async function startStack() {
     async api(method, path, body) {
       const answer = await fetch(`${ready.console}/api/v2${path}`, {
         method,
-        headers: { Authorization: `Bearer ${ready.key}`, "Content-Type": "application/json" },
+        headers: { Authorization: `Bearer ${ready.key}`, "Content-Type": "application/json", Prefer: "wait=5" },
         body: body === undefined ? undefined : JSON.stringify(body),
       });
       if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
