@@ -5,6 +5,8 @@ Rule: assembly and life only. A broker that goes away later costs answers of 503
 
 from __future__ import annotations
 
+import gc
+
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.runtime.application import ServiceContext, run_service
@@ -18,6 +20,9 @@ async def main(context: ServiceContext[IngestSettings]) -> None:
     listening = listen(settings.host, settings.ingest_port)
     await verify_topics(settings)
     async with Ingest.running(settings) as ingest:
+        # What stands now stands as long as the process; collections need not walk it again and again.
+        gc.collect()
+        gc.freeze()
         await serve(ingest.app, listening, context.stopping, lambda: context.health.ready("taking writes"))
 
 
