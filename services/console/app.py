@@ -18,6 +18,7 @@ from starlette.types import Scope as Connection
 
 from services.console.access import requires
 from services.console.attribute_reads import attributes_router
+from services.console.contact_history import contact_history_router
 from services.console.contact_reads import contacts_router
 from services.console.declarations import Declarations
 from services.console.events import events_router
@@ -28,6 +29,7 @@ from services.console.owners import Owners
 from services.console.page import page_router
 from services.console.preview import preview_router
 from services.console.problems import ProblemError, answer_http, answer_invalid, answer_problem
+from services.console.segment_lists import segment_lists_router
 from services.console.segment_reads import segments_router
 from services.console.session import CookieSession, session_router
 from services.console.settings import ConsoleSettings
@@ -72,9 +74,11 @@ def build_app(
     for router in (
         session_router(keys),
         contacts_router(owners, contacts),
+        contact_history_router(owners, contacts),
         attributes_router(owners, settings.partitions, declarations, contacts),
         preview_router(owners, ingest, segments),
-        segments_router(owners, ingest, board, hour, segments),
+        segments_router(ingest, board, hour, segments),
+        segment_lists_router(owners, segments),
         events_router(settings, feed, segments),
         status_router(board, owners, segments),
         _forwarding_router(ingest),

@@ -5,18 +5,15 @@ Rule: shapes the owner's answer for people (RFC 3339, lists in a stated order) a
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator
 
-from segmentation.model import InstantMs
-from segmentation.values import read_instant
 from services.console.instants import rfc3339
 from services.console.owners import Owners
-from services.console.problems import ProblemError, not_found
+from services.console.problems import not_found
 
 PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 50
@@ -63,37 +60,6 @@ def contacts_router(owners: Owners, admit: Any) -> APIRouter:
             "as_of": rfc3339(held["clock_ms"]),
         }
 
-    @router.get("/{contact_id}/changes")
-    async def contact_changes(
-        contact_id: ContactInPath, after: str | None = None, limit: Limit = PAGE_DEFAULT
-    ) -> dict[str, Any]:
-        """The contact's latest membership changes, newest first; `next` is the `after` of the next page."""
-        held, told = await asyncio.gather(
-            owners.of_contact(contact_id), owners.of_contact(contact_id, "/changes", {"after": after, "limit": limit})
-        )
-        if held is None:
-            raise not_found("contact", contact_id)
-        return {"changes": [listed(change) for change in told["changes"]], "next": told["next"]}
-
-    @router.get("/{contact_id}/membership")
-    async def membership(contact_id: ContactInPath, segment: str, at: str | None = None) -> dict[str, Any]:
-        """Whether the contact was in the segment at an instant; null, and why, where the kept history ends."""
-        instant = read_instant(at) if at is not None else await _clock_of(owners, contact_id)
-        if instant is None:
-            raise ProblemError(422, "bad_instant", "`at` is not an instant", "for example 2026-01-31T12:00:00Z")
-        found = await owners.of_contact(contact_id, "/membership", {"segment": segment, "at": instant})
-        if found is None:
-            raise not_found("contact", contact_id)
-        return {
-            "contact_id": contact_id,
-            "segment_id": segment,
-            "at": rfc3339(instant),
-            "member": found["member"],
-            "since": rfc3339(found["since_ms"]),
-            "unknown": found["unknown"],
-            "history_begins_at": rfc3339(found["known_from_ms"]),
-        }
-
     @router.get("/{contact_id}/explain")
     async def explain(contact_id: ContactInPath, segment: str) -> dict[str, Any]:
         """Why the contact is in the segment or not, test by test, and until when."""
@@ -104,24 +70,3 @@ def contacts_router(owners: Owners, admit: Any) -> APIRouter:
         return answer
 
     return router
-
-
-async def _clock_of(owners: Owners, contact_id: str) -> InstantMs:
-    """Through when the contact has been evaluated."""
-    held = await owners.of_contact(contact_id)
-    if held is None:
-        raise not_found("contact", contact_id)
-    return InstantMs(held["clock_ms"])
-
-
-def listed(change: dict[str, Any]) -> dict[str, Any]:
-    """A membership change record as a list shows it."""
-    return {
-        "segment_id": change["segment_id"],
-        "segment_version": change["segment_version"],
-        "contact_id": change["contact_id"],
-        "change": change["change"],
-        "at": rfc3339(change["at"]),
-        "cause": change["cause"]["kind"] if isinstance(change["cause"], dict) else change["cause"],
-        "event_id": change.get("event_id", ""),
-    }

@@ -1,7 +1,7 @@
-"""What there is to read about segments: definitions from ingest, counts from statuses, members from every owner.
+"""What there is to read about segments as a whole: definitions from ingest, counts from what the evaluators told.
 
 Rule: a count says as of when and whether the segment is still settling; one that not every partition has told is null,
-never a smaller number. A list over partitions is whole or a 503.
+never a smaller number.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from segmentation.model import SegmentId
-from services.console.contact_reads import PAGE_DEFAULT, Limit, listed
 from services.console.forward import Ingest
 from services.console.hour import Hour
 from services.console.instants import rfc3339
-from services.console.owners import Owners
-from services.console.problems import not_found
 from services.console.status import StatusBoard
 from services.runtime.clock import now_ms
 
-MEASURED_PARTITION: Final = 0
 LONG_FIELDS: Final = frozenset({"where", "english", "advice"})
 
 
-def segments_router(owners: Owners, ingest: Ingest, board: StatusBoard, hour: Hour, admit: Any) -> APIRouter:
+def segments_router(ingest: Ingest, board: StatusBoard, hour: Hour, admit: Any) -> APIRouter:
     """The routes, for readers that `admit` lets in; ingest checks the key again for what it is asked."""
     router = APIRouter(prefix="/segments", dependencies=[Depends(admit)])
 
@@ -60,43 +56,6 @@ def segments_router(owners: Owners, ingest: Ingest, board: StatusBoard, hour: Ho
         headers = {"ETag": answer.headers["ETag"]} if "ETag" in answer.headers else {}
         return Response(orjson.dumps(whole), media_type="application/json", headers=headers)
 
-    @router.get("/{segment_id}/members")
-    async def members(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
-        """The members by contact id, each with since-when; `next` is the `after` of the next page."""
-        path = f"/segments/{segment_id}/members"
-        pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
-        found = sorted((entry["contact_id"], entry["since_ms"]) for page in pages for entry in page["members"])
-        more = len(found) > limit or any(page["next"] for page in pages)
-        found = found[:limit]
-        return {
-            "members": [{"contact_id": contact_id, "since": rfc3339(since)} for contact_id, since in found],
-            "next": found[-1][0] if more and found else None,
-        }
-
-    @router.get("/{segment_id}/changes")
-    async def changes(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
-        """The segment's latest membership changes, newest first; `next` is the `after` of the next page."""
-        path = f"/segments/{segment_id}/changes"
-        pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
-        found = [change for page in pages for change in page["changes"]]
-        found.sort(key=_place, reverse=True)
-        more = len(found) > limit or any(page["next"] for page in pages)
-        found = found[:limit]
-        following = ".".join(map(str, _place(found[-1]))) if more and found else None
-        return {"changes": [listed(change) for change in found], "next": following}
-
-    @router.get("/{segment_id}/cost")
-    async def cost(segment_id: str) -> dict[str, Any]:
-        """How long the whole condition takes for one contact, measured now on contacts of one partition."""
-        measured = await owners.ask(MEASURED_PARTITION, "GET", f"/segments/{segment_id}/cost", params={
-            "partition": MEASURED_PARTITION,
-        })  # fmt: skip
-        return {
-            "segment_id": segment_id,
-            "evaluation_us": round(measured["evaluation_us"], 3) if measured["contacts"] else None,
-            "contacts_measured": measured["contacts"],
-        }
-
     return router
 
 
@@ -115,15 +74,3 @@ def _counts(board: StatusBoard, entry: dict[str, Any]) -> dict[str, Any]:
         "as_of": rfc3339(count.as_of_ms),
         "lag_ms": count.lag_ms,
     }
-
-
-def _place(change: dict[str, Any]) -> tuple[int, int, str]:
-    """A change's place in the list, which the evaluators' cursors hold too."""
-    return change["at"], change["offset"], change["contact_id"]
-
-
-def _known(pages: list[Any], segment_id: str) -> list[Any]:
-    """The pages, if any partition knows the segment: a new one reaches them one after the other."""
-    if not any(page["known"] for page in pages):
-        raise not_found("segment", segment_id)
-    return pages

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from schemas.codec import decode_contact
 from schemas.topics import Topic
+from segmentation.expression.readability import AskedReading, can_read
 from segmentation.model import ChangeKind, ContactId, ContactState, SegmentId
 from services.evaluator import rows
 from tests.oracle.checker import Published, check_committed, check_readers_agree, check_uncommitted, fold
@@ -172,7 +173,23 @@ def _check_derived(
         *_check_rows(partition, "listing", found, listings),
         *_check_rows(partition, "count", present, {key: b"%d" % count for key, count in counts.items()}),
         *_check_rows(partition, "deadline", found, deadlines),
+        *_check_unreadable(contacts, found),
     ]
+
+
+def _check_unreadable(contacts: Mapping[ContactId, ContactState], found: Mapping[bytes, bytes]) -> list[str]:
+    """Each complete count of unreadable values is that of looking at every contact, and its samples are among them."""
+    violations = []
+    for key, row in found.items():
+        if not key.startswith(rows.UNREADABLE_START):
+            continue
+        asked = AskedReading(*json.loads(key[1:]))
+        count, samples = json.loads(row)
+        values = ((contact_id, contact.attributes.get(asked.attribute)) for contact_id, contact in contacts.items())
+        holders = {contact_id for contact_id, value in values if value is not None and not can_read(asked, value)}
+        if count != len(holders) or not {contact_id for contact_id, _ in samples} <= holders:
+            violations.append(f"unreadable {asked}: expected {sorted(holders)}, found {count} with samples {samples}")
+    return violations
 
 
 def _check_rows(partition: int, kind: str, found: Mapping[bytes, bytes], wanted: Mapping[bytes, bytes]) -> list[str]:

@@ -1,0 +1,77 @@
+"""What became of one contact: its latest membership changes, and whether it was in a segment at an instant.
+
+Rule: the kept history is bounded; where it ends, the answer says so and is never guessed. Asks the contact's owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from segmentation.model import InstantMs
+from segmentation.values import read_instant
+from services.console.contact_reads import PAGE_DEFAULT, ContactInPath, Limit
+from services.console.instants import rfc3339
+from services.console.owners import Owners
+from services.console.problems import ProblemError, not_found
+
+
+def contact_history_router(owners: Owners, admit: Any) -> APIRouter:
+    """The routes, for readers that `admit` lets in."""
+    router = APIRouter(prefix="/contacts", dependencies=[Depends(admit)])
+
+    @router.get("/{contact_id}/changes")
+    async def contact_changes(
+        contact_id: ContactInPath, after: str | None = None, limit: Limit = PAGE_DEFAULT
+    ) -> dict[str, Any]:
+        """The contact's latest membership changes, newest first; `next` is the `after` of the next page."""
+        held, told = await asyncio.gather(
+            owners.of_contact(contact_id), owners.of_contact(contact_id, "/changes", {"after": after, "limit": limit})
+        )
+        if held is None:
+            raise not_found("contact", contact_id)
+        return {"changes": [listed(change) for change in told["changes"]], "next": told["next"]}
+
+    @router.get("/{contact_id}/membership")
+    async def membership(contact_id: ContactInPath, segment: str, at: str | None = None) -> dict[str, Any]:
+        """Whether the contact was in the segment at an instant; null, and why, where the kept history ends."""
+        instant = read_instant(at) if at is not None else await _clock_of(owners, contact_id)
+        if instant is None:
+            raise ProblemError(422, "bad_instant", "`at` is not an instant", "for example 2026-01-31T12:00:00Z")
+        found = await owners.of_contact(contact_id, "/membership", {"segment": segment, "at": instant})
+        if found is None:
+            raise not_found("contact", contact_id)
+        return {
+            "contact_id": contact_id,
+            "segment_id": segment,
+            "at": rfc3339(instant),
+            "member": found["member"],
+            "since": rfc3339(found["since_ms"]),
+            "unknown": found["unknown"],
+            "history_begins_at": rfc3339(found["known_from_ms"]),
+        }
+
+    return router
+
+
+async def _clock_of(owners: Owners, contact_id: str) -> InstantMs:
+    """Through when the contact has been evaluated."""
+    held = await owners.of_contact(contact_id)
+    if held is None:
+        raise not_found("contact", contact_id)
+    return InstantMs(held["clock_ms"])
+
+
+def listed(change: dict[str, Any]) -> dict[str, Any]:
+    """A membership change record as a list shows it."""
+    return {
+        "segment_id": change["segment_id"],
+        "segment_version": change["segment_version"],
+        "contact_id": change["contact_id"],
+        "change": change["change"],
+        "at": rfc3339(change["at"]),
+        "cause": change["cause"]["kind"] if isinstance(change["cause"], dict) else change["cause"],
+        "event_id": change.get("event_id", ""),
+    }
