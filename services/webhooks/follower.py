@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -113,13 +113,15 @@ class Follower:
         try:
             await consumer.start()
             while not self._stopping.is_set():
+                # Outside the round: while partitions change hands, reading waits for the new ones, and they wait for
+                # the round. What was read still is ours, because nothing else runs before the round is entered.
+                fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=RECORDS_PER_ROUND_MAX)
                 async with self.round:
-                    await self._one_round(consumer)
+                    await self._one_round(consumer, fetched)
         finally:
             await consumer.stop()
 
-    async def _one_round(self, consumer: Any) -> None:
-        fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=RECORDS_PER_ROUND_MAX)
+    async def _one_round(self, consumer: Any, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         if not fetched:
             return
         until = clock.monotonic() + ROUND_S_MAX
