@@ -7,6 +7,7 @@ wire, and asking again, is `transport.py`'s.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -14,7 +15,17 @@ from urllib.parse import quote
 import httpx
 
 from tidegate.definition import SegmentDefinition, Where
-from tidegate.responses import ApiKey, ChangePage, Contact, Import, MemberPage, Preview, Receipt, Segment
+from tidegate.responses import (
+    ApiKey,
+    ChangePage,
+    Contact,
+    Import,
+    MemberPage,
+    PastMembership,
+    Preview,
+    Receipt,
+    Segment,
+)
 from tidegate.transport import DEFAULT_URL, ServerEvent, Transport, decoded
 
 
@@ -55,10 +66,17 @@ class Tidegate:
         """One contact as evaluated. Errors: NotFoundError."""
         return Contact.model_validate(decoded(await self._wire.request("GET", f"/contacts/{_id(contact_id)}")))
 
-    async def contact_changes(self, contact_id: str, *, limit: int = 50) -> ChangePage:
-        """The newest membership changes of a contact."""
-        answer = await self._wire.request("GET", f"/contacts/{_id(contact_id)}/changes", params={"limit": limit})
+    async def contact_changes(self, contact_id: str, *, limit: int = 50, after: str | None = None) -> ChangePage:
+        """A page of a contact's membership changes, newest first; pass `next` back as `after`."""
+        params = {"limit": limit, "after": after}
+        answer = await self._wire.request("GET", f"/contacts/{_id(contact_id)}/changes", params=params)
         return ChangePage.model_validate(decoded(answer))
+
+    async def membership(self, contact_id: str, segment_id: str, *, at: datetime | None = None) -> PastMembership:
+        """Whether a contact was in a segment at an instant (now by default), as far back as changes are kept."""
+        params = {"segment": segment_id, "at": None if at is None else at.isoformat()}
+        answer = await self._wire.request("GET", f"/contacts/{_id(contact_id)}/membership", params=params)
+        return PastMembership.model_validate(decoded(answer))
 
     async def explain(self, contact_id: str, segment_id: str) -> dict[str, Any]:
         """Why a contact is in a segment or not, test by test, and until when."""
@@ -107,9 +125,10 @@ class Tidegate:
         answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/members", params=params)
         return MemberPage.model_validate(decoded(answer))
 
-    async def segment_changes(self, segment_id: str, *, limit: int = 50) -> ChangePage:
-        """The newest changes of a segment."""
-        answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/changes", params={"limit": limit})
+    async def segment_changes(self, segment_id: str, *, limit: int = 50, after: str | None = None) -> ChangePage:
+        """A page of a segment's changes, newest first; pass `next` back as `after`."""
+        params = {"limit": limit, "after": after}
+        answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/changes", params=params)
         return ChangePage.model_validate(decoded(answer))
 
     def events(self, *, segment_id: str | None = None, last_id: str | None = None) -> AsyncGenerator[ServerEvent]:

@@ -76,6 +76,22 @@ class ChangePage(Response):
     next: str | None = None
 
 
+class PastMembership(Response):
+    """Whether a contact was in a segment at an instant.
+
+    `member` is None when that is not known; `unknown` then says why: `beyond_history` (changes are kept only from
+    `history_begins_at` on), `not_evaluated_yet` or `settling`.
+    """
+
+    contact_id: str
+    segment_id: str
+    at: datetime
+    member: bool | None
+    since: datetime | None = None
+    unknown: str | None = None
+    history_begins_at: datetime | None = None
+
+
 class Member(Response):
     """A contact in a segment, and since when."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from services.evaluator.serving import Serving
 from services.evaluator.store import RocksStore, StoreMemory
 from services.runtime.keys import KeyFile, Scope
 from tests.services.evaluator.inputs import NOW, Record, definition, write
+from tidegate import Tidegate
 
 PARTITIONS = 2
 PRO = [{"plan": "pro"}]
@@ -63,8 +65,8 @@ class ReadSide:
         self.owners = Owners(board, PARTITIONS, httpx.ASGITransport(create_read_api(serving, PARTITIONS)))
         self.ingest = Ingest("http://ingest", httpx.MockTransport(self._validated))
         told = (board, Hour(InstantMs(NOW)), Feed(PARTITIONS), self.declarations)
-        app = build_app(settings, keys, *told, self.owners, self.ingest)
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console")
+        self.app = build_app(settings, keys, *told, self.owners, self.ingest)
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://console")
 
     def _validated(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"where": json.loads(request.content)["where"]})
@@ -163,6 +165,19 @@ async def test_a_past_membership_is_told_or_said_to_be_unknown(side: ReadSide) -
     ):
         assert (await side.get("/contacts/u0/membership", **params)).status_code == status
     assert (await side.get("/contacts/nobody/membership", segment="s")).json()["code"] == "not_found"
+
+
+async def test_the_client_reads_pages_and_past_memberships(side: ReadSide) -> None:
+    side.commit(definition(0, PRO), *plans(1, 10, "pro", 3), *plans(10, 20, "free", 3))
+    key = side.headers["Authorization"].removeprefix("Bearer ")
+    async with Tidegate("http://console", key=key, transport=httpx.ASGITransport(side.app)) as client:
+        first = await client.segment_changes("s", limit=4)
+        rest = await client.segment_changes("s", limit=4, after=first.next)
+        assert (len(first.changes), len(rest.changes), rest.next) == (4, 2, None)
+        newest = await client.contact_changes("u1", limit=1)
+        assert (await client.contact_changes("u1", after=newest.next)).changes[0].change == "enter"
+        then = await client.membership("u1", "s", at=datetime.fromtimestamp(NOW / 1_000 + 15, UTC))
+        assert (then.member, (await client.membership("u1", "s")).member) == (True, False)
 
 
 async def test_attributes_carry_their_declaration_and_their_unreadable_values(side: ReadSide) -> None:
