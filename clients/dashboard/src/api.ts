@@ -70,7 +70,7 @@ export interface Explanation {
 let csrfToken = "";
 
 /** The token that changes carry from now on. */
-export function useToken(token: string): void {
+export function keepToken(token: string): void {
   csrfToken = token;
 }
 

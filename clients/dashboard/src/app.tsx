@@ -1,7 +1,7 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
-import { ask, Problem, useToken, type Session } from "./api";
+import { ask, Problem, keepToken, type Session } from "./api";
 import { follow, useLink } from "./live";
 import { Login } from "./login";
 import { Activity } from "./pages/activity";
@@ -33,7 +33,7 @@ export function App() {
 
   if (session === undefined) return <main className="page"><Skeleton lines={6} /></main>;
   if (session === null) return <Login onOpen={setSession} notice={trouble} />;
-  useToken(session.csrf_token);
+  keepToken(session.csrf_token);
   return <Frame session={session} onClose={() => setSession(null)} />;
 }
 
