@@ -6,11 +6,10 @@ build cannot read is a rejection, never skipped in silence.
 
 from __future__ import annotations
 
-from segmentation.expression.jsonform import parse_json
-
 from schemas.segment_definition import SegmentDefinitionRecord
 from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import Rejection
+from segmentation.expression.jsonform import parse_json
 from segmentation.registry import Definition
 
 # The canonical form always says `last` or `next`, so no declaration can change what it means.

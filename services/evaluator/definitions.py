@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import orjson
-from segmentation.expression.jsonform import parse_json
 
 from schemas.segment_definition import SegmentDefinitionRecord
 from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import Rejection
 from segmentation.expression.compiler import CompiledSegment, compile_segment
+from segmentation.expression.jsonform import parse_json
 from segmentation.model import SegmentId, SegmentState
 from services.evaluator.dead_letters import UNUSABLE_DEFINITION
 

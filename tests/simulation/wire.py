@@ -10,7 +10,6 @@ from functools import lru_cache
 from random import Random
 
 from segmentation.expression.jsonform import to_json
-
 from segmentation.expression.syntax import Expression
 from segmentation.model import ContactId
 from services.evaluator.ports import OutputRecord
