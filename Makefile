@@ -54,6 +54,7 @@ bench-path: setup ## Latency from HTTP request to membership change on the whole
 
 bench-ingest: setup ## HTTP and CSV ingest on a real broker
 	@$(PYTHON) -m bench.ingest
+	@$(PYTHON) -m bench.ingest.csv
 
 bench-stack: setup ## Set-up time, idle CPU and memory of the local stack
 	@$(PYTHON) -m bench.stack
