@@ -143,6 +143,8 @@ class RowReader:
         first_line = lines.lines + 1
         cells: list[str] = []
         fault: Fault | None = None
+        # The limit belongs to the whole process, where another reader may have raised it.
+        csv.field_size_limit(FIELD_BYTES_MAX)
         try:
             cells = next(self._reader)
         except csv.Error as error:

@@ -90,6 +90,13 @@ def test_a_quote_left_open_in_a_large_file_costs_its_neighbourhood_only() -> Non
     assert all(row.cells == ["c", "d"] for row in rows[2:])
 
 
+def test_another_reader_of_the_process_cannot_raise_the_limit_of_a_cell() -> None:
+    csv.field_size_limit(16 << 20)
+    rows = read(b'1,"open\n' + b"c,d\n" * 100_000)
+    assert rows[0].fault is not None
+    assert rows[0].fault.code == "cell_too_large"
+
+
 def test_a_line_beyond_the_limit_is_passed_over_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "ROW_BYTES_MAX", 1_000)
     monkeypatch.setattr(rows_module, "PIECE_BYTES", 64)
