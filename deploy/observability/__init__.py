@@ -1,0 +1,1 @@
+"""What an operator's Prometheus and Grafana load: the dashboard and the alert rules."""

@@ -1,0 +1,81 @@
+"""Every query of the dashboard and of the alert rules asks for something that the services really export."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.observability import dashboard
+from tests.unit.observability.queries import complaints, exported
+
+ROOT = Path(__file__).parents[3]
+ALERTS = ROOT / "deploy" / "observability" / "alerts.yaml"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
+]
+PANELS = [panel for _, row in dashboard.ROWS for panel in row]
+SERIES = exported()
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
+def test_a_panel_asks_only_for_what_is_exported(panel: dashboard.Panel) -> None:
+    for query in panel.queries:
+        assert complaints(query.expr, SERIES) == []
+        assert set(re.findall(r"{{(\w+)}}", query.legend)) <= set(re.findall(r"\w+", query.expr)), "an unknown label"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_asks_only_for_what_is_exported(rule: dict[str, Any]) -> None:
+    assert complaints(rule["expr"], SERIES) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
+    page, _, heading = rule["annotations"]["runbook_url"].partition("#")
+    headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert heading in {title.lower().replace(" ", "-") for title in headings}
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["description"]
+
+
+def test_the_committed_dashboard_is_what_the_panels_say() -> None:
+    assert dashboard.DOCUMENT.read_text(encoding="utf-8") == dashboard.render(), (
+        "run python -m deploy.observability.dashboard"
+    )
+    panels = json.loads(dashboard.render())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert {panel.title for panel in PANELS} <= {panel["title"] for panel in panels}
+
+
+def test_every_metric_of_ours_is_charted_or_alerted_on() -> None:
+    asked = " ".join([query.expr for panel in PANELS for query in panel.queries] + [rule["expr"] for rule in RULES])
+    ours = {name for name in SERIES if name.startswith("tidegate_") and not name.endswith(("_sum", "_count"))}
+    assert {name for name in ours if name not in asked} == {
+        "tidegate_evaluator_recovered_records",  # explains the length of a recovery, on demand
+        "tidegate_segment_records_read_total",  # only tells that a reader of segments is alive
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("sum(rate(tidegate_evaluator_record_total[5m]))", "no service exports tidegate_evaluator_record_total"),
+        (
+            "histogram_quantile(0.99, sum by (le) (rate(tidegate_evaluator_latency_seconds[5m])))",
+            "no service exports tidegate_evaluator_latency_seconds",
+        ),
+        ("tidegate_requests_total{code='500'}", "tidegate_requests_total has no label code"),
+        ("sum by (partition) (tidegate_buffered_bytes)", "has the label partition"),
+        ("max(tidegate_evaluator_contacts) > 1 and sum(tidegate_ticks) > 0", "no service exports tidegate_ticks"),
+        ("absent(tidegate_nothing)", "no service exports tidegate_nothing"),
+        ("deriv(tidegate_lag_records[10m])", "no service exports tidegate_lag_records"),
+    ],
+)
+def test_a_broken_query_is_caught(query: str, complaint: str) -> None:
+    assert any(complaint in found for found in complaints(query, SERIES)), complaints(query, SERIES)
