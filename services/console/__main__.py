@@ -21,7 +21,7 @@ from services.runtime.keys import KeyFile
 from services.runtime.topics import verify_topics
 from services.runtime.web import listen, serve
 
-READS = (Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.ATTRIBUTES)
+READS = (Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.ATTRIBUTES, Topic.DEAD_LETTERS)
 
 
 async def main(context: ServiceContext[ConsoleSettings]) -> None:

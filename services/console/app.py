@@ -20,6 +20,8 @@ from services.console.access import requires
 from services.console.attribute_reads import attributes_router
 from services.console.contact_history import contact_history_router
 from services.console.contact_reads import contacts_router
+from services.console.dead_letter_log import DeadLetterLog
+from services.console.dead_letter_reads import dead_letters_router
 from services.console.declarations import Declarations
 from services.console.events import events_router
 from services.console.feed import Feed
@@ -81,6 +83,7 @@ def build_app(
         segment_lists_router(owners, segments),
         events_router(settings, feed, segments),
         status_router(board, owners, segments),
+        dead_letters_router(DeadLetterLog(settings), settings.partitions, requires(keys, Scope.ADMIN)),
         _forwarding_router(ingest),
     ):
         app.include_router(router, prefix=API)

@@ -46,6 +46,18 @@ class TopicLog:
         """The offset that is read next."""
         return int(await self._consumer.position(self._places[partition]))
 
+    async def span(self, spans: Mapping[int, tuple[int, int]]) -> AsyncIterator[Any]:
+        """The committed records from an offset up to another, of these partitions and no other.
+
+        Shape: in order within each partition. Bounds: the first inclusive, the second exclusive and not after the end.
+        """
+        self._consumer.assign([self._places[partition] for partition in spans])
+        self.seek({partition: first for partition, (first, _) in spans.items()})
+        while any([await self.position(partition) < last for partition, (_, last) in spans.items()]):
+            for record in await self.poll():
+                if record.offset < spans[record.partition][1]:
+                    yield record
+
     async def poll(self, timeout_ms: int = POLL_TIMEOUT_MS) -> list[Any]:
         """The next records, in order within each partition. Shape: empty when nothing came within the time."""
         fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=RECORDS_PER_POLL_MAX)
@@ -63,8 +75,8 @@ async def open_log(settings: ConsoleSettings, topic: str, partitions: int) -> As
         auto_offset_reset="earliest",
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
         yield TopicLog(consumer, topic, partitions)
     finally:

@@ -33,6 +33,8 @@ class World:
     """The console over scripted neighbours, and a client that talks to it."""
 
     directory: Path
+    kafka: str = "127.0.0.1:9"
+    prefix: str = ""
     owner: Answer = lambda _request: httpx.Response(500)
     ingest: Answer = lambda _request: httpx.Response(500)
     board: StatusBoard = field(default_factory=lambda: StatusBoard(PARTITIONS))
@@ -41,7 +43,9 @@ class World:
     hour: Hour = field(default_factory=lambda: Hour(InstantMs(NOW)))
 
     def __post_init__(self) -> None:
-        self.settings = ConsoleSettings(partitions=PARTITIONS, data_dir=self.directory)
+        self.settings = ConsoleSettings(
+            partitions=PARTITIONS, data_dir=self.directory, kafka_bootstrap=self.kafka, topic_prefix=self.prefix
+        )
         self.keys = KeyFile(self.settings.keys_path)
         self.key = self.keys.create("test", list(Scope)).token
         self._owners = Owners(self.board, PARTITIONS, httpx.MockTransport(self._answer_as_owner))
