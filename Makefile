@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test faults fuzz bench bench-engine bench-path bench-e2e bench-ingest bench-stack run schemas dashboard browser clean
+.PHONY: help setup check format test faults fuzz bench bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack run schemas dashboard browser clean
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -41,10 +41,13 @@ faults: setup ## The fault catalogue on a real broker (up to 30 minutes)
 fuzz: setup ## Coverage-guided fuzzing of both parsers, one minute each
 	@$(UV) run --frozen --group fuzz python -m tests.fuzz
 
-bench: bench-engine bench-path bench-e2e bench-ingest bench-stack ## Every benchmark, each beside its baseline
+bench: bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack ## Every benchmark, each beside its baseline
 
 bench-engine: setup ## Matching engine against naive closures and datalogic-py
 	@$(PYTHON) -m bench.engine
+
+bench-partition: setup ## Processor time of the evaluator's partitions without a broker, by stage, held to the oracle
+	@$(PYTHON) -m bench.partition
 
 bench-e2e: setup ## Evaluator on a real broker: throughput, latency, recovery
 	@$(PYTHON) -m bench.e2e
