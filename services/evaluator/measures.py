@@ -34,6 +34,7 @@ LATENESS_SECONDS = gauge(
 )
 CONTACTS = gauge("tidegate_evaluator_contacts", "Contacts in the partition.", ["partition"])
 RECOVERY_SECONDS = gauge("tidegate_evaluator_recovery_seconds", "How long the last recovery took.")
+SPANS_DROPPED = counter("tidegate_evaluator_spans_dropped", "Traced inputs without a span: too many at once.")
 RECOVERED_RECORDS = gauge("tidegate_evaluator_recovered_records", "Changelog records that the last recovery read.")
 
 

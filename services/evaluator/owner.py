@@ -51,6 +51,7 @@ class WorkerListeners(NamedTuple):
 
     on_commit: CommitListener
     on_passed: Callable[[int], None]
+    on_fed: Callable[[Sequence[InputRecord]], None] | None = None
 
 
 class Observer(Protocol):
@@ -77,6 +78,7 @@ class Owned:
     worker: PartitionWorker | None = None
     task: asyncio.Task[None] | None = None
     expected: int | None = None
+    on_fed: Callable[[Sequence[InputRecord]], None] | None = None
     doubted: int | None = None  # the offset at which a gap was seen once
 
 
@@ -148,6 +150,8 @@ class PartitionOwner:
             self._seeks[partition] = owned.expected
             return
         owned.expected = records[-1].offset + 1
+        if owned.on_fed is not None:
+            owned.on_fed(records)
         owned.worker.feed(records)
 
     def take_seeks(self) -> dict[int, int]:
@@ -250,6 +254,7 @@ class PartitionOwner:
             on_passed=listeners.on_passed if listeners is not None else None,
             on_flow=lambda full: self._on_flow(owned.index, full),
         )
+        owned.on_fed = listeners.on_fed if listeners is not None else None
         owned.expected = self._seeks[owned.index] = partition.next_offset
         owned.task = asyncio.create_task(owned.worker.run(), name=f"partition {owned.index}")
         owned.task.add_done_callback(self._check)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from schemas.topics import Topic, topic_name
 from services.evaluator.kafka_log import lower_transaction_backoff
@@ -22,6 +24,9 @@ from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
 from services.runtime.topics import verify_topics
 from services.runtime.web import listen, serve
+
+if TYPE_CHECKING:
+    from services.evaluator.traces import TracedInputs
 
 TOPICS = (
     Topic.CONTACT_CHANGES,
@@ -46,7 +51,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     context.health.not_ready("waiting for Kafka")
     await verify_topics(settings, TOPICS)
     lower_transaction_backoff()
-    serving = Serving()
+    serving = Serving(_trace(context))
     listening = listen(settings.read_api_host, settings.read_api_port)
     owner = PartitionOwner(
         Workspace(
@@ -88,6 +93,16 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         closing.set()
         await _stop(app, owner)
         await asyncio.gather(*tasks, serving_http, return_exceptions=True)
+
+
+def _trace(context: ServiceContext[EvaluatorSettings]) -> Callable[[int], TracedInputs] | None:
+    tracing, prefix = context.tracing, context.settings.topic_prefix
+    if tracing is None:
+        return None
+    from services.evaluator.traces import TracedInputs  # only those who trace pay for the import
+
+    topics = topic_name(prefix, Topic.CONTACT_CHANGES), topic_name(prefix, Topic.MEMBERSHIPS)
+    return lambda partition: TracedInputs(tracing, *topics, partition)
 
 
 async def _stop(app: App, owner: PartitionOwner) -> None:

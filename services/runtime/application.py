@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from services.runtime import clock, metrics
 from services.runtime.admin import AdminServer
@@ -22,6 +22,9 @@ from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.health import Health
 from services.runtime.logs import configure_logs, get_logger
 from services.runtime.settings import RuntimeSettings, Settings, load_settings
+
+if TYPE_CHECKING:
+    from services.runtime.tracing import Tracing
 
 EXIT_STOPPED = 0
 """Asked to stop, and everything in hand was finished."""
@@ -43,6 +46,7 @@ class ServiceContext(Generic[Settings]):
     settings: Settings
     health: Health = field(default_factory=Health)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    tracing: Tracing | None = None
 
 
 Main = Callable[[ServiceContext[Settings]], Awaitable[None]]
@@ -74,6 +78,7 @@ async def _supervised(context: ServiceContext[Settings], main: Main[Settings]) -
         log.error("start refused", reason=str(refusal))
         return EXIT_REFUSED
     admin.start()
+    context.tracing = _tracing(context)
     _stop_on_signals(context.stopping)
     beating = asyncio.create_task(_beat(context.health), name="heartbeat")
     log.info("started", pid=os.getpid(), admin_port=admin.port)
@@ -83,7 +88,18 @@ async def _supervised(context: ServiceContext[Settings], main: Main[Settings]) -
         beating.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await beating
+        if context.tracing is not None:
+            await asyncio.to_thread(context.tracing.close)
         admin.close()
+
+
+def _tracing(context: ServiceContext[Settings]) -> Tracing | None:
+    """Start tracing if a collector is configured; those who do not trace pay nothing, not even the import."""
+    if context.settings.otlp_endpoint is None:
+        return None
+    from services.runtime.tracing import Tracing
+
+    return Tracing(context.name)
 
 
 async def _outcome(context: ServiceContext[Settings], main: Main[Settings]) -> int:

@@ -26,7 +26,7 @@ TICK_INTERVAL_MAX_MS = 60_000
 class RuntimeSettings(BaseSettings):
     """The settings that all services share. Each is `TIDEGATE_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True, populate_by_name=True)
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma separated.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -42,6 +42,12 @@ class RuntimeSettings(BaseSettings):
         False, description="The input log carries its producers' timestamps (CreateTime) and is kept for ever."
     )
     tick_interval_ms: int = Field(1000, ge=TICK_INTERVAL_MIN_MS, le=TICK_INTERVAL_MAX_MS)
+
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="An OpenTelemetry collector (HTTP). Without it nothing is traced.",
+    )
 
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("tidegate"),

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,22 @@ class RunningSystem:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """One running system for all tests of this folder."""
-    folder = tmp_path_factory.mktemp("system")
+    with running(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+@contextmanager
+def running(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[RunningSystem]:
+    """A system of its own, with these variables beside the present ones."""
     port_base = free_ports(1)[0]
     arguments = ["up", "--json", "--data-dir", str(folder), "--port-base", str(_below_ephemeral(port_base))]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [COMMAND, *arguments, "--partitions", str(PARTITIONS)], stdout=subprocess.PIPE, stderr=log, text=True
+            [COMMAND, *arguments, "--partitions", str(PARTITIONS)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **(environment or {})},
         )
         try:
             system = _ready(process, folder / "log")
