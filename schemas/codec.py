@@ -27,6 +27,7 @@ from schemas.segment_definition import SEGMENT_DEFINED, SegmentDefinitionRecord
 from schemas.strict_json import JsonRefusedError, load_strictly
 from schemas.tick import TICK, TickRecord
 from segmentation.model import (
+    UNKNOWN_BIRTH,
     AttributeChanges,
     CatalogueSeq,
     Change,
@@ -297,6 +298,7 @@ def encode_contact(state: ContactState) -> bytes:
             "offset": offset,
             "seq": seq,
             "due": state.due,
+            "born": state.born,
         }
     )
 
@@ -305,4 +307,5 @@ def decode_contact(value: bytes) -> ContactState:
     """Read a row that `encode_contact` wrote. Errors: KeyError or orjson's on a row that it did not write."""
     row = orjson.loads(value)
     position = Position(InstantMs(row["clock"]), Offset(row["offset"]), CatalogueSeq(row["seq"]))
-    return ContactState(row["attributes"], row["members"], set(row["left"]), position, row["due"])
+    born = row.get("born", UNKNOWN_BIRTH)  # rows written before births were kept have none
+    return ContactState(row["attributes"], row["members"], set(row["left"]), position, row["due"], born)

@@ -7,6 +7,7 @@ hand-written encoder and decoder that the evaluator uses.
 from __future__ import annotations
 
 from schemas.record import Record, WireAttributeName, WireInstant, WireSegmentId, WireValue
+from segmentation.model import UNKNOWN_BIRTH
 
 
 class ContactRow(Record):
@@ -19,3 +20,5 @@ class ContactRow(Record):
     offset: int
     seq: int
     due: WireInstant | None
+    born: int = UNKNOWN_BIRTH
+    """The offset of the write that made the contact exist: one that was erased and came back has a later one."""

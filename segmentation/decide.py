@@ -96,7 +96,7 @@ def decide(contact: ContactState | None, command: Command, definitions: Definiti
 def _create(command: Write, definitions: DefinitionLog) -> Decision:
     catalogue = definitions.catalogue
     attributes = {name: value for name, value in command.changes.items() if value is not None}
-    draft = ContactDraft(command.contact_id, ContactState(attributes=attributes))
+    draft = ContactDraft(command.contact_id, ContactState(attributes=attributes, born=command.offset))
     entered = catalogue.members(attributes, command.clock)
     version = Version(command.clock, command.offset)
     draft.emit(entered, (), version, CauseKind.WRITE, catalogue.segments)

@@ -32,6 +32,7 @@ class ContactDraft:
     __slots__ = (
         "_owns_memberships",
         "attributes",
+        "born",
         "changed",
         "contact_id",
         "due",
@@ -48,6 +49,7 @@ class ContactDraft:
         self.left: set[SegmentId] = start.left
         self.position = start.position
         self.due = start.due
+        self.born = start.born
         self.changed = False
         self.events: list[Change | Erasure] = []
         self._owns_memberships = False
@@ -93,7 +95,7 @@ class ContactDraft:
 
     def state(self) -> ContactState:
         """The contact as it now stands."""
-        return ContactState(self.attributes, self.members, self.left, self.position, self.due)
+        return ContactState(self.attributes, self.members, self.left, self.position, self.due, self.born)
 
     def _own_memberships(self) -> None:
         if not self._owns_memberships:

@@ -30,6 +30,8 @@ AttributeChanges = Mapping[AttributeName, Value | None]
 
 DEADLINE_OFFSET = Offset(-1)
 """The offset in the version of a change that time caused: no record caused it."""
+UNKNOWN_BIRTH = Offset(-1)
+"""Of contacts that were recorded before births were."""
 
 
 class Version(NamedTuple):
@@ -85,7 +87,8 @@ class ContactState:
 
     Shape: `members` maps each segment the contact is in to the instant it entered; `left` holds the segments it was in
     before (their keys still stand in the memberships topic, so erasure must reach them). The two are disjoint.
-    `due` is the next instant at which a time condition of an active segment could flip unaided, or None.
+    `due` is the next instant at which a time condition of an active segment could flip unaided, or None. `born` is the
+    offset of the write that made it exist: a contact that was erased and came back is told by it from its former life.
     """
 
     attributes: dict[AttributeName, Value] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class ContactState:
     left: set[SegmentId] = field(default_factory=set)
     position: Position = ORIGIN
     due: InstantMs | None = None
+    born: Offset = UNKNOWN_BIRTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,7 @@ def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[
     """Put rows as a commit would have put them; how many contacts there are more."""
     store = recovery.store
     more = 0
+    ended: list[ContactId] = []
     found = store.get_many([rows.CONTACTS_START + key for key in newest])
     for (key, row), old in zip(newest.items(), found, strict=True):
         before = decode_contact(old) if old is not None else None
@@ -138,7 +139,10 @@ def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[
         batch.put_contact(ContactId(key.decode()), before, now, row)
         recovery.unreadable.change(ContactId(key.decode()), attributes_of(before), attributes_of(now))
         more += (now is not None) - (before is not None)
-    history.erase(batch, [ContactId(key.decode()) for key, row in newest.items() if row is None], store)
+        # Of a contact that was erased and came back, compaction may have left only the present life's row.
+        if now is None or (before is not None and before.born != now.born):
+            ended.append(ContactId(key.decode()))
+    history.erase(batch, ended, store)
     return more
 
 

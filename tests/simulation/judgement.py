@@ -15,7 +15,7 @@ from segmentation.expression.readability import AskedReading, can_read
 from segmentation.model import ChangeKind, ContactId, ContactState, SegmentId
 from services.evaluator import rows
 from tests.oracle.checker import Published, check_committed, check_readers_agree, check_uncommitted, fold
-from tests.oracle.reference import ExpectedChange, LogEntry, PoisonInput, Reference, WriteInput
+from tests.oracle.reference import DeleteInput, ExpectedChange, LogEntry, PoisonInput, Reference, WriteInput
 from tests.simulation.broker import SimulatedBroker, StoredRecord
 from tests.simulation.cluster import Cluster
 
@@ -67,6 +67,7 @@ def judge(
         violations.extend(_check_dead_letters(broker, partition, entries[partition]))
         violations.extend(_check_state(broker, cluster, partition, reference))
         violations.extend(_check_erased(cluster, partition, entries[partition], reference))
+        violations.extend(_check_former_lives(cluster, partition, entries[partition]))
     return violations
 
 
@@ -148,6 +149,29 @@ def _check_erased(cluster: Cluster, partition: int, entries: Sequence[LogEntry],
         for key, row in disk.rows.items():
             if any(name in key or name in row for name in names):
                 violations.append(f"contact {contact_id}: expected no trace of it on the disk, found {key!r}: {row!r}")
+    return violations
+
+
+def _check_former_lives(cluster: Cluster, partition: int, entries: Sequence[LogEntry]) -> list[str]:
+    """No history on the disk holds a change of a contact from before its last erasure."""
+    clock = 0
+    erased: dict[str, tuple[int, int]] = {}
+    for entry in entries:
+        clock = max(clock, entry.timestamp)
+        if isinstance(entry.input, DeleteInput):
+            erased[entry.input.contact_id] = (clock, entry.offset)
+    disk = cluster.disks[cluster.owners[partition].machine, partition]
+    violations = []
+    for key, row in disk.rows.items():
+        # A contact's own history begins with the list of the segments whose histories name it.
+        lines = row.split(b"\n")[1:] if key.startswith(b"g") else [row] if key.startswith(b"h") else []
+        for line in lines:
+            segment_id, _, contact_id, kind, at, offset, *_ = json.loads(line)
+            if (at, offset) <= erased.get(contact_id, (0, 0)):
+                violations.append(
+                    f"contact {contact_id}: expected no change from before its erasure at {erased[contact_id]} on the "
+                    f"disk, found {kind} of {segment_id} at {(at, offset)} in {key!r}"
+                )
     return violations
 
 

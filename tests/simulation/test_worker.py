@@ -6,9 +6,10 @@ import asyncio
 import json
 from random import Random
 
+from schemas.codec import SEGMENT_DEFINED_HEADERS
 from schemas.topics import Topic
 from segmentation.model import ContactId
-from services.evaluator import rows
+from services.evaluator import history, rows
 from services.evaluator.partition import Partition
 from services.evaluator.ports import OutputRecord
 from services.evaluator.quarantine import is_outdated
@@ -58,9 +59,11 @@ async def work_off(world: World, disk: Disk) -> None:
     process = Process("owner")
     worker = await started(world, process, SimulatedLog(world, process, 0), disk)
     waiting = world.broker.log(Topic.CONTACT_CHANGES, 0).records[worker.partition.next_offset :]
-    worker.partition.consume(waiting)
+    worker.feed(waiting)
+    running = asyncio.ensure_future(worker.run())
+    await asyncio.sleep(LONG_S)  # of the virtual loop: it costs nothing
     worker.stop()
-    await asyncio.wait_for(worker.run(), LONG_S)
+    await asyncio.wait_for(running, LONG_S)
 
 
 def write(world: World, contact_id: str) -> None:
@@ -70,6 +73,18 @@ def write(world: World, contact_id: str) -> None:
 def append(world: World, contact_id: str, attributes: dict[str, str] | None) -> None:
     value = None if attributes is None else json.dumps({"attributes": attributes}).encode()
     world.broker.produce(Topic.CONTACT_CHANGES, 0, OutputRecord(contact_id.encode(), value), world.now_ms)
+
+
+def define(world: World, segment_id: str, where: object) -> None:
+    body = {"segment_id": segment_id, "version": 1, "replaces": 0, "state": "active", "name": "all", "text": "all"}
+    value = json.dumps({**body, "where": where}).encode()
+    record = OutputRecord(None, value, tuple(SEGMENT_DEFINED_HEADERS))
+    world.broker.produce(Topic.CONTACT_CHANGES, 0, record, world.now_ms)
+
+
+def as_store(disk: Disk) -> SimulatedStore:
+    disk.holder = Process("somebody who looks")
+    return SimulatedStore(disk.holder, disk)
 
 
 def test_a_stop_during_a_commit_ends_the_worker_when_the_commit_ends() -> None:
@@ -125,5 +140,22 @@ def test_an_erased_contact_does_not_come_back_from_a_disk_that_was_away_when_its
             log.compact(log.last_stable, world.now_ms - DAY_MS)
         await work_off(world, away)
         assert [key for key in away.rows if key.startswith(rows.CONTACTS_START)] == [rows.contact_key(ContactId("bob"))]
+
+    run_virtually(scenario())
+
+
+def test_a_contact_that_came_back_has_no_history_of_its_former_life_on_a_disk_that_missed_its_erasure() -> None:
+    async def scenario() -> None:
+        world, away, present = a_world(), Disk(), Disk()
+        define(world, "pros", [{"plan": "pro"}])
+        append(world, "ann", {"plan": "pro"})
+        await work_off(world, away)
+        for attributes in (None, {"plan": "pro", "name": "another"}):
+            append(world, "ann", attributes)
+        await work_off(world, present)  # one transaction: no tombstone of hers ever stood on the changelog
+        await work_off(world, away)
+        kept = [history.decode_change(row).change for key, row in away.rows.items() if key.startswith(b"hpros|")]
+        kept += [each.change for each in history.kept_of_contact(as_store(away), ContactId("ann"))]
+        assert [change.version.offset for change in kept if change.version.offset < 2] == []
 
     run_virtually(scenario())
