@@ -1,4 +1,4 @@
-"""A broker that a test may kill, beside the one that all tests share."""
+"""A broker that a test may kill, beside the one that all tests share; and the table of faults at the end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from deploy.local.say import to_standard_error
+from tests.faults.table import shown
 
 
 @pytest.fixture
@@ -22,3 +23,11 @@ def own_broker(tmp_path: Path) -> Iterator[LocalKafka]:
         yield kafka
     finally:
         kafka.stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line a fault."""
+    if shown():
+        terminalreporter.section("faults")
+        for line in shown():
+            terminalreporter.write_line(line)

@@ -49,7 +49,7 @@ class Evaluator:
             "TIDEGATE_KAFKA_BOOTSTRAP": workspace.broker,
             "TIDEGATE_TOPIC_PREFIX": workspace.prefix,
             "TIDEGATE_PARTITIONS": str(workspace.partitions),
-            "TIDEGATE_REPLAY_HISTORY": "true",
+            "TIDEGATE_REPLAY_HISTORY": str(workspace.settings.replay_history).lower(),
             "TIDEGATE_DATA_DIR": str(directory),
             "TIDEGATE_ADMIN_PORT": str(self._admin_port),
             "TIDEGATE_READ_API_PORT": str(self.read_port),

@@ -1,7 +1,8 @@
 """One workspace on a real broker: its topics, a load whose every record is remembered, and the judgement at the end.
 
 Rule: what must have been published is computed from the input log as the broker holds it, by the oracle alone. The
-input topic takes its producers' timestamps, so that hours pass in seconds and a clock can be made to jump.
+input topic takes its producers' timestamps, so that hours pass in seconds and a clock can be made to jump; or the
+broker's, as in production, and then the oracle reads the stamps that the broker acknowledged.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 
@@ -18,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId, SegmentId
 from services.evaluator.ports import OutputRecord
+from services.runtime import clock
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 from tests.oracle.checker import (
@@ -40,6 +44,8 @@ READ_IDLE_MS = 500
 SEGMENTS = 8
 REPEATED_SHARE = 0.02
 """How many inputs their producer sends twice."""
+LOAD_CHUNK = 25
+"""Inputs between two looks at whether the load should go on."""
 BUSY_DAY = (62, 26, 9, 3)
 """How often contacts, ticks, definitions and poison come."""
 
@@ -64,16 +70,21 @@ class Workspace:
     partitions: int = 4
     seed: int = 1
     contacts: int = 200
+    broker_stamps: bool = False
+    """Whether time is the broker's own, as in production, and not what the load says."""
     sent: dict[int, dict[int, tuple[int, Input]]] = field(default_factory=dict)
     """By partition and offset: the timestamp and the input."""
 
     def __post_init__(self) -> None:
         self.settings = RuntimeSettings(
-            kafka_bootstrap=self.broker, topic_prefix=self.prefix, partitions=self.partitions, replay_history=True
+            kafka_bootstrap=self.broker,
+            topic_prefix=self.prefix,
+            partitions=self.partitions,
+            replay_history=not self.broker_stamps,
         )
         self.rng = Random(self.seed)
         self.workload = BusyDay(self.rng, self.contacts)
-        self.now = START_MS
+        self.now: int = START_MS
         self.acknowledged = 0
         self._strangers = {
             partition: next(
@@ -108,7 +119,7 @@ class Workspace:
                 proposed = self.workload.any_input(self.now)
                 if isinstance(proposed, PoisonInput) and not poison:
                     continue
-                self.now = max(START_MS, self.now + self.workload.clock_step_ms(self.now))
+                self._pass_time()
                 for partition in self._targets(proposed) * (2 if self.rng.random() < REPEATED_SHARE else 1):
                     record = encode(self.rng, proposed, self.now, self._strangers[partition])
                     pending.append(asyncio.create_task(self._send(producer, partition, record, self.now, proposed)))
@@ -116,6 +127,30 @@ class Workspace:
             await asyncio.gather(*pending)
         finally:
             await producer.stop()
+
+    @asynccontextmanager
+    async def under_load(self, rate_per_s: float) -> AsyncIterator[None]:
+        """Inputs at a steady rate until the end of the block."""
+        done = asyncio.Event()
+        loading = asyncio.create_task(self._load_until(done, rate_per_s))
+        try:
+            yield
+        except BaseException:
+            loading.cancel()
+            await asyncio.wait({loading})
+            raise
+        done.set()
+        await loading
+
+    async def _load_until(self, done: asyncio.Event, rate_per_s: float) -> None:
+        while not done.is_set():
+            await self.load(LOAD_CHUNK, rate_per_s)
+
+    def _pass_time(self) -> None:
+        if self.broker_stamps:
+            self.now = clock.now_ms()
+        else:
+            self.now = max(START_MS, self.now + self.workload.clock_step_ms(self.now))
 
     def _targets(self, proposed: Input) -> list[int]:
         if isinstance(proposed, WriteInput | DeleteInput):
@@ -131,35 +166,50 @@ class Workspace:
             # A tombstone without a key cannot be produced by this client; an empty key is as unreadable.
             value=record.value if record.value is not None or record.key is not None else b"",
             partition=partition,
-            timestamp_ms=timestamp,
+            timestamp_ms=None if self.broker_stamps else timestamp,
             headers=list(record.headers),
         )
         placed = await future
+        if self.broker_stamps:
+            timestamp = placed.timestamp
         self.sent.setdefault(partition, {})[placed.offset] = (timestamp, proposed)
         self.acknowledged += 1
+
+    async def positions(self, group: str | None = None) -> dict[int, int]:
+        """The input positions that are committed, by partition."""
+        input_topic = self.name(Topic.CONTACT_CHANGES)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(group or f"{self.prefix}evaluator")
+        finally:
+            await admin.close()
+        return {at.partition: committed.offset for at, committed in offsets.items() if at.topic == input_topic}
+
+    async def passes(self, position: int, timeout_s: float) -> None:
+        """Wait until more is committed, over all partitions, than `position`."""
+        deadline = time.monotonic() + timeout_s
+        while (found := sum((await self.positions()).values())) <= position:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"nothing was committed beyond {position} within {timeout_s:.0f} s, found {found}")
+            await asyncio.sleep(POLL_S)
+
+    async def position(self) -> int:
+        """How much is committed, over all partitions."""
+        return sum((await self.positions()).values())
 
     async def settled(self, group: str | None = None, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
         """Wait until every input is committed and nothing more is published."""
         deadline = time.monotonic() + timeout_s
         ends = {partition: max(log) + 1 for partition, log in self.sent.items()}
-        input_topic = self.name(Topic.CONTACT_CHANGES)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
-        await admin.start()
-        try:
-            while True:
-                offsets = await admin.list_consumer_group_offsets(group or f"{self.prefix}evaluator")
-                behind = {
-                    partition: (offsets[at].offset if at in offsets else 0, end)
-                    for partition, end in ends.items()
-                    if (at := TopicPartition(input_topic, partition)) not in offsets or offsets[at].offset < end
-                }
-                if not behind:
-                    break
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"after {timeout_s:.0f} s still (committed, end) by partition: {behind}")
-                await asyncio.sleep(POLL_S)
-        finally:
-            await admin.close()
+        while True:
+            found = await self.positions(group)
+            behind = {at: (found.get(at, 0), end) for at, end in ends.items() if found.get(at, 0) < end}
+            if not behind:
+                break
+            if time.monotonic() > deadline:
+                raise AssertionError(f"after {timeout_s:.0f} s still (committed, end) by partition: {behind}")
+            await asyncio.sleep(POLL_S)
         seen = -1
         while (count := len(await self.published("read_uncommitted"))) != seen:
             seen = count
