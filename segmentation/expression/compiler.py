@@ -82,11 +82,12 @@ def compile_segment(
         frozenset(reads),
         frozenset(references),
         tuple((attribute, tuple(sorted(cuts))) for attribute, cuts in sorted(ages.items())),
-        _truth(normal),
+        truth_of(normal),
     )
 
 
-def _truth(normal: Normal) -> Truth:
+def truth_of(normal: Normal) -> Truth:
+    """The generated function that says whether a normal form holds."""
     writer = _Writer()
     body = writer.write(normal)
     names = tuple(writer.constants)

@@ -1,7 +1,8 @@
 """`POST /segments/preview`: what an expression would match now, over every contact.
 
-Rule: ingest checks and canonicalises the expression, so a preview means what a save would; the numbers are exact and
-whole, or the answer is a 503. Nothing is saved.
+Rule: ingest checks and canonicalises the expression, so a preview means what a save would. The numbers are exact and
+whole, or the answer is a 503; only who says how long to wait (`within_ms`) may be told those of the contacts counted so
+far, with how many these are and `complete` false. Nothing is saved.
 """
 
 from __future__ import annotations
@@ -14,9 +15,17 @@ from fastapi.responses import Response
 
 from services.console.forward import Ingest
 from services.console.owners import Owners
-from services.console.problems import ProblemError
+from services.console.problems import ProblemError, not_ready
 
 SAMPLE_MAX: Final = 10
+WITHIN_MS_MAX: Final = 10_000
+ROUND_MS: Final = 5_000
+WHOLE_ROUNDS_MAX: Final = 12
+"""How often an answer about every contact is asked for before the caller is told to come back."""
+NUMBERS: Final = ("matched", "counted", "total", "would_enter", "would_leave")
+
+Sample = Annotated[int, Query(ge=0, le=SAMPLE_MAX)]
+Patience = Annotated[int | None, Query(ge=0, le=WITHIN_MS_MAX)]
 
 
 def preview_router(owners: Owners, ingest: Ingest, admit: Any) -> APIRouter:
@@ -24,24 +33,33 @@ def preview_router(owners: Owners, ingest: Ingest, admit: Any) -> APIRouter:
     router = APIRouter(prefix="/segments", dependencies=[Depends(admit)])
 
     @router.post("/preview")
-    async def preview(request: Request, sample: Annotated[int, Query(ge=0, le=SAMPLE_MAX)] = SAMPLE_MAX) -> Response:
+    async def preview(request: Request, sample: Sample = SAMPLE_MAX, within_ms: Patience = None) -> Response:
         """How many contacts an expression matches now, a sample, and who would enter and leave the saved version."""
         body = _object(await request.body())
         checked = await ingest.ask(request, "/segments/validate", {"where": body.get("where")})
         if checked.status_code != 200:
             return ingest.relay(checked)
         asked = {"where": orjson.loads(checked.content)["where"], "segment_id": body.get("id")}
-        parts = await owners.of_all("POST", "/preview", body=asked)
+        parts = await _counted(owners, asked, within_ms)
         answer = {
-            "matched": sum(part["matched"] for part in parts),
-            "total": sum(part["total"] for part in parts),
+            **{name: sum(part[name] for part in parts) for name in NUMBERS},
+            "complete": all(part["complete"] for part in parts),
             "sample": sorted(contact_id for part in parts for contact_id in part["sample"])[:sample],
-            "would_enter": sum(part.get("would_enter") or 0 for part in parts),
-            "would_leave": sum(part.get("would_leave") or 0 for part in parts),
         }
         return Response(orjson.dumps(answer), media_type="application/json")
 
     return router
+
+
+async def _counted(owners: Owners, asked: dict[str, Any], within_ms: int | None) -> list[Any]:
+    """Every partition's part: what is counted within the time, or without one all of it. Errors: ProblemError."""
+    if within_ms is not None:
+        return await owners.of_all("POST", "/preview", body={**asked, "within_ms": within_ms})
+    for _ in range(WHOLE_ROUNDS_MAX):
+        parts = await owners.of_all("POST", "/preview", body={**asked, "within_ms": ROUND_MS})
+        if all(part["complete"] for part in parts):
+            return parts
+    raise not_ready("the contacts are still being read for their first preview")
 
 
 def _object(body: bytes) -> dict[str, Any]:

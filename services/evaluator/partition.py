@@ -7,9 +7,7 @@ whole object is discarded. This module must not talk to the broker; it only says
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from schemas.codec import (
     ContactDelete,
@@ -27,7 +25,7 @@ from schemas.control_rows import CLOCK_KEY, CURSOR_KEY, ClockRow, CursorRow, Def
 from schemas.membership_change import membership_key
 from schemas.partitioner import partition_for
 from schemas.topics import Topic
-from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide
+from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide, erase_as_it_stands
 from segmentation.definitions import BackfillCursor
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
@@ -35,9 +33,11 @@ from services.evaluator import history, rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
 from services.evaluator.deadlines import DueContacts
 from services.evaluator.definitions import UnusableDefinition, compile_definition
+from services.evaluator.failures import Failures
 from services.evaluator.ports import InputRecord, OutputRecord, Store
 from services.evaluator.recent import RecentContacts
 from services.evaluator.restored import RestoredPartition
+from services.evaluator.tally import Tally, Unsent
 from services.evaluator.unreadable import attributes_of
 
 CONTACT_INPUTS = (ContactWrite, ContactDelete)
@@ -45,29 +45,6 @@ CONTACT_ROW_BYTES_MAX = 4 << 20
 LARGE_WRITE_BYTES = 8 << 10
 LARGE_CONTACT_ENTRIES = 250
 """Only a larger write or contact is measured against the row limit: a smaller one cannot exceed it."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a partition has done since its owner started."""
-
-    processed: int = 0
-    dead_lettered: int = 0
-    changes: int = 0
-    deadlines_fired: int = 0
-    deadline_lateness_ms: int = 0
-    backfilled: int = 0
-
-
-@dataclass(slots=True)
-class Unsent:
-    """Outputs decided and not yet handed to the broker."""
-
-    memberships: list[OutputRecord] = field(default_factory=list)
-    dead_letters: list[OutputRecord] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.memberships or self.dead_letters)
 
 
 class Partition:
@@ -83,14 +60,17 @@ class Partition:
         self.counts = restored.counts
         self.unreadable = restored.unreadable
         self.contacts = restored.marks.contacts
+        self.on_contacts: Callable[[Iterable[ContactId]], None] | None = None
+        """Told which contacts a commit has changed, once the store has them."""
         self.unsent = Unsent()
         self.tally = Tally()
         self.due = DueContacts(store, restored.marks.due_from)
+        self.failures = Failures(store, f"{input_topic} partition {index}", restored.failed)
+        self._scanned = False  # a backfill has come to its end but for contacts that are held
         self._partitions = partitions
         self._input_topic = input_topic
         self._store = store
         self._marks = restored.marks
-        self._failed = restored.failed
         self._overlay: dict[ContactId, ContactState | None] = {}
         self._committed: dict[ContactId, ContactState | None] = {}  # of each changed contact, the committed state
         self._recent = RecentContacts()
@@ -112,17 +92,17 @@ class Partition:
             try:
                 self._take(record, item)
             except Exception as error:  # noqa: BLE001 - any failure of evaluation is one record's, and kept as a dead letter
-                self._evaluation_failed(record, error)
+                self._evaluation_failed(record, item, error)
             self.next_offset = record.offset + 1
         self.tally.processed += len(records)
 
     def _take(self, record: InputRecord, item: Input) -> None:
-        failed = self._failed
-        # A definition is never set aside in one partition while others have it: it fails until we repair the cause.
-        if failed is not None and failed.offset == record.offset and not isinstance(item, SegmentDefined):
-            self._refuse(record, EVALUATION_FAILED, failed.reason)
-            return
         offset = Offset(record.offset)
+        reason = self.failures.reason_at(offset)
+        # A definition is never set aside in one partition while others have it: it fails until we repair the cause.
+        if reason is not None and not isinstance(item, SegmentDefined):
+            self._set_aside(record, item, reason)
+            return
         if isinstance(item, ContactWrite):
             self._write(record, Write(item.contact_id, item.attributes, self.clock, offset))
         elif isinstance(item, ContactDelete):
@@ -133,6 +113,8 @@ class Partition:
             self._refuse(record, item.code, item.message)
         elif not isinstance(item, Tick):
             raise AssertionError(f"decode_input gave {type(item).__name__}")
+        if self.failures.held and isinstance(item, CONTACT_INPUTS):
+            self._release(item.contact_id)
 
     def _write(self, record: InputRecord, command: Write) -> None:
         contact_id = command.contact_id
@@ -162,6 +144,8 @@ class Partition:
         self._defined.append(compiled)
         row = DefinitionRow(seq=placed.seq, clock=placed.clock, offset=placed.offset, definition=definition)
         self._control[definition_key(definition.segment_id, definition.version)] = row.encode()
+        if self.failures.held:
+            self._retry_held()
 
     # Background work: one slice at a time, between live batches
 
@@ -171,17 +155,17 @@ class Partition:
         self._load(due)
         for contact_id in due:
             contact = self._overlay[contact_id]
-            if contact is None or contact.due is None or contact.due > self.clock:
+            if contact is None or contact.due is None or contact.due > self.clock or contact_id in self.failures.held:
                 continue
             self.tally.deadlines_fired += 1
             self.tally.deadline_lateness_ms = self.clock - contact.due
-            self._decide_and_place(CatchUp(contact_id, self.clock))
+            self._catch_up(contact_id, contact)
         return len(due)
 
     @property
     def behind_definitions(self) -> bool:
-        """Whether some contact may not have passed every definition."""
-        return bool(self.definitions.pending)
+        """Whether some contact may not have passed every definition, and can be brought along."""
+        return bool(self.definitions.pending) and not self._scanned
 
     @property
     def settling(self) -> list[SegmentId]:
@@ -205,13 +189,13 @@ class Partition:
         for key, row in found:
             contact_id = rows.contact_of(key)
             before = self._overlay[contact_id] if contact_id in self._overlay else decode_contact(row)
-            self._place(contact_id, decide(before, CatchUp(contact_id, self.clock), self.definitions), before)
+            self._catch_up(contact_id, before)
         if found:
             self.definitions.advance_backfill(rows.contact_of(found[-1][0]))
         self.tally.backfilled += len(found)
         if len(found) < limit:
             self._finish_backfill()
-        cursor = self.definitions.cursor
+        cursor = self.definitions.durable_cursor
         self._control[CURSOR_KEY] = CursorRow(
             passed=self.definitions.passed,
             target=cursor.target if cursor is not None else None,
@@ -228,11 +212,14 @@ class Partition:
         cursor = self.definitions.begin_backfill()
         if cursor is not None:
             for contact_id in list(self._committed):
-                self._decide_and_place(CatchUp(contact_id, self.clock))
+                self._catch_up(contact_id, self._overlay[contact_id])
         return cursor
 
     def _finish_backfill(self) -> None:
         self.tally.backfilled = 0
+        self._scanned = bool(self.definitions.skipped)
+        if self._scanned:
+            return
         for superseded in self.definitions.finish_backfill():
             segment = superseded.segment
             self._control[definition_key(segment.segment_id, segment.version)] = None
@@ -300,11 +287,13 @@ class Partition:
             ends.get(Topic.CONTACTS_CHANGELOG, self._marks.contacts_changelog),
             ends.get(Topic.CONTROL_CHANGELOG, self._marks.control_changelog),
             self.contacts,
-            self.due.scan_from,
+            self.failures.scan_from(self.due.scan_from),
             now,
         )
         batch.rows[rows.MARKS_KEY] = self._marks.encode()
         self._store.write(batch.rows)
+        if self.on_contacts is not None:
+            self.on_contacts(self._committed)
         self._recent.keep(self._overlay)
         changes, self._changes = self._changes, []
         self._overlay, self._committed, self._control, self._sealed, self._erased = {}, {}, {}, {}, {}
@@ -368,17 +357,50 @@ class Partition:
         self.unsent.dead_letters.append(dead_letter(record, code, message, self._input_topic, self.index))
         self.tally.dead_lettered += 1
 
-    def _evaluation_failed(self, record: InputRecord, error: Exception) -> None:
-        """Remember where it failed and stop: the replay tries once more, then makes it a dead letter."""
-        reason = "".join(traceback.format_exception(error))
-        self._store.write({rows.FAILED_KEY: rows.encode_failure(record.offset, reason)})
-        raise EvaluationError(
-            f"{self._input_topic} partition {self.index} offset {record.offset} cannot be evaluated"
-        ) from error
+    # What failed: see `failures.py`
 
+    def _evaluation_failed(self, record: InputRecord, item: Input, error: Exception) -> None:
+        held = self.failures.held.get(item.contact_id) if isinstance(item, CONTACT_INPUTS) else None
+        if held is None:
+            self.failures.at_record(record, error)
+        self._set_aside(record, item, held.reason)
 
-class EvaluationError(AssertionError):
-    """Our bug: an input that the core should have decided made it fail. The process stops and replays."""
+    def _set_aside(self, record: InputRecord, item: Input, reason: str) -> None:
+        """Pass by a record that cannot be evaluated. An erasure is never passed by."""
+        if isinstance(item, ContactDelete):
+            before = self._overlay[item.contact_id]
+            command = Delete(item.contact_id, self.clock, Offset(record.offset))
+            self._place(item.contact_id, erase_as_it_stands(before, command, self.definitions), before)
+            self._release(item.contact_id)
+        else:
+            self._refuse(record, EVALUATION_FAILED, reason)
+
+    def _catch_up(self, contact_id: ContactId, before: ContactState | None) -> None:
+        """Bring a contact to the present, or hold it if that is known to fail."""
+        if contact_id in self.failures.held:
+            return
+        try:
+            decision = decide(before, CatchUp(contact_id, self.clock), self.definitions)
+        except Exception as error:  # noqa: BLE001 - any failure of evaluation is one contact's, and kept with it
+            self.failures.at_contact(contact_id, before.due if before is not None else None, error)
+            self.definitions.skipped.add(contact_id)
+        else:
+            self._place(contact_id, decision, before)
+
+    def _release(self, contact_id: ContactId) -> None:
+        """A contact that was held has been brought to the present."""
+        if self.failures.held.pop(contact_id, None) is not None:
+            self.definitions.skipped.discard(contact_id)
+            self._scanned = False
+
+    def _retry_held(self) -> None:
+        """Try every contact that is held again: the definition that has just come may be the repair."""
+        held, self.failures.held = self.failures.held, {}
+        for contact_id, each in held.items():
+            if each.due is not None:
+                self.due.note(each.due, contact_id)
+        self.definitions.retry_skipped()
+        self._scanned = False
 
 
 def _may_be_too_large(record: InputRecord, contact: ContactState) -> bool:

@@ -194,19 +194,26 @@ class _ReadApi:
         return _json({"evaluation_us": evaluation_us, "contacts": contacts})
 
     async def preview(self, request: Request) -> Response:
-        """Body: `{"where": …, "segment_id": …}`; the segment is the saved one to compare with, and optional."""
+        """Body: `{"where": …, "segment_id": …, "within_ms": …}`.
+
+        The segment is the saved one to compare with. Without `within_ms` everything is counted. Both are optional.
+        """
         served = self._partition_of(request)
         body = await _body(request)
         saved = SegmentId(body["segment_id"]) if isinstance(body.get("segment_id"), str) else None
         segment = _compile(saved, body.get("where"))
         index = served.partition.index
-        found = await reads.preview(served, segment, saved, lambda: self._serving.served.get(index) is served)
+        within = body.get("within_ms")
+        patience_s = None if within is None else _whole(within, "within_ms", WAIT_MAX_MS) / 1_000
+        found = await served.previews.preview(segment, saved, patience_s)
         if self._serving.served.get(index) is not served:
             raise self._elsewhere(index)
         return _json(
             {
                 "matched": found.matched,
+                "counted": found.counted,
                 "total": found.total,
+                "complete": found.is_complete,
                 "sample": found.sample,
                 "would_enter": found.would_enter,
                 "would_leave": found.would_leave,

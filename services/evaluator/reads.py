@@ -1,14 +1,13 @@
 """What a partition's committed state answers: contacts, members, changes, counts, previews.
 
 Rule: reads the store, which is always a committed prefix of the log, and never the overlay; returns plain data for the
-wire. Every answer is bounded; a scan over all contacts yields to the partition's worker every few milliseconds.
+wire. Every answer is bounded; what looks at all contacts is in `previews.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.codec import decode_contact, encode_membership_change
@@ -20,13 +19,11 @@ from services.evaluator import history, rows
 from services.evaluator.outcomes import Outcomes
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
+from services.evaluator.previews import Previews
 
 PAGE_MAX = 1_000
-PREVIEW_SAMPLE_MAX = 20
 COST_CONTACTS_MAX = 500
 WHOLE_DIGITS_MAX = 18
-PREVIEW_SLICE_CONTACTS = 200
-"""Contacts evaluated between two turns of the event loop."""
 
 
 @dataclass(slots=True)
@@ -36,17 +33,7 @@ class ServedPartition:
     partition: Partition
     store: Store
     outcomes: Outcomes
-
-
-@dataclass(slots=True)
-class Preview:
-    """What a segment would hold. `would_enter` and `would_leave` compare with a saved segment's members."""
-
-    matched: int = 0
-    total: int = 0
-    sample: list[ContactId] = field(default_factory=list)
-    would_enter: int = 0
-    would_leave: int = 0
+    previews: Previews
 
 
 def read_contact(served: ServedPartition, contact_id: ContactId) -> ContactState | None:
@@ -208,31 +195,4 @@ def _active_references(served: ServedPartition, segment: CompiledSegment) -> dic
         if other is not None and other.state is SegmentState.ACTIVE and other.segment_id not in found:
             found[other.segment_id] = other.expression
             waiting.extend(other.references)
-    return found
-
-
-async def preview(
-    served: ServedPartition, segment: CompiledSegment, saved: SegmentId | None, is_open: Callable[[], bool]
-) -> Preview:
-    """Evaluate a segment over every contact of the partition, at the partition's clock, without saving anything.
-
-    Cost: every contact once. Ends early, with what it has, when `is_open` says that the partition was given up.
-    """
-    found = Preview()
-    now = served.partition.clock
-    start = rows.CONTACTS_START
-    while is_open() and (chunk := served.store.scan(start, rows.CONTACTS_END, PREVIEW_SLICE_CONTACTS)):
-        for key, row in chunk:
-            contact = decode_contact(row)
-            holds = segment.holds(contact.attributes, now, contact.members)
-            found.matched += holds
-            if holds and len(found.sample) < PREVIEW_SAMPLE_MAX:
-                found.sample.append(rows.contact_of(key))
-            if saved is not None:
-                was = saved in contact.members
-                found.would_enter += holds and not was
-                found.would_leave += was and not holds
-        found.total += len(chunk)
-        start = rows.after(chunk[-1][0])
-        await asyncio.sleep(0)
     return found

@@ -13,8 +13,10 @@ from services.evaluator.outcomes import Outcomes
 from services.evaluator.owner import WorkerListeners
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
+from services.evaluator.previews import ColumnMemory, Previews
 from services.evaluator.reads import ServedPartition
 from services.evaluator.worker import Committed
+from services.runtime import clock
 
 
 class Serving:
@@ -23,6 +25,7 @@ class Serving:
     def __init__(self) -> None:
         self.served: dict[int, ServedPartition] = {}
         self.recovering: set[int] = set()
+        self._memory = ColumnMemory()
         self._measures: dict[int, PartitionMeasures] = {}
 
     def assigned(self, partitions: Sequence[int]) -> None:
@@ -34,7 +37,9 @@ class Serving:
         outcomes = Outcomes(partition.next_offset)
         measures = PartitionMeasures(partition)
         self.recovering.discard(partition.index)
-        self.served[partition.index] = ServedPartition(partition, store, outcomes)
+        self.served[partition.index] = ServedPartition(
+            partition, store, outcomes, Previews(partition, store, self._memory, clock.monotonic)
+        )
         self._measures[partition.index] = measures
 
         def on_commit(done: Committed) -> None:
@@ -46,7 +51,9 @@ class Serving:
     def stopping(self, index: int) -> None:
         """No longer readable."""
         self.recovering.discard(index)
-        self.served.pop(index, None)
+        served = self.served.pop(index, None)
+        if served is not None:
+            served.previews.close()
         measures = self._measures.pop(index, None)
         if measures is not None:
             measures.refresh()

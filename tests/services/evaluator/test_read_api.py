@@ -207,7 +207,9 @@ async def test_explain_gives_the_tree_and_since_when(api: Api) -> None:
 
 async def test_a_preview_counts_samples_and_compares(api: Api) -> None:
     answer = (await api[0].post("/preview?partition=0", json={"where": "plan is free", "segment_id": "pro"})).json()
-    assert answer == {"matched": 1, "total": 3, "sample": ["u2"], "would_enter": 1, "would_leave": 2}
+    assert answer == {
+        "matched": 1, "counted": 3, "total": 3, "complete": True, "sample": ["u2"], "would_enter": 1, "would_leave": 2,
+    }  # fmt: skip
     assert (await api[0].post("/preview?partition=0", json={"where": "plan is"})).status_code == 422
 
 

@@ -1,0 +1,270 @@
+"""A partition's contacts by column, so that an expression is counted over all of them without reading them again.
+
+Rule: a contact either stands in its row as it was last committed, or is in `touched` and must be read from the store;
+so an answer put together from both is exact. Values are only coded here; what they mean is asked of the core, once a
+distinct value and test. It keeps no attribute that was not read, and is never written to disk.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence, Set
+
+import orjson
+
+from segmentation.expression.atoms import AtLeast, AttributeAtom, Below, Reading
+from segmentation.expression.compiler import truth_of
+from segmentation.expression.normal import Literal
+from segmentation.expression.readings import instant_of
+from segmentation.model import AttributeName, ContactId, ContactState, InstantMs, SegmentId, Value
+
+BYTE_VALUES = 256
+NARROW_CODES = BYTE_VALUES
+"""A column with no more codes holds each in a byte."""
+INTERNED_VALUES_MAX = 65_536
+"""A column with more distinct values than this is not searched for a repeated one any more."""
+COMPACT_SLACK_VALUES = 65_536
+VALUES_PER_STEP = 2_000
+ROWS_PER_STEP = 20_000
+COLUMNS_MAX = 200
+"""Attributes that nobody asked for are kept up to this many columns."""
+TABLES_MAX = 32
+"""Tests whose truth by value a column remembers; the one that was made first goes first."""
+VALUE_BYTES = 90
+"""About what a distinct value costs beside its characters."""
+ROW_BYTES = 96
+"""About what a contact costs beside its columns: its id and its place."""
+_UNREADABLE = (1 << 62) - 1
+
+Steps = Iterator[None]
+"""Work in bounded steps: whoever runs it lets others have a turn between two."""
+
+
+class Column:
+    """The values of one attribute by row. A code stands for one value for ever; code 0 is missing."""
+
+    __slots__ = ("_instants", "_known", "_readable", "_tables", "codes", "size", "values")
+
+    def __init__(self) -> None:
+        self.values: list[Value | None] = [None]
+        self.codes: bytearray | array[int] = bytearray()
+        self.size = 0
+        """About how many bytes it holds."""
+        self._known: dict[str | bytes, int] | None = {}
+        self._tables: dict[AttributeAtom, bytearray] = {}
+        self._instants = array("q", [_UNREADABLE])
+        self._readable = bytearray(1)
+
+    def put(self, row: int, value: Value | None) -> None:
+        """Set a row's value. Rows between the last one and this have none."""
+        code = 0 if value is None else self._code_of(value)
+        codes = self.codes
+        if row >= len(codes):
+            self.pad(row)
+            self.codes.append(code)
+        else:
+            codes[row] = code
+
+    def pad(self, rows: int) -> None:
+        """Have at least this many rows."""
+        lacking = rows - len(self.codes)
+        if lacking > 0:
+            self.codes.extend(bytes(lacking) if isinstance(self.codes, bytearray) else array("I", bytes(4 * lacking)))
+
+    def _code_of(self, value: Value) -> int:
+        known = self._known
+        key: str | bytes = value if isinstance(value, str) else orjson.dumps(value)
+        if known is not None:
+            code = known.get(key)
+            if code is not None:
+                return code
+        code = len(self.values)
+        self.values.append(value)
+        self.size += VALUE_BYTES + len(key)
+        if known is not None:
+            known[key] = code
+            if code >= INTERNED_VALUES_MAX:
+                self._known = None
+        if code == NARROW_CODES:
+            self.codes = array("I", list(self.codes))
+        return code
+
+    @property
+    def is_slack(self) -> bool:
+        """Whether most values are of rows that have another one now."""
+        return len(self.values) > 2 * len(self.codes) + COMPACT_SLACK_VALUES
+
+    def compacted(self) -> Column:
+        """The same column without the values that no row has any more."""
+        column = Column()
+        for row, code in enumerate(self.codes):
+            column.put(row, self.values[code])
+        return column
+
+    def mask(self, atom: AttributeAtom, now: InstantMs, rows: int, into: list[bytes]) -> Steps:
+        """Add to `into` one byte a row: 1 where the atom holds."""
+        self.pad(rows)
+        if isinstance(atom, AtLeast | Below) and atom.scale is Reading.AGE:
+            yield from self._read_instants()
+            table: bytes | bytearray = self._by_age(atom, now)
+        else:
+            yield from self._extend(atom)
+            table = self._tables[atom]
+        codes = self.codes
+        if isinstance(codes, bytearray):
+            into.append(bytes(codes.translate(bytes(table) + bytes(BYTE_VALUES - len(table)))))
+            return
+        parts = []
+        for start in range(0, rows, ROWS_PER_STEP):
+            parts.append(bytes(map(table.__getitem__, codes[start : start + ROWS_PER_STEP])))
+            yield
+        into.append(b"".join(parts))
+
+    def _extend(self, atom: AttributeAtom) -> Steps:
+        """Bring the atom's table level with the values."""
+        table = self._tables.get(atom)
+        if table is None:
+            if len(self._tables) >= TABLES_MAX:
+                del self._tables[next(iter(self._tables))]
+            table = self._tables[atom] = bytearray(1)
+        holds, name, nobody = truth_of(Literal(atom, True)), atom.attribute, frozenset[SegmentId]()
+        while len(table) < len(self.values):
+            chunk = self.values[len(table) : len(table) + VALUES_PER_STEP]
+            table += bytes(holds({name: value}, InstantMs(0), nobody) for value in chunk if value is not None)
+            yield
+
+    def _read_instants(self) -> Steps:
+        while len(self._instants) < len(self.values):
+            chunk = self.values[len(self._instants) : len(self._instants) + VALUES_PER_STEP]
+            read = [instant_of(value) for value in chunk]
+            self._instants.extend(_UNREADABLE if instant is None else instant for instant in read)
+            self._readable.extend(instant is not None for instant in read)
+            yield
+
+    def _by_age(self, atom: AtLeast | Below, now: InstantMs) -> bytes:
+        """The truth by code at `now`: an instant is at least an age old when it is not after `now` minus the age."""
+        latest = int(now) - int(atom.cut)  # type: ignore[arg-type]  # ages are whole numbers
+        old = bytes(map(latest.__ge__, self._instants))
+        if isinstance(atom, AtLeast):
+            return old
+        young = int.from_bytes(old, "little") ^ int.from_bytes(self._readable, "little")
+        return young.to_bytes(len(old), "little")
+
+
+class ContactColumns:
+    """The rows: those that the scan found, in byte order of their ids, then those that came later."""
+
+    def __init__(self, needed: Iterable[AttributeName], segments: Iterable[SegmentId]) -> None:
+        self.touched: set[ContactId] = set()
+        self.is_whole = False
+        self.last: bytes | None = None
+        """The id that the scan passed last."""
+        self.columns: dict[AttributeName, Column] = {name: Column() for name in needed}
+        self.members: dict[SegmentId, bytearray] = {segment_id: bytearray() for segment_id in segments}
+        self.is_selective = False
+        """Whether some attributes were left out."""
+        self.alive = bytearray()
+        self.scanned: list[bytes] = []
+        self.later: dict[ContactId, int] = {}
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, also of contacts that were erased."""
+        return len(self.alive)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes this holds."""
+        return ROW_BYTES * self.rows + sum(
+            column.size + len(column.codes) * (1 if isinstance(column.codes, bytearray) else 4)
+            for column in self.columns.values()
+        )
+
+    def load(self, contact_id: ContactId, contact: ContactState) -> None:
+        """Take the next contact of the scan."""
+        self.last = contact_id.encode()
+        self.scanned.append(self.last)
+        self._append(contact)
+
+    def fold(self, contact_id: ContactId, contact: ContactState | None) -> None:
+        """Bring a touched contact's row level with its committed state. Only when the scan has passed everybody."""
+        row = self.row_of(contact_id)
+        if row is None:
+            if contact is not None:
+                self.later[contact_id] = self.rows
+                self._append(contact)
+            return
+        self.alive[row] = contact is not None
+        if contact is None:
+            return
+        attributes = contact.attributes
+        for name, column in self.columns.items():
+            column.put(row, attributes.get(name))
+        for name in attributes.keys() - self.columns.keys():
+            self._put_new(name, row, attributes[name])
+        for segment_id, mask in self.members.items():
+            mask[row] = segment_id in contact.members
+
+    def _append(self, contact: ContactState) -> None:
+        row = len(self.alive)
+        columns = self.columns
+        for name, value in contact.attributes.items():
+            column = columns.get(name)
+            if column is not None:
+                column.put(row, value)
+            else:
+                self._put_new(name, row, value)
+        for segment_id, mask in self.members.items():
+            mask.append(segment_id in contact.members)
+        self.alive.append(1)
+
+    def _put_new(self, name: AttributeName, row: int, value: Value) -> None:
+        """Begin a column, if every attribute has been kept so far."""
+        self.is_selective = self.is_selective or len(self.columns) >= COLUMNS_MAX
+        if not self.is_selective:
+            column = self.columns[name] = Column()
+            column.put(row, value)
+
+    def lacks(self, reads: Set[AttributeName]) -> bool:
+        """Whether one of the attributes was left out."""
+        return self.is_selective and not reads <= self.columns.keys()
+
+    def row_of(self, contact_id: ContactId) -> int | None:
+        """The contact's row, also if it was erased; None if it has none."""
+        key = contact_id.encode()
+        place = bisect_left(self.scanned, key)
+        if place < len(self.scanned) and self.scanned[place] == key:
+            return place
+        return self.later.get(contact_id)
+
+    def is_passed(self, contact_id: ContactId) -> bool:
+        """Whether the scan has passed by this contact's place."""
+        return self.is_whole or (self.last is not None and contact_id.encode() <= self.last)
+
+    def drop_all_but(self, needed: Iterable[AttributeName]) -> None:
+        """Give up the columns that are not needed; they are read anew when they are asked for."""
+        for name in self.columns.keys() - set(needed):
+            del self.columns[name]
+        self.is_selective = True
+
+    def compact(self) -> None:
+        """Forget values that no row has any more."""
+        for name, column in self.columns.items():
+            if column.is_slack:
+                self.columns[name] = column.compacted()
+
+    def sample(self, mask: bytes, limit: int) -> list[ContactId]:
+        """The first contacts in byte order whose row is set."""
+        found: list[ContactId] = []
+        place = mask.find(1, 0, len(self.scanned))
+        while place >= 0 and len(found) < limit:
+            found.append(ContactId(self.scanned[place].decode()))
+            place = mask.find(1, place + 1, len(self.scanned))
+        found += (contact_id for contact_id, row in self.later.items() if mask[row])
+        return first(found, limit)
+
+
+def first(contact_ids: Sequence[ContactId], limit: int) -> list[ContactId]:
+    """The first in byte order."""
+    return sorted(contact_ids, key=str.encode)[:limit]

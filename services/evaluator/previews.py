@@ -1,0 +1,310 @@
+"""What an expression would match over all contacts of a partition: exact, and repeated quickly while somebody edits.
+
+Rule: the first preview reads every contact into columns, in slices between which the worker has its turn; the next ones
+count on the columns and on what was committed since. An answer that does not speak of every contact says of how many
+it does. Nothing is kept beyond its share of memory, nor when nobody has asked for some time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from schemas.codec import decode_contact
+from segmentation.expression.atoms import Member
+from segmentation.expression.compiler import CompiledSegment
+from segmentation.expression.normal import All, Literal, Normal
+from segmentation.model import ContactId, ContactState, InstantMs, SegmentId
+from services.evaluator import rows
+from services.evaluator.columns import ContactColumns, Steps, first
+from services.evaluator.partition import Partition
+from services.evaluator.ports import Store
+
+SAMPLE_MAX = 20
+SLICE_CONTACTS = 200
+"""Contacts read between two turns of the event loop."""
+COLUMNS_BYTES_MAX = 384 << 20
+"""What the columns of all partitions of a process may hold; beyond it contacts are read for each preview."""
+IDLE_S = 600.0
+"""Columns that nobody has asked for this long are given up at the next commit."""
+TOUCHED_MAX = 50_000
+"""With more changed contacts than this waiting, reading everything anew is as quick."""
+
+
+@dataclass(slots=True)
+class Preview:
+    """What a segment would hold. `would_enter` and `would_leave` compare with a saved segment's members.
+
+    `counted` is how many of `total` contacts the other numbers speak of.
+    """
+
+    matched: int = 0
+    counted: int = 0
+    total: int = 0
+    sample: list[ContactId] = field(default_factory=list)
+    would_enter: int = 0
+    would_leave: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it speaks of every contact."""
+        return self.counted >= self.total
+
+
+class ColumnMemory:
+    """What the partitions of a process hold in columns together."""
+
+    def __init__(self, limit: int = COLUMNS_BYTES_MAX) -> None:
+        self.limit = limit
+        self._held: dict[int, int] = {}
+
+    def hold(self, partition: int, size: int) -> bool:
+        """Note what a partition holds now; whether that is within the limit."""
+        self._held[partition] = size
+        return sum(self._held.values()) <= self.limit
+
+    def free(self, partition: int) -> None:
+        """The partition holds nothing any more."""
+        self._held.pop(partition, None)
+
+
+class Previews:
+    """The previews of one partition, one at a time."""
+
+    def __init__(
+        self, partition: Partition, store: Store, memory: ColumnMemory, monotonic: Callable[[], float]
+    ) -> None:
+        self._partition = partition
+        self._store = store
+        self._memory = memory
+        self._monotonic = monotonic
+        self._columns: ContactColumns | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._asked_at = 0.0
+        self._barred_until = 0.0
+        """Until then columns are not tried again: they were too large."""
+        self._is_closed = False
+
+    async def preview(
+        self, segment: CompiledSegment, saved: SegmentId | None, patience_s: float | None = None
+    ) -> Preview:
+        """Evaluate a segment over the partition's contacts, at its clock, without saving anything.
+
+        With `patience_s`, what is counted by then; else everything. Ends early when the partition is given up.
+        """
+        self._asked_at = self._monotonic()
+        until = None if patience_s is None else self._asked_at + patience_s
+        segments = segment.references | ({saved} if saved is not None else set())
+        while not self._is_closed:
+            columns = self._columns
+            if columns is None and self._asked_at < self._barred_until:
+                return await self._by_reading(segment, saved)
+            if columns is None or (columns.is_whole and columns.lacks(segment.reads)):
+                columns = self._begin(segment, segments)
+            await self._loaded(until)
+            if columns.lacks(segment.reads) and not columns.is_whole:
+                break
+            found = await self._by_columns(columns, segment, saved, segments)
+            if found is not None:
+                return found
+        return Preview(total=self._partition.contacts)
+
+    async def _loaded(self, until: float | None) -> None:
+        """Wait until the columns are loaded, or until it is time to answer."""
+        loading = self._loading
+        if loading is not None:
+            await asyncio.wait({loading}, timeout=None if until is None else max(0.0, until - self._monotonic()))
+            if loading.done() and not loading.cancelled():
+                loading.result()
+
+    def close(self) -> None:
+        """The partition is given up."""
+        self._is_closed = True
+        if self._loading is not None:
+            self._loading.cancel()
+        self._give_up()
+
+    def _begin(self, segment: CompiledSegment, segments: Iterable[SegmentId]) -> ContactColumns:
+        """Read every contact into columns, from the beginning."""
+        columns = self._columns = ContactColumns(segment.reads, segments)
+        self._partition.on_contacts = self._touch
+        self._loading = asyncio.create_task(self._load(columns, segment), name=f"columns {self._partition.index}")
+        return columns
+
+    async def _load(self, columns: ContactColumns, segment: CompiledSegment) -> None:
+        start = rows.CONTACTS_START
+        try:
+            while not columns.is_whole:
+                chunk = self._store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS)
+                async with self._turn:
+                    for key, row in chunk:
+                        columns.load(rows.contact_of(key), decode_contact(row))
+                    if not self._fits(columns, segment):
+                        self._barred_until = self._monotonic() + IDLE_S
+                        return
+                    columns.is_whole = len(chunk) < SLICE_CONTACTS
+                start = rows.after(chunk[-1][0]) if chunk else start
+                await asyncio.sleep(0)
+        finally:
+            if self._columns is columns:
+                self._loading = None
+                if not columns.is_whole:
+                    self._give_up()
+
+    def _fits(self, columns: ContactColumns, segment: CompiledSegment) -> bool:
+        index = self._partition.index
+        if self._memory.hold(index, columns.size):
+            return True
+        columns.drop_all_but(segment.reads)
+        return self._memory.hold(index, columns.size)
+
+    def _touch(self, contact_ids: Iterable[ContactId]) -> None:
+        """These contacts are committed anew."""
+        columns = self._columns
+        if columns is None:
+            return
+        columns.touched.update(contact_ids)
+        if self._loading is not None or self._turn.locked():
+            return
+        if len(columns.touched) > TOUCHED_MAX or self._monotonic() - self._asked_at > IDLE_S:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._columns = self._loading = None
+        self._partition.on_contacts = None
+        self._memory.free(self._partition.index)
+
+    # Counting
+
+    async def _by_columns(
+        self, columns: ContactColumns, segment: CompiledSegment, saved: SegmentId | None, segments: Iterable[SegmentId]
+    ) -> Preview | None:
+        """None when the columns were given up meanwhile."""
+        async with self._turn:
+            if self._columns is not columns:
+                return None
+            if columns.is_whole:
+                await self._level(columns)
+                for segment_id in segments:
+                    if segment_id not in columns.members:
+                        columns.members[segment_id] = await self._members(columns, segment_id)
+            elif any(segment_id not in columns.members for segment_id in segments):
+                return Preview(total=self._partition.contacts)
+            now, height = self._partition.clock, columns.rows
+            masks: list[int] = []
+            for _ in _mask(columns, segment.normal, now, height, masks):
+                await asyncio.sleep(0)
+            # From here on nothing else runs, so that columns and store are of one moment.
+            return self._count(columns, segment, saved, masks[0], now)
+
+    async def _level(self, columns: ContactColumns) -> None:
+        """Bring the rows level with what was committed since."""
+        while columns.touched:
+            some = [columns.touched.pop() for _ in range(min(SLICE_CONTACTS, len(columns.touched)))]
+            for contact_id, contact in self._read(some):
+                columns.fold(contact_id, contact)
+            await asyncio.sleep(0)
+        columns.compact()
+
+    async def _members(self, columns: ContactColumns, segment_id: SegmentId) -> bytearray:
+        """Who is in a segment, by row; those who change meanwhile are touched."""
+        mask = bytearray(columns.rows)
+        prefix = start = rows.listing_prefix(segment_id)
+        while chunk := self._store.scan(start, prefix + b"\xff", SLICE_CONTACTS):
+            for key, _ in chunk:
+                row = columns.row_of(ContactId(key[len(prefix) :].decode()))
+                if row is not None:
+                    mask[row] = 1
+            start = rows.after(chunk[-1][0])
+            await asyncio.sleep(0)
+        return mask
+
+    def _count(
+        self, columns: ContactColumns, segment: CompiledSegment, saved: SegmentId | None, mask: int, now: InstantMs
+    ) -> Preview:
+        """Count the rows of those who were not touched, and evaluate those who were."""
+        valid = bytearray(columns.alive)
+        late = [contact_id for contact_id in columns.touched if columns.is_passed(contact_id)]
+        for contact_id in late:
+            row = columns.row_of(contact_id)
+            if row is not None:
+                valid[row] = 0
+        rows_valid = int.from_bytes(valid, "little")
+        held = mask & rows_valid
+        found = Preview(held.bit_count(), rows_valid.bit_count(), self._partition.contacts)
+        if saved is not None:
+            was = int.from_bytes(columns.members[saved], "little") & rows_valid
+            found.would_enter = (held & ~was).bit_count()
+            found.would_leave = (was & ~held).bit_count()
+        found.sample = columns.sample(held.to_bytes(columns.rows, "little"), SAMPLE_MAX)
+        for contact_id, contact in self._read(late):
+            if contact is not None:
+                _add(found, contact_id, contact, segment, saved, now)
+        found.sample = first(found.sample, SAMPLE_MAX)
+        if columns.is_whole:
+            found.total = found.counted
+        return found
+
+    async def _by_reading(self, segment: CompiledSegment, saved: SegmentId | None) -> Preview:
+        """Count without columns. Cost: every contact once."""
+        found = Preview()
+        now = self._partition.clock
+        start = rows.CONTACTS_START
+        while not self._is_closed and (chunk := self._store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS)):
+            for key, row in chunk:
+                _add(found, rows.contact_of(key), decode_contact(row), segment, saved, now)
+            del found.sample[SAMPLE_MAX:]
+            start = rows.after(chunk[-1][0])
+            await asyncio.sleep(0)
+        found.total = found.counted if not self._is_closed else max(self._partition.contacts, found.counted + 1)
+        return found
+
+    def _read(self, contact_ids: list[ContactId]) -> Iterable[tuple[ContactId, ContactState | None]]:
+        found = self._store.get_many([rows.contact_key(contact_id) for contact_id in contact_ids])
+        for contact_id, row in zip(contact_ids, found, strict=True):
+            yield contact_id, None if row is None else decode_contact(row)
+
+
+def _add(
+    found: Preview,
+    contact_id: ContactId,
+    contact: ContactState,
+    segment: CompiledSegment,
+    saved: SegmentId | None,
+    now: InstantMs,
+) -> None:
+    """Evaluate one contact and count it."""
+    holds = segment.holds(contact.attributes, now, contact.members)
+    found.counted += 1
+    found.matched += holds
+    if holds:
+        found.sample.append(contact_id)
+    if saved is not None:
+        was = saved in contact.members
+        found.would_enter += holds and not was
+        found.would_leave += was and not holds
+
+
+def _mask(columns: ContactColumns, normal: Normal, now: InstantMs, height: int, into: list[int]) -> Steps:
+    """Add to `into` the rows at which a normal form holds, as a number of one byte a row."""
+    ones = int.from_bytes(b"\x01" * height, "little")
+    if isinstance(normal, Literal):
+        held: list[bytes] = []
+        atom, positive = normal
+        if isinstance(atom, Member):
+            held.append(bytes(columns.members[atom.segment_id]))
+        elif atom.attribute in columns.columns:
+            yield from columns.columns[atom.attribute].mask(atom, now, height, held)
+        mask = int.from_bytes(held[0], "little") if held else 0
+        into.append(mask if positive else ones ^ mask)
+        return
+    is_all = isinstance(normal, All)
+    together = ones if is_all else 0
+    for part in normal.parts:
+        masks: list[int] = []
+        yield from _mask(columns, part, now, height, masks)
+        together = together & masks[0] if is_all else together | masks[0]
+        yield
+    into.append(together)

@@ -1,0 +1,208 @@
+"""A preview says exactly what evaluating every contact says, whatever is committed before, between and during them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.codec import decode_contact
+from schemas.topics import Topic
+from segmentation.attributes import AttributeCatalogue
+from segmentation.errors import Rejection
+from segmentation.expression.compiler import CompiledSegment, compile_segment
+from segmentation.expression.source import parse_where
+from segmentation.model import InstantMs, SegmentId, SegmentState
+from services.evaluator import columns, previews, rows
+from services.evaluator.partition import Partition
+from services.evaluator.previews import ColumnMemory, Preview, Previews
+from services.evaluator.restored import restore, scan_all
+from services.evaluator.store import RocksStore, StoreMemory
+from tests.services.evaluator.inputs import NOW, Record, definition, write
+
+DAY_MS = 86_400_000
+SAVED = SegmentId("saved")
+VALUES: list[Any] = [
+    "pro", "Pro", "free", "", "120", 5, 5.0, True, "TRUE", 1, False, [], ["a", 1], ["pro"], "2026-09-21", NOW - DAY_MS,
+    NOW // 1000 + 3600, "v1.2", "1.10.0", 1e300, "lots", None,
+]  # fmt: skip
+WHERES: list[Any] = [
+    "plan is Pro",
+    "plan is exactly Pro OR mrr > 4",
+    "NOT plan in [pro, free] AND mrr between 1 and 200",
+    "plan is not Pro including missing AND mrr is not 5 excluding missing",
+    "seen within last 2 days OR seen within next 1 hours",
+    "NOT (seen more than 3 days ago) AND plan is set",
+    "seen in the future OR seen before 2026-09-22",
+    "plan contains ro AND NOT plan starts with exactly P",
+    'mrr >= version "1.2" OR mrr is true OR never is set',
+    "plan has any of [a, pro] OR mrr is missing",
+    "in segment saved AND NOT plan is free",
+    "never is not set AND not in segment saved",
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RocksStore]:
+    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    yield store
+    store.close()
+
+
+class Workspace:
+    """One partition with contacts that change at random."""
+
+    def __init__(self, store: RocksStore, seed: int, memory_bytes: int = 1 << 30) -> None:
+        self.random = random.Random(seed)
+        self.store = store
+        self.partition = Partition(0, 1, "contact-changes", store, restore(store))
+        self.elapsed_s = 0.0
+        self.previews = Previews(self.partition, store, ColumnMemory(memory_bytes), lambda: self.elapsed_s)
+        self.commit([definition(0, [{"plan": "pro"}], SAVED)])
+
+    def is_watched(self) -> bool:
+        """Whether columns are kept."""
+        return self.partition.on_contacts is not None
+
+    def commit(self, records: list[Record]) -> None:
+        self.partition.consume(records)
+        while self.partition.behind_definitions:
+            self.partition.backfill(50)
+        self.partition.take_unsent()
+        self.partition.seal()
+        self.partition.committed(dict.fromkeys((Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG), 0), InstantMs(NOW))
+
+    def churn(self, writes: int) -> None:
+        offset = self.partition.next_offset
+        self.commit([self._record(offset + place) for place in range(writes)])
+
+    def _record(self, offset: int) -> Record:
+        contact = f"c{self.random.randrange(60)}"
+        at = NOW + offset * 1000
+        if self.random.random() < 0.15:
+            return Record(offset, at, contact.encode(), None)
+        names = self.random.sample(["plan", "mrr", "seen"], self.random.randint(1, 3))
+        return write(offset, contact, at, **{name: self.random.choice(VALUES) for name in names})
+
+    def expected(self, segment: CompiledSegment, now: InstantMs) -> Preview:
+        found = Preview()
+        for key, row in scan_all(self.store, rows.CONTACTS_START, rows.CONTACTS_END):
+            contact = decode_contact(row)
+            holds, was = segment.holds(contact.attributes, now, contact.members), SAVED in contact.members
+            found.total += 1
+            found.counted += 1
+            found.matched += holds
+            found.would_enter += holds and not was
+            found.would_leave += was and not holds
+            if holds and len(found.sample) < previews.SAMPLE_MAX:
+                found.sample.append(rows.contact_of(key))
+        return found
+
+
+def compiled(where: Any) -> CompiledSegment:
+    parsed = parse_where(where, AttributeCatalogue.empty())
+    assert not isinstance(parsed, Rejection), parsed
+    return compile_segment(SegmentId("draft"), 0, SegmentState.ACTIVE, parsed)
+
+
+def shrink_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small enough that every way is taken: steps, codes wider than a byte, forgotten tables, compaction."""
+    for name, limit in {"VALUES_PER_STEP": 3, "ROWS_PER_STEP": 7, "TABLES_MAX": 1, "COMPACT_SLACK_VALUES": 2,
+                        "INTERNED_VALUES_MAX": 5, "NARROW_CODES": 9}.items():  # fmt: skip
+        monkeypatch.setattr(columns, name, limit)
+    monkeypatch.setattr(previews, "SLICE_CONTACTS", 7)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_preview_agrees_with_evaluating_every_contact_after_any_history(
+    store: RocksStore, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if seed % 2:
+        shrink_limits(monkeypatch)
+        monkeypatch.setattr(columns, "NARROW_CODES", 256 if seed % 3 else 9)
+    workspace = Workspace(store, seed)
+    for _ in range(8):
+        workspace.churn(workspace.random.randrange(1, 40))
+        for where in workspace.random.sample(WHERES, 4):
+            segment = compiled(where)
+            found = await workspace.previews.preview(segment, SAVED)
+            assert found == workspace.expected(segment, workspace.partition.clock), f"seed {seed}: {where}"
+            assert found.is_complete
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_what_is_committed_while_a_preview_runs_is_in_its_answer(
+    store: RocksStore, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_limits(monkeypatch)
+    workspace = Workspace(store, seed)
+    workspace.churn(80)
+    for where in WHERES:
+        segment = compiled(where)
+        asked = asyncio.create_task(workspace.previews.preview(segment, SAVED))
+        clock = workspace.partition.clock
+        while not asked.done():
+            if workspace.random.random() < 0.3:
+                # The clock stands still, so that what is expected does not hang on when it was read.
+                offset = workspace.partition.next_offset
+                workspace.commit([workspace._record(offset)._replace(timestamp=clock)])
+            await asyncio.sleep(0)
+        assert await asked == workspace.expected(segment, clock), f"seed {seed}: {where}"
+
+
+async def test_an_impatient_preview_says_of_how_many_contacts_it_speaks(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(store, 1)
+    workspace.churn(300)
+    monkeypatch.setattr(previews, "SLICE_CONTACTS", 5)
+    segment = compiled("plan is pro OR mrr is set")
+    first = await workspace.previews.preview(segment, None, 0.0)
+    assert not first.is_complete
+    assert first.counted < first.total == workspace.partition.contacts
+    counted = [first.counted]
+    while not (found := await workspace.previews.preview(segment, None, 0.0)).is_complete:
+        assert found.matched <= found.counted
+        counted.append(found.counted)
+    assert counted == sorted(counted)
+    assert found.matched == workspace.expected(segment, workspace.partition.clock).matched
+
+
+async def test_columns_that_do_not_fit_are_not_kept_and_the_answer_is_the_same(store: RocksStore) -> None:
+    workspace = Workspace(store, 2, memory_bytes=1)
+    workspace.churn(60)
+    segment = compiled(WHERES[0])
+    for _ in range(2):
+        assert await workspace.previews.preview(segment, SAVED) == workspace.expected(
+            segment, workspace.partition.clock
+        )
+        assert not workspace.is_watched()
+
+
+async def test_an_attribute_that_was_left_out_is_read_when_it_is_asked_for(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "COLUMNS_MAX", 1)
+    workspace = Workspace(store, 3)
+    workspace.churn(60)
+    for where in ("plan is pro", "mrr > 4", "seen is set AND plan is set", "plan is pro"):
+        segment = compiled(where)
+        found = await workspace.previews.preview(segment, None)
+        assert found.matched == workspace.expected(segment, workspace.partition.clock).matched, where
+
+
+async def test_columns_that_nobody_asks_for_are_given_up(store: RocksStore) -> None:
+    workspace = Workspace(store, 4)
+    workspace.churn(30)
+    await workspace.previews.preview(compiled(WHERES[0]), None)
+    workspace.churn(1)
+    assert workspace.is_watched()
+    workspace.elapsed_s = previews.IDLE_S + 1
+    workspace.churn(1)
+    assert not workspace.is_watched()
+    segment = compiled(WHERES[0])
+    assert (await workspace.previews.preview(segment, SAVED)) == workspace.expected(segment, workspace.partition.clock)
