@@ -35,6 +35,7 @@ class RunningSystem:
     pids: dict[str, int]
     partitions: int
     http: httpx.Client
+    folder: Path
 
     def kill(self, service: str) -> None:
         """End a service as a crash would."""
@@ -68,7 +69,7 @@ def running(folder: Path, environment: Mapping[str, str] | None = None) -> Itera
             env={**os.environ, **(environment or {})},
         )
         try:
-            system = _ready(process, folder / "log")
+            system = _ready(process, folder)
             with system.http:
                 yield system
         finally:
@@ -83,10 +84,10 @@ def _below_ephemeral(port: int) -> int:
     return 20_000 + port % 10_000
 
 
-def _ready(process: subprocess.Popen[str], log: Path) -> RunningSystem:
+def _ready(process: subprocess.Popen[str], folder: Path) -> RunningSystem:
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line, log.read_text()
+    assert line, (folder / "log").read_text()
     told = json.loads(line)
     http = httpx.Client(headers={"Authorization": f"Bearer {told['key']}"}, timeout=READY_TIMEOUT_S)
-    return RunningSystem(**told, partitions=PARTITIONS, http=http)
+    return RunningSystem(**told, partitions=PARTITIONS, http=http, folder=folder)
