@@ -1,6 +1,8 @@
 """JSON as it must be at every door: UTF-8, finite numbers, bounded depth, and no key twice in one object.
 
 orjson refuses the first two but lets a repeated key win silently; which one was meant is unknowable, so it is refused.
+Repetition is found by counting colons: each member has one, and one in a text survives when the document is written
+again, unless it was an escape.
 Rule: the answer depends on the bytes alone, and no input makes it slower than linear or deeper than the limit.
 """
 
@@ -37,9 +39,27 @@ def load_strictly(raw: bytes, depth_max: int = JSON_DEPTH_MAX) -> object:
         raise JsonRefusedError(INVALID_JSON, f"not valid JSON: {error}") from error
     if raw.count(b"[") + raw.count(b"{") > depth_max and _is_deeper(document, depth_max):
         raise _too_deep(depth_max)
-    if _may_repeat_a_key(raw, document):
+    colons = raw.count(b":")
+    if colons == _members_near_the_top(document):
+        return document
+    if b"\\u003" in raw or colons != orjson.dumps(document).count(b":"):
         json.loads(raw, object_pairs_hook=_refuse_repeated_keys)
     return document
+
+
+def _members_near_the_top(document: object) -> int:
+    """The members of an object and of the objects right in it.
+
+    If the colons are as many, no text holds one, and no member is deeper or gone because its key was repeated: the
+    quick answer for nearly every record, whose texts are plain.
+    """
+    if type(document) is not dict:
+        return 0
+    members = len(document)
+    for value in document.values():
+        if type(value) is dict:
+            members += len(value)
+    return members
 
 
 def _too_deep(depth_max: int) -> JsonRefusedError:
@@ -59,16 +79,6 @@ def _is_deeper(document: object, depth_max: int) -> bool:
         if not layer:
             return False
     return True
-
-
-def _may_repeat_a_key(raw: bytes, document: object) -> bool:
-    """Whether the document, written again, has another number of colons: then a member is gone.
-
-    Each member has one colon, and colons inside of strings survive, unless they were written as an escape.
-    """
-    if b"\\u003" in raw:
-        return True
-    return raw.count(b":") != orjson.dumps(document).count(b":")
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
