@@ -15,6 +15,7 @@ from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
 from services.evaluator.previews import ColumnMemory, Previews
 from services.evaluator.reads import ServedPartition
+from services.evaluator.segment_news import SegmentNews
 from services.evaluator.worker import Committed
 from services.runtime import clock
 
@@ -26,6 +27,7 @@ class Serving:
         self.served: dict[int, ServedPartition] = {}
         self.recovering: set[int] = set()
         self._memory = ColumnMemory()
+        self.news: dict[int, SegmentNews] = {}
         self._measures: dict[int, PartitionMeasures] = {}
 
     def assigned(self, partitions: Sequence[int]) -> None:
@@ -41,10 +43,12 @@ class Serving:
             partition, store, outcomes, Previews(partition, store, self._memory, clock.monotonic)
         )
         self._measures[partition.index] = measures
+        news = self.news[partition.index] = SegmentNews(partition)
 
         def on_commit(done: Committed) -> None:
             outcomes.committed(done.next_offset, done.changes)
             measures.committed(done)
+            news.committed(done.changes)
 
         return WorkerListeners(on_commit, outcomes.passed)
 
@@ -54,6 +58,7 @@ class Serving:
         served = self.served.pop(index, None)
         if served is not None:
             served.previews.close()
+        self.news.pop(index, None)
         measures = self._measures.pop(index, None)
         if measures is not None:
             measures.refresh()

@@ -1,14 +1,13 @@
 """Tells the world about this process's partitions on the status topic: owner, counts, progress, lag, lateness.
 
-Rule: at most two rounds a second, only records that say something new, and never on the path of evaluation: if the
-broker does not take a status, the next round says it again.
+Rule: at most two rounds a second, only records that say something new, and never on the path of evaluation: a round is
+done in slices with live work between them, and if the broker does not take a status, the next round says it again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -18,25 +17,25 @@ from schemas.evaluator_status import (
     PartitionState,
     PartitionStatusRecord,
     SegmentStatusRecord,
-    UnreadableAttribute,
     partition_status_key,
     segment_status_key,
 )
 from segmentation.model import InstantMs, SegmentId
 from services.evaluator.measures import LAG
 from services.evaluator.reads import ServedPartition
-from services.evaluator.rows import Count
+from services.evaluator.segment_news import SegmentNews, UnreadableReport
 from services.evaluator.serving import Serving
-from services.evaluator.unreadable import UnreadableCount, UnreadableValues
+from services.evaluator.unreadable import UnreadableValues
 from services.runtime import clock
 from services.runtime.logs import get_logger
 
 ROUND_S = 0.5
+SLICE_SEGMENTS = 50
+"""Segments looked at between two turns of the event loop: about a millisecond if each has something new."""
 UNREADABLE_EVERY_S = 2.0
 """Counts of unreadable values are told this often: an attribute's count concerns every segment that asks for it."""
 POSITION_EVERY_S = 10.0
 """Clock and offset alone are told this often: they move with every tick."""
-NO_COUNT = Count()
 MOVING_FIELDS = {"reported_at", "clock", "offset", "lag_ms"}
 
 EndOffset = Callable[[int], int | None]
@@ -56,7 +55,7 @@ class StatusReporter:
         self._topic = topic
         self._client = client
         self._end_offset = end_offset
-        self._told: dict[bytes, tuple[object, float]] = {}
+        self._told: dict[int, tuple[object, float]] = {}
         self._unreadable: dict[int, _Report] = {}
 
     async def run(self) -> None:
@@ -76,28 +75,70 @@ class StatusReporter:
             record = PartitionStatusRecord(
                 partition=index, owner=self._owner, state=PartitionState.RECOVERING, reported_at=clock.now_ms()
             )
-            await self._tell(producer, partition_status_key(index), record, PartitionState.RECOVERING)
+            await self._tell(producer, record, PartitionState.RECOVERING)
         for served in list(self._serving.served.values()):
             status = self._partition(served, clock.now_ms())
-            key = partition_status_key(status.partition)
-            await self._tell(producer, key, status, tuple(status.model_dump(exclude=MOVING_FIELDS).items()))
-            for key, news, segment in self._segment_news(served):
-                await self._tell(producer, key, segment(), news)
+            await self._tell(producer, status, tuple(status.model_dump(exclude=MOVING_FIELDS).items()))
+            await self._tell_segments(producer, served)
 
-    async def _tell(
-        self, producer: AIOKafkaProducer, key: bytes, record: PartitionStatusRecord | SegmentStatusRecord, news: object
-    ) -> None:
+    async def _tell(self, producer: AIOKafkaProducer, record: PartitionStatusRecord, news: object) -> None:
         now = clock.monotonic()
-        told = self._told.get(key)
-        is_old = isinstance(record, PartitionStatusRecord) and told is not None and now - told[1] >= POSITION_EVERY_S
-        if told is not None and told[0] == news and not is_old:
+        told = self._told.get(record.partition)
+        if told is not None and told[0] == news and now - told[1] < POSITION_EVERY_S:
             return
         try:
-            await producer.send(self._topic, key=key, value=record.encode(), partition=0)
+            await producer.send(
+                self._topic, key=partition_status_key(record.partition), value=record.encode(), partition=0
+            )
         except KafkaError as error:
             log.warning("a status could not be published", error=repr(error))
             return
-        self._told[key] = (news, now)
+        self._told[record.partition] = (news, now)
+
+    async def _tell_segments(self, producer: AIOKafkaProducer, served: ServedPartition) -> None:
+        """Tell what is new of a partition's segments, a slice at a time."""
+        index = served.partition.index
+        news = self._serving.news.get(index)
+        if news is None:
+            return
+        segment_ids = news.to_look_at(self._unreadable_of(served))
+        for start in range(0, len(segment_ids), SLICE_SEGMENTS):
+            if self._serving.news.get(index) is not news:
+                return
+            looked_at = segment_ids[start : start + SLICE_SEGMENTS]
+            now = clock.now_ms()
+            records = [record for each in looked_at if (record := news.record(each, now)) is not None]
+            try:
+                await self._publish(producer, records, news)
+            except KafkaError as error:
+                log.warning("statuses of segments could not be published", partition=index, error=repr(error))
+                news.untold([*(record.segment_id for record in records), *segment_ids[start + SLICE_SEGMENTS :]])
+                return
+            await asyncio.sleep(0)
+
+    async def _publish(
+        self, producer: AIOKafkaProducer, records: Sequence[SegmentStatusRecord], news: SegmentNews
+    ) -> None:
+        """Hand records over as whole batches, which costs a fraction of sending them one by one."""
+        batch, told = producer.create_batch(), [record.segment_id for record in records]
+        for record in records:
+            key, value = segment_status_key(record.segment_id, record.partition), record.encode()
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                await self._send(producer, batch, told, news)
+                batch = producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        if batch.record_count():
+            await self._send(producer, batch, told, news)
+
+    async def _send(self, producer: AIOKafkaProducer, batch: Any, told: Sequence[SegmentId], news: SegmentNews) -> None:
+        sent = await producer.send_batch(batch, self._topic, partition=0)
+
+        def settle(done: asyncio.Future[Any]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.warning("statuses of segments were not taken", error=repr(error))
+                news.untold(told)
+
+        sent.add_done_callback(settle)
 
     def _partition(self, served: ServedPartition, now: InstantMs) -> PartitionStatusRecord:
         partition = served.partition
@@ -118,42 +159,7 @@ class StatusReporter:
             dead_letters=partition.tally.dead_lettered,
         )
 
-    def _segment_news(
-        self, served: ServedPartition
-    ) -> Iterator[tuple[bytes, object, Callable[[], SegmentStatusRecord]]]:
-        """The segments of which there is something new to say. Cost: one comparison a segment that has not moved."""
-        partition = served.partition
-        settling = set(partition.settling)
-        settled_percent = round(100.0 * partition.settled)
-        unreadable = self._unreadable_of(served)
-        for segment_id, segment in list(partition.definitions.catalogue.segments.items()):
-            count = partition.counts.get(segment_id, NO_COUNT)
-            is_settling = segment_id in settling
-            found = unreadable.get(segment_id, ())
-            moved = (count.members, count.entered, count.exited)
-            news = (moved, segment.version, settled_percent if is_settling else None, found)
-            key = segment_status_key(segment_id, partition.index)
-            told = self._told.get(key)
-            if told is None or told[0] != news:
-                yield (
-                    key,
-                    news,
-                    partial(
-                        SegmentStatusRecord,
-                        segment_id=segment_id,
-                        partition=partition.index,
-                        version=segment.version,
-                        reported_at=clock.now_ms(),
-                        members=count.members,
-                        entered=count.entered,
-                        exited=count.exited,
-                        settling=is_settling,
-                        settled_percent=settled_percent if is_settling else 100,
-                        unreadable=[_told_unreadable(count) for count in found],
-                    ),
-                )
-
-    def _unreadable_of(self, served: ServedPartition) -> Mapping[SegmentId, tuple[UnreadableCount, ...]]:
+    def _unreadable_of(self, served: ServedPartition) -> UnreadableReport:
         """Unreadable values by segment, a moment old when they change all the time."""
         index, values, now = served.partition.index, served.partition.unreadable, clock.monotonic()
         last = self._unreadable.get(index)
@@ -169,14 +175,4 @@ class _Report(NamedTuple):
     values: UnreadableValues
     generation: int
     at: float
-    by_segment: Mapping[SegmentId, tuple[UnreadableCount, ...]]
-
-
-def _told_unreadable(found: UnreadableCount) -> UnreadableAttribute:
-    return UnreadableAttribute(
-        attribute=found.attribute,
-        reading=found.reading,
-        count=found.contacts,
-        sample=found.sample,
-        settling=found.settling,
-    )
+    by_segment: UnreadableReport

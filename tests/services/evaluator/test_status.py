@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 
 from schemas.evaluator_status import PartitionStatusRecord, SegmentStatusRecord, UnreadableAttribute, decode_status
 from schemas.topics import Topic
@@ -17,20 +19,54 @@ from services.evaluator.restored import restore
 from services.evaluator.serving import Serving
 from services.evaluator.status import StatusReporter
 from services.evaluator.store import RocksStore, StoreMemory
+from services.evaluator.worker import Committed
 from tests.services.evaluator.inputs import NOW, definition, write
 
 
+class Batch:
+    """Room for a few records, so that a round needs several."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def append(self, *, key: bytes, value: bytes, timestamp: None) -> object:
+        """Take a record, or say that the batch is full."""
+        assert key
+        assert timestamp is None
+        if len(self.values) == 3:
+            return None
+        self.values.append(value)
+        return object()
+
+    def record_count(self) -> int:
+        return len(self.values)
+
+
 class Producer:
-    """Takes note of what is sent."""
+    """Takes note of what is sent; while `broken`, the broker refuses batches after they were handed over."""
 
     def __init__(self) -> None:
         self.sent: list[PartitionStatusRecord | SegmentStatusRecord] = []
+        self.broken = False
 
     async def send(self, _topic: str, *, key: bytes, value: bytes, partition: int) -> None:
         """Decode the record, as a reader does."""
         assert key
         assert partition == 0
         self.sent.append(decode_status(value))
+
+    def create_batch(self) -> Batch:
+        return Batch()
+
+    async def send_batch(self, batch: Batch, _topic: str, *, partition: int) -> asyncio.Future[None]:
+        assert partition == 0
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.broken:
+            future.set_exception(KafkaTimeoutError())
+        else:
+            self.sent += [decode_status(value) for value in batch.values]
+            future.set_result(None)
+        return future
 
     def segments(self) -> list[SegmentStatusRecord]:
         """What was said of segments since the last call."""
@@ -46,30 +82,74 @@ def store(tmp_path: Path) -> Iterator[RocksStore]:
     store.close()
 
 
-def commit(partition: Partition, *records: Any) -> None:
-    partition.consume(records)
-    while partition.behind_definitions:
-        partition.backfill(100)
-    partition.take_unsent()
-    partition.seal()
-    partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1}, InstantMs(NOW))
+class Told:
+    """A reporter over one partition, round by round."""
+
+    def __init__(self, store: RocksStore) -> None:
+        self.partition = Partition(0, 1, "contact-changes", store, restore(store))
+        self._serving = Serving()
+        self._listeners = self._serving.started(self.partition, store)
+        self._reporter = StatusReporter(self._serving, "http://here", "evaluator-status", {}, lambda _partition: None)
+        self.producer = Producer()
+
+    def commit(self, *records: Any) -> None:
+        """Take records through to a commit, as a worker does."""
+        partition = self.partition
+        partition.consume(records)
+        while partition.behind_definitions:
+            partition.backfill(100)
+        partition.take_unsent()
+        partition.seal()
+        changes = partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1}, InstantMs(NOW))
+        self._listeners.on_commit(Committed(partition.next_offset, len(records), changes, (), 0.0))
+
+    async def round(self) -> dict[str, SegmentStatusRecord]:
+        """What one round told of segments."""
+        await self._reporter._round(cast("AIOKafkaProducer", self.producer))
+        return {record.segment_id: record for record in self.producer.segments()}
 
 
 async def test_unreadable_values_are_told_by_segment_and_attribute_once_something_is_new(store: RocksStore) -> None:
-    partition = Partition(0, 1, "contact-changes", store, restore(store))
-    serving = Serving()
-    serving.started(partition, store)
-    reporter = StatusReporter(serving, "http://here", "evaluator-status", {}, lambda _partition: None)
-    producer = Producer()
-    commit(partition, definition(0, [{"mrr": {"gt": 9}}]), definition(1, [{"plan": "pro"}], "t"))
-    commit(partition, write(2, "a", mrr="lots"), write(3, "b", mrr=10))
-    while partition.unreadable.is_behind:
-        partition.count_unreadable(100)
-
-    async def told() -> dict[str, list[UnreadableAttribute]]:
-        await reporter._round(cast("AIOKafkaProducer", producer))
-        return {record.segment_id: record.unreadable for record in producer.segments()}
-
+    told = Told(store)
+    told.commit(definition(0, [{"mrr": {"gt": 9}}]), definition(1, [{"plan": "pro"}], "t"))
+    told.commit(write(2, "a", mrr="lots"), write(3, "b", mrr=10))
+    while told.partition.unreadable.is_behind:
+        told.partition.count_unreadable(100)
     lots = UnreadableAttribute(attribute=AttributeName("mrr"), reading="number", count=1, sample="lots")
-    assert await told() == {"s": [lots], "t": []}
-    assert await told() == {}
+    first = await told.round()
+    assert {segment_id: record.unreadable for segment_id, record in first.items()} == {"s": [lots], "t": []}
+    assert await told.round() == {}
+
+
+async def test_a_segment_is_told_again_when_a_commit_changed_who_is_in_it_and_not_otherwise(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(*(definition(number, [{f"a{number}": "yes"}], f"s{number}") for number in range(120)))
+    assert len(await told.round()) == 120
+    told.commit(write(120, "a", a7="yes", a9="no"), write(121, "b", a7="yes"))
+    assert {each: (record.members, record.entered) for each, record in (await told.round()).items()} == {"s7": (2, 2)}
+    assert await told.round() == {}
+    told.commit(write(122, "a", a7="no"))
+    assert {each: (record.members, record.exited) for each, record in (await told.round()).items()} == {"s7": (1, 1)}
+
+
+async def test_segments_are_told_while_they_settle_and_once_they_have(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"plan": "pro"}]), write(1, "a", plan="pro"))
+    await told.round()
+    told.partition.consume([definition(2, [{"plan": "free"}], version=2)])
+    assert {each: (record.version, record.settling) for each, record in (await told.round()).items()} == {
+        "s": (2, True)
+    }
+    told.commit()
+    assert {each: (record.members, record.settling) for each, record in (await told.round()).items()} == {
+        "s": (0, False)
+    }
+
+
+async def test_what_the_broker_did_not_take_is_told_in_the_next_round(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"plan": "pro"}]), write(1, "a", plan="pro"))
+    told.producer.broken = True
+    assert await told.round() == {}
+    told.producer.broken = False
+    assert [record.members for record in (await told.round()).values()] == [1]
