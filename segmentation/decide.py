@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from segmentation.definitions import DefinitionLog
 from segmentation.draft import ContactDraft
+from segmentation.expression.compiler import CompiledSegment
 from segmentation.model import (
     DEADLINE_OFFSET,
     AttributeChanges,
@@ -24,6 +25,7 @@ from segmentation.model import (
     Erasure,
     InstantMs,
     Offset,
+    SegmentId,
     Value,
     Version,
 )
@@ -89,7 +91,7 @@ def decide(contact: ContactState | None, command: Command, definitions: Definiti
     if isinstance(command, Write):
         _write(draft, command, definitions)
     elif isinstance(command, Delete):
-        return _erase(draft, command, definitions)
+        return _erase(draft, command, definitions.catalogue.segments)
     return Decision(tuple(draft.events), draft.state(), draft.changed)
 
 
@@ -133,9 +135,22 @@ def _write(draft: ContactDraft, command: Write, definitions: DefinitionLog) -> N
     draft.stand_at(command.clock, command.offset, definitions.seq)
 
 
-def _erase(draft: ContactDraft, command: Delete, definitions: DefinitionLog) -> Decision:
+def erase_as_it_stands(contact: ContactState | None, command: Delete, definitions: DefinitionLog) -> Decision:
+    """Decide an erasure without bringing the contact to the present first: for one on which that fails.
+
+    It exits what it is recorded to be in; what it would have entered and left since is never told.
+    """
+    if contact is None:
+        return NOTHING
+    seq = definitions.seq_through(command.contact_id, contact.position.seq)
+    in_force = {segment_id: definitions.as_of(segment_id, seq) for segment_id in contact.members}
+    segments = {segment_id: segment for segment_id, segment in in_force.items() if segment is not None}
+    return _erase(ContactDraft(command.contact_id, contact), command, segments)
+
+
+def _erase(draft: ContactDraft, command: Delete, segments: Mapping[SegmentId, CompiledSegment]) -> Decision:
     version = Version(command.clock, command.offset)
-    draft.emit((), list(draft.members), version, CauseKind.DELETE, definitions.catalogue.segments)
+    draft.emit((), list(draft.members), version, CauseKind.DELETE, segments)
     for segment_id in sorted(draft.left):
         draft.events.append(Erasure(segment_id, command.contact_id))
     return Decision(tuple(draft.events), None, contact_changed=True)

@@ -51,6 +51,8 @@ class DefinitionLog:
         self.passed = NO_SEQ
         self.cursor: BackfillCursor | None = None
         self.pending: list[PlacedDefinition] = []
+        self.skipped: set[ContactId] = set()
+        """Contacts that scans leave where they stand; until there are none, no scan is finished."""
         self._settled: dict[SegmentId, PlacedDefinition] = {}  # the newest that every contact has passed
         self._versions: dict[SegmentId, int] = {}
         self._history: dict[SegmentId, list[tuple[CatalogueSeq, CompiledSegment | None]]] = {}
@@ -94,7 +96,7 @@ class DefinitionLog:
     def seq_through(self, contact_id: ContactId, recorded: CatalogueSeq) -> CatalogueSeq:
         """Through which definition a contact has been brought, counting scans that found nothing to record."""
         reached = self.passed
-        if self.cursor is not None and contact_id <= self.cursor.after:
+        if self.cursor is not None and contact_id <= self.cursor.after and contact_id not in self.skipped:
             reached = self.cursor.target
         return max(recorded, reached)
 
@@ -130,10 +132,22 @@ class DefinitionLog:
         self.cursor = BackfillCursor(self.cursor.target, after)
         return self.cursor
 
+    def retry_skipped(self) -> None:
+        """Begin the scan again, the skipped contacts with it. Those that it has reached before are reached again."""
+        self.skipped.clear()
+        self.cursor = None
+
+    @property
+    def durable_cursor(self) -> BackfillCursor | None:
+        """The cursor that may outlive the process: one that has skipped a contact must not."""
+        return None if self.skipped else self.cursor
+
     def finish_backfill(self) -> list[PlacedDefinition]:
         """Every contact has passed the target: forget what only they needed; return what is superseded."""
         if self.cursor is None:
             raise AssertionError("no backfill is under way")
+        if self.skipped:
+            raise AssertionError(f"{len(self.skipped)} contacts were skipped: they still need the old definitions")
         self.passed = self.cursor.target
         self.cursor = None
         superseded: list[PlacedDefinition] = []

@@ -56,8 +56,12 @@ class DueContacts:
         """The uncommitted deadlines, `dues` among them, are rows of the store now."""
         self._uncommitted.clear()
         for due, contact_id in dues:
-            if due < self._head:
-                self._head = due
-            key = due_key(due, contact_id)
-            if key < self.scan_from:
-                self.scan_from = key
+            self.look_again(due, contact_id)
+
+    def look_again(self, due: InstantMs, contact_id: ContactId) -> None:
+        """There is a row of the store where the scan may have been before."""
+        if due < self._head:
+            self._head = due
+        key = due_key(due, contact_id)
+        if key < self.scan_from:
+            self.scan_from = key

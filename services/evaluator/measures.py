@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
-from services.evaluator.partition import Partition, Tally
+from services.evaluator.partition import Partition
+from services.evaluator.tally import Tally
 from services.evaluator.worker import Committed
 from services.runtime import clock
 from services.runtime.metrics import SIZE_BUCKETS, counter, gauge, histogram
@@ -33,6 +34,9 @@ LATENESS_SECONDS = gauge(
     ["partition"],
 )
 CONTACTS = gauge("tidegate_evaluator_contacts", "Contacts in the partition.", ["partition"])
+HELD = gauge(
+    "tidegate_evaluator_held_contacts", "Contacts set aside because their evaluation failed twice.", ["partition"]
+)
 RECOVERY_SECONDS = gauge("tidegate_evaluator_recovery_seconds", "How long the last recovery took.")
 SPANS_DROPPED = counter("tidegate_evaluator_spans_dropped", "Traced inputs without a span: too many at once.")
 RECOVERED_RECORDS = gauge("tidegate_evaluator_recovered_records", "Changelog records that the last recovery read.")
@@ -48,6 +52,7 @@ class PartitionMeasures:
         self._commits = COMMITS.labels(label)
         self._lateness = LATENESS_SECONDS.labels(label)
         self._contacts = CONTACTS.labels(label)
+        self._held = HELD.labels(label)
         self._told = Tally()
 
     def committed(self, done: Committed) -> None:
@@ -69,3 +74,4 @@ class PartitionMeasures:
         self._told = Tally(*astuple(tally))
         self._lateness.set(tally.deadline_lateness_ms / 1_000)
         self._contacts.set(self._partition.contacts)
+        self._held.set(len(self._partition.failures.held))

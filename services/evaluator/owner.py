@@ -104,6 +104,12 @@ class PartitionOwner:
         """Whether every assigned partition is recovered."""
         return self._recovering is not None and self._recovering.done() and not self._recovering.cancelled()
 
+    @property
+    def held(self) -> dict[int, int]:
+        """How many contacts are held, of the partitions that hold any."""
+        workers = {index: owned.worker for index, owned in self.owned.items() if owned.worker is not None}
+        return {index: held for index, worker in workers.items() if (held := len(worker.partition.failures.held))}
+
     def refresh_metrics(self) -> None:
         """Bring the gauges level with the queues."""
         for owned in self.owned.values():

@@ -65,8 +65,8 @@ class Partition:
         self.unsent = Unsent()
         self.tally = Tally()
         self.due = DueContacts(store, restored.marks.due_from)
-        self.failures = Failures(store, f"{input_topic} partition {index}", restored.failed)
-        self._scanned = False  # a backfill has come to its end but for contacts that are held
+        where = f"{input_topic} partition {index}"
+        self.failures = Failures(store, where, restored.failed, self.definitions, self.due)
         self._partitions = partitions
         self._input_topic = input_topic
         self._store = store
@@ -113,8 +113,6 @@ class Partition:
             self._refuse(record, item.code, item.message)
         elif not isinstance(item, Tick):
             raise AssertionError(f"decode_input gave {type(item).__name__}")
-        if self.failures.held and isinstance(item, CONTACT_INPUTS):
-            self._release(item.contact_id)
 
     def _write(self, record: InputRecord, command: Write) -> None:
         contact_id = command.contact_id
@@ -144,8 +142,7 @@ class Partition:
         self._defined.append(compiled)
         row = DefinitionRow(seq=placed.seq, clock=placed.clock, offset=placed.offset, definition=definition)
         self._control[definition_key(definition.segment_id, definition.version)] = row.encode()
-        if self.failures.held:
-            self._retry_held()
+        self.failures.retry()  # it may be the repair
 
     # Background work: one slice at a time, between live batches
 
@@ -165,7 +162,7 @@ class Partition:
     @property
     def behind_definitions(self) -> bool:
         """Whether some contact may not have passed every definition, and can be brought along."""
-        return bool(self.definitions.pending) and not self._scanned
+        return bool(self.definitions.pending) and not self.failures.alone_are_behind
 
     @property
     def settling(self) -> list[SegmentId]:
@@ -217,8 +214,8 @@ class Partition:
 
     def _finish_backfill(self) -> None:
         self.tally.backfilled = 0
-        self._scanned = bool(self.definitions.skipped)
-        if self._scanned:
+        if self.failures.held:
+            self.failures.alone_are_behind = True
             return
         for superseded in self.definitions.finish_backfill():
             segment = superseded.segment
@@ -336,6 +333,8 @@ class Partition:
 
     def _place(self, contact_id: ContactId, decision: Decision, before: ContactState | None) -> None:
         """Put a decision's outputs in line and its state into the overlay."""
+        if self.failures.held:
+            self.failures.release(contact_id)
         memberships = self.unsent.memberships
         for event in decision.events:
             if isinstance(event, Change):
@@ -371,7 +370,6 @@ class Partition:
             before = self._overlay[item.contact_id]
             command = Delete(item.contact_id, self.clock, Offset(record.offset))
             self._place(item.contact_id, erase_as_it_stands(before, command, self.definitions), before)
-            self._release(item.contact_id)
         else:
             self._refuse(record, EVALUATION_FAILED, reason)
 
@@ -383,24 +381,8 @@ class Partition:
             decision = decide(before, CatchUp(contact_id, self.clock), self.definitions)
         except Exception as error:  # noqa: BLE001 - any failure of evaluation is one contact's, and kept with it
             self.failures.at_contact(contact_id, before.due if before is not None else None, error)
-            self.definitions.skipped.add(contact_id)
         else:
             self._place(contact_id, decision, before)
-
-    def _release(self, contact_id: ContactId) -> None:
-        """A contact that was held has been brought to the present."""
-        if self.failures.held.pop(contact_id, None) is not None:
-            self.definitions.skipped.discard(contact_id)
-            self._scanned = False
-
-    def _retry_held(self) -> None:
-        """Try every contact that is held again: the definition that has just come may be the repair."""
-        held, self.failures.held = self.failures.held, {}
-        for contact_id, each in held.items():
-            if each.due is not None:
-                self.due.note(each.due, contact_id)
-        self.definitions.retry_skipped()
-        self._scanned = False
 
 
 def _may_be_too_large(record: InputRecord, contact: ContactState) -> bool:

@@ -3,8 +3,9 @@
 Shape, by first byte: `c` contact id → the contact's changelog row · `t` big-endian due instant, contact id → nothing ·
 `s` segment id `|` contact id → the instant it entered · `n` segment id → how many members and changes · `h` and `g` →
 latest changes, see `history.py` · `u` reading → unreadable values, see `unreadable.py` · `k` control key → the control
-row · `m` → marks · `x` → the offset that failed. An id that may hold any byte stands last in its key, and a segment id
-cannot hold `|`. Rule: rows but `c`, `k` and `m` are derived, in the same write as the contact's.
+row · `m` → marks · `x` → the offset that failed · `x` place in the code → how work failed there. An id that may hold
+any byte stands last in its key, and a segment id cannot hold `|`. Rule: rows but `c`, `k`, `m` and `x` are derived, in
+the same write as the contact's.
 """
 
 from __future__ import annotations
@@ -65,6 +66,11 @@ class Failure(NamedTuple):
 
     offset: int
     reason: str
+
+
+def failed_place_key(place: str) -> bytes:
+    """The key of a failure of work that no record asked for."""
+    return FAILED_KEY + place.encode()
 
 
 def encode_failure(offset: int, reason: str) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from schemas.topics import Topic, topic_name
@@ -139,7 +139,7 @@ async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: P
     while True:
         if owner.ready:
             partitions = sorted(owner.owned)
-            context.health.ready(f"working partitions {partitions}" if partitions else "standing by")
+            context.health.ready(working(partitions, owner.held) if partitions else "standing by")
             if not frozen:
                 frozen = True
                 tune_garbage_collection()
@@ -148,6 +148,14 @@ async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: P
             percents = [each.recovery.percent if each.recovery is not None else 0.0 for each in owner.owned.values()]
             context.health.not_ready(f"recovering {len(percents)} partitions, {min(percents):.0f} % read")
         await asyncio.sleep(READY_POLL_S)
+
+
+def working(partitions: Sequence[int], held: Mapping[int, int]) -> str:
+    """What a ready evaluator says of itself. `held` is how many contacts are held, by partition."""
+    if not held:
+        return f"working partitions {partitions}"
+    told = ", ".join(f"{count} in partition {index}" for index, count in held.items())
+    return f"working partitions {partitions}, but contacts are held because their evaluation fails: {told}; see the log"
 
 
 def tune_garbage_collection() -> None:

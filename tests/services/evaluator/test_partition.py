@@ -15,7 +15,8 @@ from schemas.topics import Topic
 from segmentation.model import ContactId, InstantMs
 from services.evaluator import partition as partition_module
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION
-from services.evaluator.partition import EvaluationError, Partition
+from services.evaluator.failures import EvaluationError
+from services.evaluator.partition import Partition
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
 

@@ -1,0 +1,227 @@
+"""Work that no record asked for fails: the contact is held, the log goes on, and nothing of it is forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.dead_letter import DeadLetterHeaders
+from schemas.topics import Topic
+from segmentation.decide import Command, Decision, decide
+from segmentation.definitions import DefinitionLog
+from segmentation.model import ContactId, ContactState, InstantMs
+from services.evaluator import failures as failures_module
+from services.evaluator import partition as partition_module
+from services.evaluator.dead_letters import EVALUATION_FAILED
+from services.evaluator.failures import EvaluationError
+from services.evaluator.measures import HELD, PartitionMeasures
+from services.evaluator.partition import Partition
+from services.evaluator.restored import restore
+from services.evaluator.service import working
+from services.evaluator.store import RocksStore, StoreMemory
+from tests.services.evaluator.inputs import NOW, Record, definition, write
+
+RECENT = [{"seen": {"within_last": "10s"}}]
+PROS = [{"plan": "pro"}]
+Break = Callable[..., None]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RocksStore]:
+    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def break_contacts(monkeypatch: pytest.MonkeyPatch) -> Break:
+    """From now on the evaluation of some contacts fails, and of nobody when it is called with none."""
+
+    def breaks(*broken: str) -> None:
+        def failing(contact: ContactState | None, command: Command, definitions: DefinitionLog) -> Decision:
+            if command.contact_id in broken:
+                raise ZeroDivisionError("a bug of ours")
+            return decide(contact, command, definitions)
+
+        monkeypatch.setattr(partition_module, "decide", failing)
+
+    return breaks
+
+
+def opened(store: RocksStore) -> Partition:
+    return Partition(0, 1, "contact-changes", store, restore(store))
+
+
+def tick(offset: int, at: int) -> Record:
+    return Record(offset, at, None, b'{"scheduled_at":1,"interval_ms":1000}', (("ce_type", b"tick"),))
+
+
+def work(partition: Partition, *records: Record) -> list[tuple[str, str, int]]:
+    """Take records, do what waits, commit: contact, change and instant of what was published."""
+    if records:
+        partition.consume(list(records))
+    while partition.due.any_due(partition.clock) and partition.wake_due(100):
+        pass
+    while partition.behind_definitions:
+        partition.backfill(100)
+    sent = partition.take_unsent()
+    partition.seal()
+    partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1}, InstantMs(NOW))
+    changes: list[dict[str, Any]] = [json.loads(each.value) for each in sent.memberships if each.value is not None]
+    return [(change["contact_id"], change["change"], change["at"]) for change in changes]
+
+
+def codes(partition: Partition) -> list[str]:
+    return [DeadLetterHeaders.read_from(letter.headers).code for letter in partition.unsent.dead_letters]
+
+
+def fail_once(store: RocksStore) -> None:
+    """What the first failure leaves behind: the process has ended with it."""
+    with pytest.raises(EvaluationError):
+        work(opened(store), tick(99, NOW + 60_000))
+
+
+def with_deadlines(store: RocksStore) -> None:
+    seen = [write(1, "ann", seen=NOW), write(2, "bob", seen=NOW), write(3, "cho", seen=NOW - 2_000)]
+    work(opened(store), definition(0, RECENT), *seen)
+
+
+def test_a_deadline_that_fails_twice_holds_its_contact_and_the_others_fire(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    with_deadlines(store)
+    break_contacts("bob")
+    fail_once(store)
+    partition = opened(store)
+    assert work(partition, tick(4, NOW + 60_000)) == [("cho", "exit", NOW + 8_000), ("ann", "exit", NOW + 10_000)]
+    assert list(partition.failures.held) == ["bob"]
+    assert "ZeroDivisionError" in partition.failures.held[ContactId("bob")].reason
+    assert not partition.due.any_due(partition.clock)
+
+
+def test_a_held_deadline_fires_at_its_own_instant_once_a_restart_brings_the_repair(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    with_deadlines(store)
+    break_contacts("bob")
+    fail_once(store)
+    work(opened(store), tick(4, NOW + 60_000))
+    again = opened(store)
+    assert work(again) == []
+    assert list(again.failures.held) == ["bob"]
+    break_contacts()
+    repaired = opened(store)
+    assert work(repaired, tick(5, NOW + 90_000)) == [("bob", "exit", NOW + 10_000)]
+    assert not repaired.failures.held
+
+
+def test_a_definition_has_held_contacts_tried_again(store: RocksStore, break_contacts: Break) -> None:
+    with_deadlines(store)
+    break_contacts("bob")
+    fail_once(store)
+    partition = opened(store)
+    work(partition, tick(4, NOW + 60_000))
+    break_contacts()
+    partition.consume([definition(5, RECENT, version=2, at=NOW + 60_000)])
+    assert work(partition) == [("bob", "exit", NOW + 10_000)]
+    assert not partition.failures.held
+    assert not partition.definitions.pending
+
+
+def test_a_backfill_passes_a_held_contact_by_and_keeps_what_it_still_needs(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    work(opened(store), *(write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho"))))
+    break_contacts("bob")
+    with pytest.raises(EvaluationError):
+        work(opened(store), definition(3, PROS))
+    partition = opened(store)
+    assert work(partition, definition(3, PROS)) == [("ann", "enter", NOW), ("cho", "enter", NOW)]
+    assert partition.definitions.pending
+    assert not partition.behind_definitions
+    partition.consume([definition(4, [{"plan": "free"}], version=2, at=NOW + 1_000)])
+    assert work(partition) == [("ann", "exit", NOW + 1_000), ("cho", "exit", NOW + 1_000)]
+    break_contacts()
+    assert work(opened(store)) == [("bob", "enter", NOW), ("bob", "exit", NOW + 1_000)]
+    assert not opened(store).definitions.pending
+
+
+def test_a_write_of_a_held_contact_is_a_dead_letter_at_once_and_its_repair_when_it_can_be_evaluated(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    with_deadlines(store)
+    break_contacts("bob")
+    fail_once(store)
+    partition = opened(store)
+    work(partition, tick(4, NOW + 60_000))
+    partition.consume([write(5, "bob", at=NOW + 61_000, plan="pro")])
+    assert codes(partition) == [EVALUATION_FAILED]
+    work(partition)
+    break_contacts()
+    found = work(partition, write(6, "bob", at=NOW + 62_000, seen=NOW + 62_000))
+    assert found == [("bob", "exit", NOW + 10_000), ("bob", "enter", NOW + 62_000)]
+    assert not partition.failures.held
+
+
+def test_a_held_contact_is_erased_with_its_exits_when_it_is_deleted(store: RocksStore, break_contacts: Break) -> None:
+    with_deadlines(store)
+    break_contacts("bob")
+    fail_once(store)
+    partition = opened(store)
+    work(partition, tick(4, NOW + 60_000))
+    assert work(partition, Record(5, NOW + 61_000, b"bob", None)) == [("bob", "exit", NOW + 61_000)]
+    assert codes(partition) == []
+    assert not partition.failures.held
+    assert work(opened(store), tick(6, NOW + 90_000)) == []
+
+
+def test_the_same_failure_of_many_contacts_ends_the_process_once(store: RocksStore, break_contacts: Break) -> None:
+    with_deadlines(store)
+    break_contacts("ann", "bob", "cho")
+    fail_once(store)
+    partition = opened(store)
+    assert work(partition, tick(4, NOW + 60_000)) == []
+    assert sorted(partition.failures.held) == ["ann", "bob", "cho"]
+
+
+def test_more_held_contacts_than_may_be_end_the_process(
+    store: RocksStore, break_contacts: Break, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures_module, "HELD_CONTACTS_MAX", 2)
+    with_deadlines(store)
+    break_contacts("ann", "bob", "cho")
+    fail_once(store)
+    with pytest.raises(EvaluationError, match="2 contacts are held already"):
+        work(opened(store), tick(4, NOW + 60_000))
+
+
+def test_another_failure_than_the_known_one_ends_the_process_too(
+    store: RocksStore, break_contacts: Break, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_deadlines(store)
+    break_contacts("bob")
+    fail_once(store)
+
+    def other(_contact: ContactState | None, command: Command, _definitions: DefinitionLog) -> Decision:
+        raise KeyError(command.contact_id)
+
+    monkeypatch.setattr(partition_module, "decide", other)
+    fail_once(store)
+
+
+def test_held_contacts_are_counted_for_alerts_and_told_to_operators(store: RocksStore, break_contacts: Break) -> None:
+    with_deadlines(store)
+    break_contacts("ann", "bob")
+    fail_once(store)
+    partition = opened(store)
+    work(partition, tick(4, NOW + 60_000))
+    PartitionMeasures(partition).refresh()
+    assert HELD.labels("0")._value.get() == 2
+    told = working([0, 1], {0: 2})
+    assert "2 in partition 0" in told
+    assert "held" in told
+    assert "held" not in working([0, 1], {})
