@@ -15,6 +15,8 @@ from schemas.record import Record, WireInstant, WireSegmentId
 from segmentation.model import SegmentState
 
 SEGMENT_DEFINED = "segment.defined"
+KEY_NAME_HEADER = "tidegate.key_name"
+"""On `segments`: the name of the API key `defined_by` when it was used, for the audit history."""
 
 
 class SegmentDefinitionRecord(Record):

@@ -17,6 +17,7 @@ import httpx
 from tidegate.definition import SegmentDefinition, Where
 from tidegate.responses import (
     ApiKey,
+    AuditPage,
     ChangePage,
     Contact,
     Import,
@@ -173,6 +174,11 @@ class Tidegate:
     async def revoke_key(self, key_id: str) -> None:
         """Refuse a key from now on. Errors: NotFoundError."""
         await self._wire.request("DELETE", f"/keys/{_id(key_id)}")
+
+    async def audit(self, *, kind: str | None = None, limit: int = 50, before: str | None = None) -> AuditPage:
+        """A page of who changed what, newest first; pass `next` back as `before`. Needs the scope admin."""
+        params = {"kind": kind, "limit": limit, "before": before}
+        return AuditPage.model_validate(decoded(await self._wire.request("GET", "/audit", params=params)))
 
 
 def _id(text: str) -> str:

@@ -132,3 +132,30 @@ class ApiKey(Response):
     name: str = ""
     scopes: list[str] = Field(default_factory=list)
     key: str | None = None
+
+
+class AuditActor(Response):
+    """Whose doing a change was. `key_id` is None for someone on the machine itself."""
+
+    key_id: str | None = None
+    key_name: str = ""
+
+
+class AuditEntry(Response):
+    """One change of a key, a segment, an attribute or a dead letter."""
+
+    id: str
+    at: str
+    action: str
+    subject: str
+    by: AuditActor
+    request_id: str | None = None
+    before: dict[str, Any] | None = Field(None, alias="from")
+    after: dict[str, Any] | None = Field(None, alias="to")
+
+
+class AuditPage(Response):
+    """Changes, newest first; `next` goes back as `before`."""
+
+    entries: list[AuditEntry]
+    next: str | None = None

@@ -20,8 +20,12 @@ DEAD_LETTER_BYTES_MAX = 7 << 20
 def dead_letter(record: InputRecord, code: str, message: str, topic: str, partition: int) -> OutputRecord:
     """The dead letter of an input at its place in the log."""
     value = record.value
+    left_out: int | None = None
     if value is not None and len(value) > DEAD_LETTER_BYTES_MAX:
-        message = f"{message} (value of {len(value)} bytes left out)"
+        left_out = len(value)
         value = None
-    said = DeadLetterHeaders(code=code, message=message, topic=topic, partition=partition, offset=record.offset)
+        message = f"{message} (value of {left_out} bytes left out)"
+    said = DeadLetterHeaders(
+        code=code, message=message, topic=topic, partition=partition, offset=record.offset, value_left_out=left_out
+    )
     return OutputRecord(record.key, value, said.added_to(record.headers))

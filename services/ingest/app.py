@@ -20,8 +20,8 @@ from services.ingest.edge import Edge
 from services.ingest.guard import SECURITY_SCHEME, Guard, secured
 from services.ingest.hot import HotRoute
 from services.ingest.idempotency import KEY_CHARACTERS_MAX, LEFT_OUT, Idempotency
+from services.ingest.once import Once
 from services.ingest.problems import HANDLERS
-from services.ingest.request_log import RequestLog
 from services.runtime.keys import Scope
 
 API: Final = "/api/v2"
@@ -42,7 +42,7 @@ IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
 
 def build_app(
     guard: Guard,
-    requests: RequestLog,
+    once: Once,
     contacts: ContactRoutes,
     routers: Iterable[APIRouter],
     schemas: Iterable[dict[str, Any]] = (),
@@ -62,7 +62,7 @@ def build_app(
         app.include_router(router, prefix=API)
     _serve_openapi(app, guard, {**contact_docs.SCHEMAS, **{k: v for extra in schemas for k, v in extra.items()}})
     write_contacts = HotRoute(app, "POST", f"{API}/contacts", guard.admission(Scope.CONTACTS_WRITE), contacts.post)
-    return Edge(Idempotency(write_contacts, requests, guard))
+    return Edge(Idempotency(write_contacts, once, guard))
 
 
 def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> None:

@@ -23,8 +23,9 @@ from services.ingest import segment_docs
 from services.ingest.answers import json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.definition_log import DefinitionTopics, UnacknowledgedError
-from services.ingest.guard import Guard, secured
+from services.ingest.guard import Guard, actor_of, secured
 from services.ingest.problems import invalid, model_problems, unavailable
+from services.runtime.audit import Audit, AuditEvent
 from services.runtime.keys import Scope
 
 
@@ -40,10 +41,11 @@ class AttributeRequest(BaseModel):
 class AttributeRoutes:
     """The route under `/attributes` that writes."""
 
-    def __init__(self, topics: DefinitionTopics, guard: Guard, now_ms: Callable[[], InstantMs]) -> None:
+    def __init__(self, topics: DefinitionTopics, guard: Guard, now_ms: Callable[[], InstantMs], audit: Audit) -> None:
         self._topics = topics
         self._guard = guard
         self._now_ms = now_ms
+        self._audit = audit
 
     def router(self) -> APIRouter:
         """All of them."""
@@ -72,10 +74,20 @@ class AttributeRoutes:
         record = AttributeDeclarationRecord(
             name=AttributeName(name), type=wanted.type, direction=wanted.direction, declared_at=self._now_ms()
         )
+        before = self._topics.declared.get(record.name)
         try:
             await self._topics.declare(record.name, None if nothing else record)
         except UnacknowledgedError as error:
             raise unavailable("broker_away", "the declaration was not acknowledged", "declare it again") from error
+        event = AuditEvent(
+            action="attribute.declared",
+            subject=record.name,
+            by=actor_of(request),
+            before=None if before is None else _shown(before),
+            after=None if nothing else _shown(record),
+            request_id=request.state.request_id,
+        )
+        await self._audit.add(event)
         return json_response(_shown(record))
 
 

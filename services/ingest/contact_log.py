@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaError
 
-from schemas.codec import CONTACT_CHANGED_HEADERS
+from schemas.codec import CONTACT_CHANGED_HEADERS, Headers
 from schemas.partitioner import partition_for_key
 from services.ingest import metrics
 from services.ingest.admission import Admitted
 from services.runtime import clock
 from services.runtime.logs import get_logger
 
+if TYPE_CHECKING:
+    from services.runtime.tracing import Tracing
+
 BUFFERED_BYTES_MAX: Final = 48 * 1024 * 1024
 RECORD_OVERHEAD_BYTES: Final = 512
 """What one buffered record costs beside its value: key, headers, future."""
 CHUNK_RECORDS: Final = 100
 """Records handed over before other requests get a turn."""
+
+TRACED_RECORDS_MAX: Final = 10
+"""Of one request's records, how many carry its trace: a batch of a thousand need not be followed whole."""
+_UNTRACED: Final[list[tuple[str, bytes]]] = []
 
 log = get_logger("contact_log")
 
@@ -51,11 +59,14 @@ Outcome = Appended | NotAppended
 class ContactLog:
     """Appends to `contact-changes` through one producer, which the owner starts and stops."""
 
-    def __init__(self, producer: Any, topic: str, partitions: int, timeout_ms: int) -> None:
+    def __init__(
+        self, producer: Any, topic: str, partitions: int, timeout_ms: int, tracing: Tracing | None = None
+    ) -> None:
         self._producer = producer
         self._topic = topic
         self._partitions = partitions
         self._timeout_s = timeout_ms / 1000
+        self._tracing = tracing
         self._buffered_bytes = 0
 
     @property
@@ -71,13 +82,13 @@ class ContactLog:
         began = clock.monotonic()
         futures: list[asyncio.Future[Any]] = []
         self._hold(size)
+        tracing = self._tracing
+        span = nullcontext(_UNTRACED) if tracing is None else tracing.appending(self._topic, len(records))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._hand_over(records, futures)
-                if len(futures) == 1:
-                    await asyncio.shield(futures[0])
-                else:
-                    await asyncio.wait(futures)
+            with span as traced:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._hand_over(records, futures, traced)
+                    await _settled(futures)
         except TimeoutError:
             log.warning("append not acknowledged in time", records=len(records), buffered=self._buffered_bytes)
         except KafkaError as error:
@@ -92,12 +103,39 @@ class ContactLog:
         metrics.CONTACT_CHANGES_UNACKNOWLEDGED.inc(len(outcomes) - appended)
         return outcomes
 
-    async def _hand_over(self, records: Sequence[Admitted], futures: list[asyncio.Future[Any]]) -> None:
+    async def append_one(self, contact_id: str, value: bytes | None, headers: Headers) -> Outcome:
+        """Append one record with headers of its own and wait for the acknowledgement."""
+        size = len(value or b"") + RECORD_OVERHEAD_BYTES
+        if self._buffered_bytes + size > BUFFERED_BYTES_MAX:
+            return NotAppended("the buffer is full")
+        key = contact_id.encode()
+        partition = partition_for_key(key, self._partitions)
+        futures: list[asyncio.Future[Any]] = []
+        self._hold(size)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                futures.append(await self._producer.send(self._topic, value, key, partition, headers=list(headers)))
+                await asyncio.shield(futures[0])
+        except (TimeoutError, KafkaError) as error:
+            log.warning("append failed", records=1, error=repr(error))
+        finally:
+            self._release_when_done(size, futures)
+        outcome = _outcome(futures[0]) if futures else NotAppended("not handed over in time")
+        appended = isinstance(outcome, Appended)
+        (metrics.CONTACT_CHANGES_APPENDED if appended else metrics.CONTACT_CHANGES_UNACKNOWLEDGED).inc()
+        return outcome
+
+    async def _hand_over(
+        self, records: Sequence[Admitted], futures: list[asyncio.Future[Any]], traced: Sequence[tuple[str, bytes]]
+    ) -> None:
         send = self._producer.send
+        headers = [*CONTACT_CHANGED_HEADERS, *traced] if traced else CONTACT_CHANGED_HEADERS
         for count, record in enumerate(records, 1):
             key = record.contact_id.encode()
             partition = partition_for_key(key, self._partitions)
-            futures.append(await send(self._topic, record.value, key, partition, headers=CONTACT_CHANGED_HEADERS))
+            futures.append(await send(self._topic, record.value, key, partition, headers=headers))
+            if count == TRACED_RECORDS_MAX:
+                headers = CONTACT_CHANGED_HEADERS
             if count % CHUNK_RECORDS == 0:
                 await asyncio.sleep(0)
 
@@ -125,6 +163,14 @@ class ContactLog:
 
         for future in list(waiting):
             future.add_done_callback(settle)
+
+
+async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait until each is acknowledged or failed; one that fails alone raises."""
+    if len(futures) == 1:
+        await asyncio.shield(futures[0])
+    else:
+        await asyncio.wait(futures)
 
 
 def _outcome(future: asyncio.Future[Any]) -> Outcome:

@@ -19,14 +19,16 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from schemas.attribute_declaration import AttributeDeclarationRecord
+from schemas.codec import Headers
 from schemas.definitions import definition_of
-from schemas.segment_definition import SegmentDefinitionRecord
+from schemas.segment_definition import KEY_NAME_HEADER, SegmentDefinitionRecord
 from schemas.topics import Topic, topic_name
 from segmentation.attributes import AttributeCatalogue, AttributeDeclaration
 from segmentation.errors import Rejection
 from segmentation.model import AttributeName, SegmentId
 from segmentation.registry import Refusal, RefusalCode, SegmentRegistry
 from services.ingest import metrics
+from services.ingest.segment_history import SegmentHistory
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
@@ -69,6 +71,7 @@ class DefinitionTopics:
         self._read_through: dict[TopicPartition, int] = {self._segments: -1, self._attributes: -1}
         self._progress = asyncio.Condition()
         self.registry = SegmentRegistry()
+        self.history = SegmentHistory()
 
     @property
     def segments(self) -> Mapping[SegmentId, KnownSegment]:
@@ -92,19 +95,22 @@ class DefinitionTopics:
             raise AssertionError("a record made from a canonical expression cannot be read")
         return self.registry.check(definition)
 
-    async def propose(self, record: SegmentDefinitionRecord) -> Refusal | None:
+    async def propose(self, record: SegmentDefinitionRecord, key_name: str) -> Refusal | None:
         """Append a definition and wait for its acceptance; None once it is in force. Errors: UnacknowledgedError."""
-        return await self._append(self._segments, record.segment_id, record.encode())
+        headers = [(KEY_NAME_HEADER, key_name.encode(errors="replace"))]
+        return await self._append(self._segments, record.segment_id, record.encode(), headers)
 
     async def declare(self, name: AttributeName, record: AttributeDeclarationRecord | None) -> None:
         """Append a declaration, or its end, and wait until it is read back. Errors: UnacknowledgedError."""
         await self._append(self._attributes, name, record.encode() if record is not None else None)
 
-    async def _append(self, partition: TopicPartition, key: str, value: bytes | None) -> Refusal | None:
+    async def _append(
+        self, partition: TopicPartition, key: str, value: bytes | None, headers: Headers = ()
+    ) -> Refusal | None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 sent = await self._producer.send_and_wait(
-                    partition.topic, value, key=key.encode(), partition=partition.partition
+                    partition.topic, value, key=key.encode(), partition=partition.partition, headers=list(headers)
                 )
                 async with self._progress:
                     await self._progress.wait_for(lambda: self._read_through[partition] >= sent.offset)
@@ -163,15 +169,15 @@ class DefinitionTopics:
         if partition == self._attributes:
             self._take_declaration(record.key, record.value)
             return
-        outcome = self._take_definition(record.value, record.timestamp)
+        outcome = self._take_definition(record)
         metrics.SEGMENT_RECORDS_READ.labels(str(outcome is None).lower()).inc()
         self._outcomes[(partition, record.offset)] = outcome
         if len(self._outcomes) > OUTCOMES_MAX:
             self._outcomes.popitem(last=False)
 
-    def _take_definition(self, value: bytes | None, at_ms: int) -> Refusal | None:
+    def _take_definition(self, taken: Any) -> Refusal | None:
         try:
-            record = SegmentDefinitionRecord.decode(value or b"")
+            record = SegmentDefinitionRecord.decode(taken.value or b"")
         except ValidationError:
             return _unreadable("the record is not a segment definition")
         definition = definition_of(record)
@@ -179,7 +185,10 @@ class DefinitionTopics:
             return _unreadable(definition.problems[0].message)
         refusal = self.registry.accept(definition)
         if refusal is None:
-            self._known[record.segment_id] = KnownSegment(record, at_ms)
+            before = self._known.get(record.segment_id)
+            replaced = None if before is None else before.record
+            self.history.take(taken.offset, taken.timestamp, replaced, record, taken.headers)
+            self._known[record.segment_id] = KnownSegment(record, taken.timestamp)
         return refusal
 
     def _take_declaration(self, key: bytes | None, value: bytes | None) -> None:

@@ -6,42 +6,18 @@ matrix. A token is never logged or echoed.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import Depends, Request
 
 from services.ingest.problems import ProblemError
+from services.runtime.audit import Actor
 from services.runtime.keys import ApiKey, KeyFile, Scope
+from services.runtime.rates import Rates
 
 BEARER: Final = "bearer "
 SECURITY_SCHEME: Final = "key"
-BUCKETS_MAX: Final = 10_000
-"""Keys whose rate is remembered; past that the one that was quiet longest is forgotten."""
-BURST_SECONDS: Final = 1
-
-
-class Rates:
-    """A token bucket a key, in this process. Units: requests and seconds."""
-
-    def __init__(self, limit_per_s: int, monotonic: Callable[[], float]) -> None:
-        self.limit_per_s = limit_per_s
-        self._monotonic = monotonic
-        self._burst = limit_per_s * BURST_SECONDS
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def take(self, key_id: str) -> int:
-        """Take one request; how many are left, or -1 if there was none."""
-        now = self._monotonic()
-        tokens, at = self._buckets.get(key_id, (float(self._burst), now))
-        tokens = min(float(self._burst), tokens + (now - at) * self.limit_per_s)
-        allowed = tokens >= 1
-        self._buckets[key_id] = (tokens - 1 if allowed else tokens, now)
-        self._buckets.move_to_end(key_id)
-        if len(self._buckets) > BUCKETS_MAX:
-            self._buckets.popitem(last=False)
-        return int(tokens - 1) if allowed else -1
 
 
 class Guard:
@@ -50,7 +26,6 @@ class Guard:
     def __init__(self, keys: KeyFile, rates: Rates) -> None:
         self._keys = keys
         self._rates = rates
-        self._policy = f'"requests";q={rates.limit_per_s};w={BURST_SECONDS}'
 
     def allow(self, scope: Scope | None) -> Any:
         """Admit only requests whose key has the scope; None admits any key."""
@@ -65,14 +40,14 @@ class Guard:
                 detail = f"key {key.id} lacks it; make a key that has it"
                 raise ProblemError(403, "scope_missing", f"this needs the scope {scope}", detail)
             left = self._rates.take(key.id)
-            limits = {"RateLimit-Policy": self._policy, "RateLimit": f'"requests";r={max(0, left)};t={BURST_SECONDS}'}
+            limits = self._rates.told(left)
             if left < 0:
                 detail = f"at most {self._rates.limit_per_s} requests a second"
                 raise ProblemError(
                     429, "rate_limited", "too many requests", detail, headers={**limits, "Retry-After": "1"}
                 )
             request.state.limits = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
-            request.state.key_id = key.id
+            request.state.key_id, request.state.key_name = key.id, key.name
             return key
 
         return admit
@@ -92,6 +67,11 @@ class Guard:
         if key is None:
             raise ProblemError(401, "unknown_key", "the API key is not known, was revoked or has expired")
         return key
+
+
+def actor_of(request: Request) -> Actor:
+    """Whose key an admitted request came with."""
+    return Actor(request.state.key_id, request.state.key_name)
 
 
 def secured(scope: Scope | None) -> dict[str, Any]:

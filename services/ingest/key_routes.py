@@ -1,10 +1,11 @@
 """Routes that make, list and revoke API keys.
 
-Rule: a token is in the answer that made it and nowhere else; who made or revoked which key is logged.
+Rule: a token is in the answer that made it and nowhere else; who made or revoked which key is in the audit log.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import json_answer, json_body, leads_to, problems
-from services.ingest.guard import Guard, secured
+from services.ingest.guard import Guard, actor_of, secured
 from services.ingest.problems import invalid, model_problems, not_found
 from services.runtime.keys import KEY_NAME_CHARACTERS_MAX, ApiKey, KeyFile, Scope
 from services.runtime.logs import get_logger
@@ -115,16 +116,18 @@ class KeyRoutes:
             wanted = KeyRequest.model_validate(body)
         except ValidationError as error:
             raise invalid(model_problems(error, 'send {"name": "crm", "scopes": ["contacts:write"]}')) from error
-        made = self._keys.create(wanted.name, wanted.scopes)
-        log.info("key made", key=made.key.id, scopes=sorted(made.key.scopes), request_id=request.state.request_id)
+        by, request_id = actor_of(request), request.state.request_id
+        made = await asyncio.to_thread(self._keys.create, wanted.name, wanted.scopes, None, by, request_id)
+        log.info("key made", key=made.key.id, scopes=sorted(made.key.scopes), request_id=request_id)
         return json_response({**_shown(made.key), "key": made.token}, 201)
 
     async def revoke(self, request: Request) -> Response:
         """Refuse a key from now on."""
         key_id = path_text(request, "key_id")
-        if self._keys.revoke(key_id) is None:
+        by, request_id = actor_of(request), request.state.request_id
+        if await asyncio.to_thread(self._keys.revoke, key_id, by, request_id) is None:
             raise not_found("key", key_id)
-        log.info("key revoked", key=key_id, request_id=request.state.request_id)
+        log.info("key revoked", key=key_id, request_id=request_id)
         return Response(status_code=204)
 
 

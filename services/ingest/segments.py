@@ -22,7 +22,7 @@ from services.ingest import segment_docs
 from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import EXPRESSION_DEPTH_MAX, path_text, read_json
 from services.ingest.definition_log import DefinitionTopics, KnownSegment, UnacknowledgedError
-from services.ingest.guard import Guard, secured
+from services.ingest.guard import Guard, actor_of, secured
 from services.ingest.problems import ProblemError, invalid, not_found, unavailable
 from services.ingest.segment_requests import (
     Author,
@@ -114,7 +114,7 @@ class SegmentRoutes:
         record = propose(segment_id, replaces, None, wanted, self._author(request))
         if isinstance(record, Rejection):
             raise invalid(record.problems, "the segment cannot be saved")
-        refusal = await self._save(record)
+        refusal = await self._save(record, actor_of(request).key_name)
         if refusal is not None:
             raise _taken(segment_id) if refusal.code is RefusalCode.LOST_RACE else _refused(refusal)
         return self._saved(record, CREATED)
@@ -133,7 +133,7 @@ class SegmentRoutes:
             raise invalid(record.problems, "the segment cannot be saved")
         if says_the_same(present, record):
             return self._saved(present)
-        refusal = await self._save(record)
+        refusal = await self._save(record, actor_of(request).key_name)
         if refusal is not None:
             raise _refused(refusal)
         return self._saved(record)
@@ -141,7 +141,7 @@ class SegmentRoutes:
     async def delete(self, request: Request) -> Response:
         """Delete a segment: its members exit."""
         present = self._matched(request)
-        refusal = await self._save(deletion(present, self._author(request)))
+        refusal = await self._save(deletion(present, self._author(request)), actor_of(request).key_name)
         if refusal is not None:
             raise _refused(refusal)
         return Response(status_code=NO_CONTENT)
@@ -187,12 +187,12 @@ class SegmentRoutes:
     def _author(self, request: Request) -> Author:
         return Author(request.state.key_id, request.state.request_id, self._now_ms())
 
-    async def _save(self, record: SegmentDefinitionRecord) -> Refusal | None:
+    async def _save(self, record: SegmentDefinitionRecord, key_name: str) -> Refusal | None:
         refusal = self._topics.check(record)
         if refusal is not None and refusal.code is not RefusalCode.LOST_RACE:
             return refusal
         try:
-            refusal = await self._topics.propose(record)
+            refusal = await self._topics.propose(record, key_name)
         except UnacknowledgedError as error:
             detail = "read the segment again to see whether the change stands, then repeat it if not"
             raise unavailable("broker_away", "the change was not acknowledged", detail) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from aiokafka import AIOKafkaProducer
@@ -19,11 +19,13 @@ from schemas.topics import Topic, topic_name
 from services.ingest import segment_docs
 from services.ingest.app import build_app
 from services.ingest.attributes import AttributeRoutes
+from services.ingest.audit_routes import AuditRoutes
 from services.ingest.contact_log import ContactLog
 from services.ingest.contacts import ContactRoutes
+from services.ingest.dead_letter_log import DeadLetterLog
 from services.ingest.definition_log import DefinitionTopics
 from services.ingest.evaluation import Evaluation
-from services.ingest.guard import Guard, Rates
+from services.ingest.guard import Guard
 from services.ingest.imports import docs as import_docs
 from services.ingest.imports.assembly import running_imports
 from services.ingest.imports.routes import ImportRoutes
@@ -31,13 +33,20 @@ from services.ingest.imports.service import Imports
 from services.ingest.key_routes import KeyRoutes
 from services.ingest.merge_routes import MergeRoutes
 from services.ingest.merging import Merging
+from services.ingest.once import Once
+from services.ingest.replay_routes import ReplayRoutes
 from services.ingest.request_log import RequestLog
 from services.ingest.segments import SegmentRoutes
 from services.ingest.settings import IngestSettings
+from services.ingest.traced import TracedRequests
 from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.keys import KeyFile
+from services.runtime.rates import Rates
+
+if TYPE_CHECKING:
+    from services.runtime.tracing import Tracing
 
 DELIVERY_TIMEOUT_MS: Final = 8_000
 """How long the client goes on trying; the answer to the sender comes sooner."""
@@ -58,9 +67,12 @@ class Ingest:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls, settings: IngestSettings, evaluators: httpx.AsyncBaseTransport | None = None
+        cls,
+        settings: IngestSettings,
+        evaluators: httpx.AsyncBaseTransport | None = None,
+        tracing: Tracing | None = None,
     ) -> AsyncIterator[Ingest]:
-        """Start everything; stop it at the end. `evaluators` replaces the network to them.
+        """Start everything; stop it at the end. `evaluators` replaces the network to them, `tracing` follows writes.
 
         Errors: ServiceError when the broker cannot be reached.
         """
@@ -72,6 +84,7 @@ class Ingest:
             await stack.enter_async_context(topics.following())
             requests = RequestLog(settings, producer)
             await stack.enter_async_context(requests.following(settings.data_dir))
+            once = Once(requests)
             evaluation = Evaluation(settings, evaluators)
             stack.push_async_callback(evaluation.close)
             merging = Merging(settings, evaluation)
@@ -81,18 +94,22 @@ class Ingest:
                 topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES),
                 settings.partitions,
                 settings.append_timeout_ms,
+                tracing,
             )
             imports = await stack.enter_async_context(running_imports(settings, lambda: topics.declared))
             contacts = ContactRoutes(contact_log, evaluation, guard)
             routers = [
                 MergeRoutes(merging, guard).router(),
                 SegmentRoutes(topics, guard, clock.now_ms).router(),
-                AttributeRoutes(topics, guard, clock.now_ms).router(),
+                AttributeRoutes(topics, guard, clock.now_ms, keys.audit).router(),
                 ImportRoutes(imports, guard).router(),
                 KeyRoutes(keys, guard).router(),
+                AuditRoutes(keys.audit, topics.history, guard).router(),
+                ReplayRoutes(DeadLetterLog(settings), contact_log, once, guard, keys.audit).router(),
             ]
+            app = build_app(guard, once, contacts, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS])
             yield cls(
-                build_app(guard, requests, contacts, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]),
+                app if tracing is None else TracedRequests(app, tracing),
                 contact_log,
                 topics,
                 imports,

@@ -1,8 +1,8 @@
 """API keys: a file of hashes that services share, and whether a token is one of them.
 
 Rule: a token is 256 random bits, shown once when it is made; only its SHA-256 is kept. Verification compares in
-constant time, and sees a change of the file at once, so a revoked key is dead without a restart. Nothing here logs a
-token.
+constant time, and sees a change of the file at once, so a revoked key is dead without a restart. Every change is in the
+audit log before it is made. Nothing here logs a token.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from services.runtime import clock
+from services.runtime.audit import AUDIT_FILE_NAME, ON_THE_MACHINE, Actor, Audit, AuditEvent
 from services.runtime.errors import ServiceError
 
 KEY_FILE_NAME = "keys.json"
@@ -78,6 +79,7 @@ class KeyFile:
     def __init__(self, path: Path, now_ms: Callable[[], int] = clock.now_ms) -> None:
         self._path = path
         self._now_ms = now_ms
+        self.audit = Audit(path.with_name(AUDIT_FILE_NAME), now_ms)
         self._stamp: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
 
@@ -102,22 +104,32 @@ class KeyFile:
             return None
         return key
 
-    def create(self, name: str, scopes: Collection[Scope], expires_at: int | None = None) -> NewKey:
-        """Make a key. Errors: `KeyFileError`."""
+    def create(
+        self,
+        name: str,
+        scopes: Collection[Scope],
+        expires_at: int | None = None,
+        by: Actor = ON_THE_MACHINE,
+        request_id: str | None = None,
+    ) -> NewKey:
+        """Make a key. Errors: `KeyFileError`, `AuditError`."""
         key_id = secrets.token_hex(KEY_ID_BYTES)
         token = f"{TOKEN_PREFIX}{key_id}_{secrets.token_urlsafe(TOKEN_SECRET_BYTES)}"
         key = ApiKey(key_id, name, frozenset(scopes), _hash(token), self._now_ms(), expires_at)
         with self._locked():
             if len(self._keys) >= KEYS_MAX:
                 raise KeyFileError(f"{self._path} holds {KEYS_MAX} keys, the most there may be; revoke one first")
+            made = AuditEvent("key.created", key_id, by, None, _audited(key), request_id)
+            self.audit.append(made)
             self._write({**self._keys, key_id: key})
         return NewKey(key, token)
 
-    def revoke(self, key_id: str) -> ApiKey | None:
-        """Take a key away; None if there was none. Errors: `KeyFileError`."""
+    def revoke(self, key_id: str, by: Actor = ON_THE_MACHINE, request_id: str | None = None) -> ApiKey | None:
+        """Take a key away; None if there was none. Errors: `KeyFileError`, `AuditError`."""
         with self._locked():
             key = self._keys.get(key_id)
             if key is not None:
+                self.audit.append(AuditEvent("key.revoked", key_id, by, _audited(key), None, request_id))
                 self._write({other: kept for other, kept in self._keys.items() if other != key_id})
         return key
 
@@ -183,6 +195,11 @@ def _key_to_json(key: ApiKey) -> dict[str, object]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
     }
+
+
+def _audited(key: ApiKey) -> dict[str, object]:
+    """What the audit log tells of a key: all but its hash."""
+    return {name: value for name, value in _key_to_json(key).items() if name not in ("id", "sha256")}
 
 
 def _key_from_json(entry: dict[str, object]) -> ApiKey:

@@ -1,4 +1,4 @@
-"""`tidegate keys`: create, list, revoke. Rule: a key's secret is printed once, when it is created, and never again."""
+"""`tidegate keys`: create, list, revoke, audit. Rule: a secret is printed once, when its key is made, never again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from tidegate.cli.audit import ENTRIES, Limit, show
 from tidegate.cli.connection import AsJson, Key, Url, talk
 from tidegate.cli.output import print_json, print_table, say
 from tidegate.client import Tidegate
@@ -50,3 +51,9 @@ def revoke(
     """Refuse a key from now on."""
     talk(lambda tidegate: tidegate.revoke_key(key_id), url, key)
     say(f"revoked {key_id}")
+
+
+@app.command()
+def audit(limit: Limit = ENTRIES, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Show who made and revoked which keys, newest first."""
+    show("key", limit, url, key, as_json)

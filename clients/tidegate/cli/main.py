@@ -37,6 +37,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "backtest": Subcommand("tidegate.cli.backtest"),
     "tail": Subcommand("tidegate.cli.tail"),
     "keys": Subcommand("tidegate.cli.keys"),
+    "audit": Subcommand("tidegate.cli.audit"),
     "doctor": Subcommand("tidegate.cli.doctor"),
 }
 """In the order of `tidegate --help`."""

@@ -196,7 +196,7 @@ def test_doctor_says_what_is_wrong_and_ends_with_an_error(service: Service) -> N
     service.on("GET", "/segments", body={"segments": []})
     result = run("doctor")
     assert result.exit_code == connection.EXIT_UNREACHABLE
-    assert "wrong evaluator: 0 of 1 partitions are served" in result.stdout
+    assert "wrong partitions: 0 of 1 partitions are served" in result.stdout
 
 
 def test_the_local_stacks_key_is_used_when_no_other_is_given(service: Service, tmp_path: Path) -> None:
@@ -220,3 +220,35 @@ def test_a_command_whose_dependencies_are_absent_says_what_to_install(monkeypatc
     result = run("up")
     assert result.exit_code == 2
     assert "pip install 'tidegate[server]'" in result.stderr
+
+
+AUDIT = {
+    "id": "000000000001000-a-000000000002",
+    "at": "2026-05-01T12:00:00.000Z",
+    "action": "segment.edited",
+    "subject": "pros",
+    "by": {"key_id": "k1", "key_name": "crm"},
+    "request_id": "req_1",
+    "from": {"version": 1, "state": "active", "text": "a is 1"},
+    "to": {"version": 2, "state": "active", "text": "a is 2"},
+}
+
+
+def test_the_audit_shows_who_and_only_what_differs(service: Service) -> None:
+    service.on("GET", "/audit", body={"entries": [AUDIT], "next": None})
+    result = run("audit", "--kind", "segment", "--limit", "7")
+    at, by, action, subject, before, after = result.stdout.rstrip("\n").split("\t")
+    assert (at, by, action, subject) == ("2026-05-01T12:00:00.000Z", "crm (k1)", "segment.edited", "pros")
+    assert (orjson.loads(before), orjson.loads(after)) == (
+        {"version": 1, "text": "a is 1"},
+        {"version": 2, "text": "a is 2"},
+    )
+    assert dict(service.asked[0].url.params) == {"kind": "segment", "limit": "7"}
+
+
+def test_the_audit_of_keys_asks_for_keys_and_json_is_what_the_api_answered(service: Service) -> None:
+    entry = {**AUDIT, "action": "key.created", "from": None, "to": {"name": "crm"}}
+    service.on("GET", "/audit", body={"entries": [entry], "next": None})
+    assert orjson.loads(run("keys", "audit", "--json").stdout) == [entry]
+    assert service.asked[0].url.params["kind"] == "key"
+    assert run("keys", "audit").stdout.split("\t")[4] == "-"

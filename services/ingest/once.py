@@ -1,0 +1,107 @@
+"""Carries out a request once: whoever comes again gets the answer to the first, from any process, after any restart.
+
+Rule: honoured for 24 hours. A request is told apart by its digest; one with the same digest and another fingerprint is
+refused. An answer that says "not now" is not kept, so that trying again can succeed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi.responses import Response
+
+from schemas.request_record import RequestRecord, RequestState
+from services.ingest.problems import ProblemError
+from services.ingest.request_log import RequestLog
+from services.ingest.request_store import is_over
+from services.runtime import clock
+from services.runtime.errors import ServiceError
+from services.runtime.logs import get_logger
+
+KEPT_HEADERS: Final = frozenset({"content-type", "etag", "location", "preference-applied"})
+KEPT_BYTES_MAX: Final = 512 * 1024
+"""A longer answer is not kept; a batch of 1,000 receipts has about 120 KiB."""
+IN_PROGRESS_WAIT_S: Final = 5
+"""How long a repeat waits for the answer to the first request."""
+_NOT_NOW: Final = frozenset({408, 429})
+
+log = get_logger("once")
+
+
+class Once:
+    """Claims requests and keeps their answers."""
+
+    def __init__(self, requests: RequestLog) -> None:
+        self._requests = requests
+
+    async def answer(self, digest: str, fingerprint: str, carry_out: Callable[[], Awaitable[Response]]) -> Response:
+        """The answer to the first such request; `carry_out` is called only for that one.
+
+        Errors: ProblemError if the digest came with another request, or the first one takes too long; whatever
+        `carry_out` raises; ServiceError when the broker is away.
+        """
+        kept = await self._kept(digest, fingerprint)
+        if kept is not None:
+            return kept
+        claim = await self._requests.claim(digest, fingerprint)
+        if claim is None:
+            kept = await self._kept(digest, fingerprint)
+            if kept is None:
+                raise _in_progress()
+            return kept
+        record = RequestRecord(state=RequestState.DONE, claim=claim, fingerprint=fingerprint)
+        try:
+            answer = await carry_out()
+        except BaseException:
+            await self._finish(digest, record.model_copy(update={"state": RequestState.RELEASED}))
+            raise
+        await self._finish(digest, _outcome(record, answer))
+        return answer
+
+    async def _kept(self, digest: str, fingerprint: str) -> Response | None:
+        """The first answer, waiting for one that is under way; None if there is none to wait for."""
+        found = self._requests.get(digest)
+        if found is None or is_over(*found, clock.now_ms()):
+            return None
+        if found[0].fingerprint != fingerprint:
+            raise ProblemError(
+                422,
+                "idempotency_key_reused",
+                "this Idempotency-Key came with another request before",
+                "make a new key for each request; repeat a request unchanged",
+            )
+        if found[0].state is not RequestState.DONE:
+            await self._requests.settled(digest, IN_PROGRESS_WAIT_S)
+            found = self._requests.get(digest)
+            if found is None:
+                return None
+            if found[0].state is not RequestState.DONE:
+                raise _in_progress()
+        record = found[0]
+        headers = {**record.headers, "Idempotency-Replayed": "true"}
+        return Response((record.body or "").encode(), record.status or 200, headers)
+
+    async def _finish(self, digest: str, outcome: RequestRecord) -> None:
+        try:
+            await self._requests.finish(digest, outcome)
+        except ServiceError as error:
+            # The request was carried out; only a repeat within the next minute would be told to wait.
+            log.warning("an answer could not be kept", reason=str(error))
+
+
+def _outcome(record: RequestRecord, answer: Response) -> RequestRecord:
+    """What is kept of an answer."""
+    content = bytes(answer.body)
+    if answer.status_code >= 500 or answer.status_code in _NOT_NOW or len(content) > KEPT_BYTES_MAX:
+        return record.model_copy(update={"state": RequestState.RELEASED})
+    headers = {name: value for name, value in answer.headers.items() if name in KEPT_HEADERS}
+    update = {"status": answer.status_code, "headers": headers, "body": content.decode()}
+    return record.model_copy(update=update)
+
+
+def _in_progress() -> ProblemError:
+    detail = "such a request is being carried out; repeat it in a moment"
+    return ProblemError(
+        409, "in_progress", "the first request is still under way", detail, headers={"Retry-After": "1"}
+    )
