@@ -1,6 +1,7 @@
 """The webhooks and the deliveries that were given up, as their topic tells them.
 
-Rule: what is written counts once it was read back from the log, so every process sees the same. Failures are bounded
+Rule: what is written counts once it was read back from the log, so every process sees the same. A webhook is never
+changed: of two under one id the first stands. Failures are bounded
 per webhook: past the limit the oldest is forgotten, with a tombstone.
 """
 
@@ -62,9 +63,14 @@ class Registry:
         """One given-up delivery."""
         return self._failures.get(webhook_id, {}).get(failure_id)
 
-    async def put(self, webhook: WebhookRecord) -> None:
-        """Add a webhook. Errors: ServiceError when the broker does not take it."""
+    async def create(self, webhook: WebhookRecord) -> WebhookRecord:
+        """Add a webhook; the one that stands, which is another if that came first. Errors: ServiceError."""
         await self._append(webhook_key(webhook.id), webhook.encode())
+        standing = self._webhooks.get(webhook.id, webhook)
+        if standing != webhook:
+            # The log keeps the newest of a key, so the one that stands must be it.
+            await self._append(webhook_key(webhook.id), standing.encode())
+        return standing
 
     async def delete(self, webhook_id: str) -> None:
         """Delete a webhook and what it could not deliver. Errors: ServiceError."""
@@ -137,7 +143,7 @@ class Registry:
         if value is None:
             self._webhooks.pop(name, None)
         else:
-            self._webhooks[name] = WebhookRecord.decode(value)
+            self._webhooks.setdefault(name, WebhookRecord.decode(value))
         self.changed.set()
 
     async def _append(self, key: bytes, value: bytes | None) -> None:

@@ -13,11 +13,14 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.keys import KeyFile
-from services.webhooks.api import WebhookRoutes, build_app
+from services.runtime.rates import Rates
+from services.webhooks.api import WebhookRoutes, build_app, served
 from services.webhooks.follower import Follower
+from services.webhooks.guard import Guard
 from services.webhooks.registry import Registry
 from services.webhooks.settings import WebhookSettings
 
@@ -95,8 +98,8 @@ async def running(settings: WebhookSettings) -> AsyncIterator[tuple[Any, asyncio
         followers = Followers(settings, registry)
         working = asyncio.create_task(followers.run(), name="webhooks")
         stack.push_async_callback(_ended, working)
-        routes = WebhookRoutes(settings, registry, followers.get, KeyFile(settings.keys_path))
-        yield build_app(routes), working
+        guard = Guard(KeyFile(settings.keys_path), Rates(settings.rate_limit_per_s, clock.monotonic))
+        yield served(build_app(WebhookRoutes(settings, registry, followers.get, guard))), working
 
 
 async def _ended(working: asyncio.Task[None]) -> None:

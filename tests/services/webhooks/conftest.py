@@ -12,11 +12,15 @@ import pytest
 from services.runtime.keys import KeyFile, Scope
 from services.webhooks.service import running
 from services.webhooks.settings import WebhookSettings
+from tests.contracts.answers import Described
+from tests.contracts.openapi import webhooks_document
 from tests.services.sdk.conftest import Workspace, stream, workspace
 from tests.services.sdk.stream import PARTITIONS
 from tests.services.webhooks.receiver import Receiver, receiving
 
 __all__ = ["stream", "workspace"]
+
+DESCRIBED = Described(webhooks_document())
 
 
 @pytest.fixture
@@ -40,6 +44,12 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
 
 
+async def _described(answer: httpx.Response) -> None:
+    """Every answer that a test sees is one that the API's document describes."""
+    await answer.aread()
+    DESCRIBED.hold(answer)
+
+
 @asynccontextmanager
 async def service(settings: WebhookSettings, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
     """The service at work, and a client of its API whose key has these scopes (`admin` if none is named)."""
@@ -49,6 +59,7 @@ async def service(settings: WebhookSettings, *scopes: Scope) -> AsyncIterator[ht
             transport=httpx.ASGITransport(app=app),
             base_url="http://webhooks/api/v2",
             headers={"Authorization": f"Bearer {token}"},
+            event_hooks={"response": [_described]},
         ) as client:
             yield client
         assert not working.done(), "the deliveries ended by themselves"

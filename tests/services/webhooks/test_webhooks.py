@@ -88,7 +88,7 @@ async def test_a_replay_that_fails_again_stays_in_the_list(
         await stream.commit(Step("u", 1, ("a",)))
         kept = await first_failures(http, webhook["id"])
         again = await http.post(f"/webhooks/{webhook['id']}/failures/{kept[0]['id']}/replay")
-        assert (again.status_code, "410" in again.json()["title"]) == (502, True)
+        assert (again.status_code, "410" in again.json()["detail"]) == (502, True)
         assert await failures(http, webhook["id"]) == kept
 
 
@@ -162,3 +162,66 @@ async def test_a_body_that_is_no_webhook_or_too_large_is_refused(settings: Webho
         answers = [await http.post("/webhooks", content=body) for body in (b"{", b"[]", b"x" * 300_000)]
         stranger = await http.post("/webhooks", content=b"x" * 300_000, headers={"Authorization": ""})
     assert [answer.status_code for answer in (*answers, stranger)] == [422, 422, 413, 401]
+
+
+async def test_a_repeated_request_makes_one_webhook_and_gets_the_first_answer(
+    settings: WebhookSettings, receiver: Receiver
+) -> None:
+    wanted, once = {"url": receiver.url, "segments": ["a"]}, {"Idempotency-Key": "k-1"}
+    async with service(settings) as http:
+        answers = await asyncio.gather(*(http.post("/webhooks", json=wanted, headers=once) for _ in range(4)))
+        assert [answer.status_code for answer in answers] == [201] * 4
+        assert len({answer.text for answer in answers}) == 1
+        other = await http.post("/webhooks", json={"url": receiver.url}, headers=once)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        token = http.headers["Authorization"]
+    async with service(settings) as http:
+        again = await http.post("/webhooks", json=wanted, headers={**once, "Authorization": token})
+        assert again.text == answers[0].text
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert len((await http.get("/webhooks")).json()["webhooks"]) == 1
+
+
+async def test_of_two_processes_that_make_the_same_webhook_the_first_stands_after_every_restart(
+    settings: WebhookSettings, receiver: Receiver
+) -> None:
+    wanted, once = {"url": receiver.url}, {"Idempotency-Key": "k-1"}
+    async with service(settings) as http, service(settings) as other:
+        other.headers["Authorization"] = http.headers["Authorization"]
+        answers = await asyncio.gather(
+            *(each.post("/webhooks", json=wanted, headers=once) for _ in range(3) for each in (http, other))
+        )
+        assert len({answer.json()["secret"] for answer in answers}) == 1, [answer.text for answer in answers]
+
+
+async def test_a_repeated_replay_is_delivered_once_and_gets_the_first_answer(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    receiver.plan["u"] = [404]
+    async with service(settings) as http:
+        webhook = await make(http, receiver.url)
+        await stream.commit(Step("u", 1, ("a",)))
+        (failure,) = await first_failures(http, webhook["id"])
+        path, once = f"/webhooks/{webhook['id']}/failures/{failure['id']}/replay", {"Idempotency-Key": "again"}
+        first = await http.post(path, headers=once)
+        second = await http.post(path, headers=once)
+        assert (first.status_code, second.status_code, first.text) == (200, 200, second.text)
+        assert second.headers["Idempotency-Replayed"] == "true"
+        assert len(receiver.accepted) == 1
+        assert (await http.post(path)).json()["code"] == "not_found"
+        reused = await http.post(path.replace("replay", "replay?x=1").replace(failure["id"], "other"), headers=once)
+        assert reused.json()["code"] == "idempotency_key_reused"
+
+
+async def test_a_key_that_asks_too_often_is_told_to_wait_and_every_answer_has_an_id(settings: WebhookSettings) -> None:
+    async with service(settings.model_copy(update={"rate_limit_per_s": 3})) as http:
+        answers = [await http.get("/webhooks", headers={"X-Request-Id": f"mine-{at}"}) for at in range(8)]
+        limited = [answer for answer in answers if answer.status_code == 429]
+        assert limited
+        assert limited[0].json()["code"] == "rate_limited"
+        assert limited[0].headers["Retry-After"] == "1"
+        assert all(answer.headers["RateLimit-Policy"] == '"requests";q=3;w=1' for answer in answers)
+        assert [answer.headers["X-Request-Id"] for answer in answers] == [f"mine-{at}" for at in range(8)]
+        stranger = await http.get("/webhooks", headers={"Authorization": "Bearer tg_no", "X-Request-Id": "no good"})
+        assert stranger.headers["X-Request-Id"].startswith("req_")
+        assert stranger.json()["code"] == "unknown_key"

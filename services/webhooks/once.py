@@ -1,0 +1,77 @@
+"""`Idempotency-Key`: a repeat of a request gets the answer to the first and is not carried out again.
+
+Rule: making a webhook is honoured for as long as the webhook is there, by every process and across restarts, because
+its id is a function of the key. A replay is honoured for 24 hours by the process that made it: a delivery may come
+twice anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from services.runtime import clock
+from services.webhooks.problems import ProblemError
+
+HEADER: Final = "Idempotency-Key"
+KEY_CHARACTERS_MAX: Final = 255
+KEPT_S: Final = 24 * 3_600
+ANSWERS_MAX: Final = 1_000
+"""Past that the oldest is forgotten. An answer has about 20 bytes."""
+REPLAYED: Final = {"Idempotency-Replayed": "true"}
+
+
+def identity_of(request: Request) -> str | None:
+    """What tells the request apart, by its sender's key and its own; None without one. Errors: ProblemError 400."""
+    wanted = request.headers.get(HEADER)
+    if wanted is None:
+        return None
+    if not 0 < len(wanted) <= KEY_CHARACTERS_MAX:
+        title = f"an idempotency key has 1 to {KEY_CHARACTERS_MAX} characters"
+        raise ProblemError(400, "invalid_idempotency_key", title)
+    return hashlib.sha256(f"{request.state.key_id}\0{wanted}".encode(errors="surrogatepass")).hexdigest()
+
+
+def reused() -> ProblemError:
+    """The key came with another request before."""
+    detail = "make a new key for each request; repeat a request unchanged"
+    return ProblemError(422, "idempotency_key_reused", "this Idempotency-Key came with another request before", detail)
+
+
+class Answers:
+    """The answers that this process gave, by identity."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[str, float, Response]] = OrderedDict()
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    async def answer(self, identity: str | None, path: str, carry_out: Callable[[], Awaitable[Response]]) -> Response:
+        """The first answer to the request, or that of `carry_out`; one that failed is not kept. Errors: its own."""
+        if identity is None:
+            return await carry_out()
+        turn = self._turns.setdefault(identity, asyncio.Lock())
+        try:
+            async with turn:
+                kept = self._kept.get(identity)
+                if kept is not None and kept[1] > clock.monotonic():
+                    if kept[0] != path:
+                        raise reused()
+                    return Response(kept[2].body, kept[2].status_code, REPLAYED, kept[2].media_type)
+                answer = await carry_out()
+                self._keep(identity, path, answer)
+                return answer
+        finally:
+            if not turn.locked():
+                self._turns.pop(identity, None)
+
+    def _keep(self, identity: str, path: str, answer: Response) -> None:
+        self._kept[identity] = (path, clock.monotonic() + KEPT_S, answer)
+        self._kept.move_to_end(identity)
+        if len(self._kept) > ANSWERS_MAX:
+            self._kept.popitem(last=False)
