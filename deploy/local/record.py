@@ -26,13 +26,18 @@ class StackRecord:
 
     addresses: Mapping[str, str]
     pids: Mapping[str, int]
+    ready: Mapping[str, str]
+    """Where each service says whether it is ready, and if not, why."""
 
     def write(self, directory: Path) -> None:
         """Replace the directory's record."""
         started = {name: (pid, _started_at(pid)) for name, pid in self.pids.items()}
         processes = {name: {"pid": pid, "started_at": at} for name, (pid, at) in started.items() if at is not None}
         unfinished = directory / f"{FILE_NAME}.new"
-        unfinished.write_text(json.dumps({**self.addresses, "processes": processes}, indent=2) + "\n", encoding="utf-8")
+        unfinished.write_text(
+            json.dumps({**self.addresses, "ready": dict(self.ready), "processes": processes}, indent=2) + "\n",
+            encoding="utf-8",
+        )
         unfinished.replace(directory / FILE_NAME)
 
 

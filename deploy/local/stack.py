@@ -213,7 +213,8 @@ class LocalStack:
 
     def _record(self) -> None:
         addresses = {"ingest": self._plan.ingest_url, "console": self._plan.console_url, "kafka": self._plan.bootstrap}
-        record.StackRecord(addresses, self.pids).write(self._plan.data_directory)
+        ready = {name: self._plan.ready_url(name) for name in self._plan.ports.admin}
+        record.StackRecord(addresses, self.pids, ready).write(self._plan.data_directory)
 
 
 def unreadiness(ready_url: str) -> str | None:

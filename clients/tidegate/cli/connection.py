@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import orjson
 import platformdirs
@@ -118,19 +118,26 @@ def service_key(option: str | None) -> str | None:
     if named:
         return named
     try:
-        return (_data_directory() / LOCAL_KEY_FILE).read_text().strip() or None
+        return (data_directory() / LOCAL_KEY_FILE).read_text().strip() or None
     except OSError:
         return None
 
 
-def _local_stack_url() -> str | None:
+def local_stack() -> dict[str, Any]:
+    """What the local stack says about itself while it runs; nothing if there is none."""
     try:
-        url = orjson.loads((_data_directory() / LOCAL_STACK_FILE).read_bytes()).get("console")
-    except (OSError, orjson.JSONDecodeError, AttributeError):
-        return None
+        told = orjson.loads((data_directory() / LOCAL_STACK_FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _local_stack_url() -> str | None:
+    url = local_stack().get("console")
     return str(url) if url else None
 
 
-def _data_directory() -> Path:
+def data_directory() -> Path:
+    """Where the local stack keeps its files."""
     named = os.environ.get(DATA_DIR_VARIABLE)
     return Path(named) if named else platformdirs.user_data_path("tidegate")

@@ -1,19 +1,30 @@
 """`tidegate doctor`: is everything there, and if not, what to do.
 
 Rule: each check is one line, ok or what to do; a check that depends on a failed one is not guessed at. Ends with 0 only
-if all is well.
+if all is well. What the broker shows is looked at in `doctor_kafka`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import httpx
 import typer
 
-from tidegate.cli.connection import EXIT_UNREACHABLE, AsJson, Key, Url, service_key, service_url
+from tidegate.cli.connection import (
+    EXIT_UNREACHABLE,
+    AsJson,
+    Key,
+    Url,
+    data_directory,
+    local_stack,
+    service_key,
+    service_url,
+)
 from tidegate.cli.output import print_json, print_line
 from tidegate.client import Tidegate
 from tidegate.errors import NotAllowedError, TidegateError
@@ -22,6 +33,8 @@ app = typer.Typer(add_completion=False)
 
 LAG_MAX_MS: Final = 60_000
 """Evaluation further behind than this is worth a look."""
+DISK_FREE_MIN_BYTES: Final = 1 << 30
+READY_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +48,22 @@ class Check:
 
 
 @app.command()
-def doctor(url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
-    """Check the service, the key, every partition and its lag."""
-    checks = asyncio.run(_examine(service_url(url), service_key(key)))
+def doctor(
+    url: Url = None,
+    key: Key = None,
+    kafka: Annotated[
+        str | None, typer.Option(help="Broker. Default: the local stack's.", envvar="TIDEGATE_KAFKA_BOOTSTRAP")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Topic prefix.", envvar="TIDEGATE_TOPIC_PREFIX")] = "",
+    ready: Annotated[
+        list[str] | None, typer.Option(help="A service's /ready address; repeated. Default: the local stack's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the services, the key, the broker, every topic, the ticks, every partition and its lag."""
+    stack = local_stack()
+    services = {address: address for address in ready} if ready else dict(stack.get("ready", {}))
+    checks = asyncio.run(_examine(service_url(url), service_key(key), services, kafka or stack.get("kafka"), prefix))
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -51,32 +77,66 @@ def doctor(url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
         raise typer.Exit(EXIT_UNREACHABLE)
 
 
-async def _examine(url: str, key: str | None) -> list[Check]:
+async def _examine(
+    url: str, key: str | None, services: Mapping[str, str], bootstrap: str | None, prefix: str
+) -> list[Check]:
+    checks = [check for name, address in services.items() async for check in _readiness(name, address)]
+    status: dict[str, Any] | None = None
     async with Tidegate(url, key=key) as tidegate:
-        return [check async for check in _checks(tidegate, url)]
+        try:
+            status = await tidegate.status()
+        except NotAllowedError as error:
+            advice = "set TIDEGATE_API_KEY, or ask for a key with this scope"
+            checks += [Check("console", True, f"answers at {url}"), Check("key", False, str(error), advice)]
+        except TidegateError as error:
+            checks.append(Check("console", False, str(error), "pass --url if it listens elsewhere"))
+        else:
+            checks += [Check("console", True, f"answers at {url}"), Check("key", True, "is known")]
+            checks += [*_partitions(status), await _ingest(tidegate)]
+    if bootstrap is not None:
+        from tidegate.cli.doctor_kafka import examine_broker
+
+        checks += await examine_broker(bootstrap, prefix, status)
+    if services:
+        checks.append(_disk())
+    return checks
 
 
-async def _checks(tidegate: Tidegate, url: str) -> AsyncIterator[Check]:
+async def _readiness(name: str, address: str) -> AsyncIterator[Check]:
+    """What a service says about itself."""
     try:
-        status = await tidegate.status()
-    except NotAllowedError as error:
-        yield Check("console", ok=True, found=f"answers at {url}")
-        yield Check("key", ok=False, found=str(error), advice="set TIDEGATE_API_KEY, or ask for a key with this scope")
-        return
-    except TidegateError as error:
-        yield Check("console", ok=False, found=str(error), advice="pass --url if it listens elsewhere")
-        return
-    yield Check("console", ok=True, found=f"answers at {url}")
-    yield Check("key", ok=True, found="is known")
-    for check in _partitions(status):
-        yield check
+        async with httpx.AsyncClient(timeout=READY_TIMEOUT_S) as http:
+            answer = await http.get(address)
+        said = answer.json()
+        yield Check(
+            said.get("service", name),
+            bool(said["ready"]),
+            said["reason"],
+            "" if said["ready"] else "wait if it is starting; otherwise its log says more",
+        )
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        yield Check(name, False, f"nothing answers at {address} ({type(error).__name__})", "start it; see its log")
+
+
+async def _ingest(tidegate: Tidegate) -> Check:
     try:
         segments = await tidegate.segments()
     except TidegateError as error:
-        yield Check("ingest", ok=False, found=str(error), advice="look at the ingest service's log and its /ready")
-        return
+        return Check("segments", False, str(error), "look at the ingest service's log and its /ready")
     settling = sum(1 for segment in segments if (segment.model_extra or {}).get("settling"))
-    yield Check("ingest", ok=True, found=f"answers; {len(segments)} segments, {settling} settling")
+    return Check("segments", True, f"{len(segments)}, {settling} settling")
+
+
+def _disk() -> Check:
+    """The local stack's data directory."""
+    directory = data_directory()
+    free = shutil.disk_usage(directory).free
+    return Check(
+        "disk",
+        free >= DISK_FREE_MIN_BYTES,
+        f"{free / (1 << 30):,.1f} GiB free at {directory}",
+        "" if free >= DISK_FREE_MIN_BYTES else "free some: a full disk stops the broker and the evaluators",
+    )
 
 
 def _partitions(status: dict[str, Any]) -> list[Check]:
@@ -87,23 +147,24 @@ def _partitions(status: dict[str, Any]) -> list[Check]:
     missing = expected - len(served)
     return [
         Check(
-            "evaluator",
-            ok=missing == 0,
-            found=f"{len(served)} of {expected} partitions are served",
-            advice=f"{missing} are recovering or have no owner; if this lasts, look at the evaluators' logs"
+            "partitions",
+            missing == 0,
+            f"{len(served)} of {expected} partitions are served",
+            f"{missing} are recovering or have no owner; if this lasts, look at the evaluators' logs"
             if missing
             else "",
         ),
         Check(
             "lag",
-            ok=not behind,
-            found=f"{sum(part['lag_records'] for part in served):,} records, at most "
+            not behind,
+            f"{sum(part['lag_records'] for part in served):,} records, at most "
             f"{max((part['lag_ms'] for part in served), default=0):,} ms",
-            advice="evaluation is behind: add evaluators, or see what one is busy with" if behind else "",
+            "evaluation is behind: add evaluators, or see what one is busy with" if behind else "",
         ),
         Check(
             "dead letters",
-            ok=True,
-            found=f"{status['dead_letters']:,} since the owners started",
+            True,
+            f"{status['dead_letters']:,} since the owners started",
+            "read them: tidegate dead-letters list" if status["dead_letters"] else "",
         ),
     ]
