@@ -6,7 +6,8 @@ readers are told whether it is being recovered here or is worked elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from services.evaluator.measures import PartitionMeasures
 from services.evaluator.outcomes import Outcomes
@@ -19,11 +20,16 @@ from services.evaluator.segment_news import SegmentNews
 from services.evaluator.worker import Committed
 from services.runtime import clock
 
+if TYPE_CHECKING:
+    from services.evaluator.traces import TracedInputs
+
 
 class Serving:
     """The partitions of this process as readers see them. An `Observer` of the owner."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: Callable[[int], TracedInputs] | None = None) -> None:
+        self._trace = trace
+        self._traced: dict[int, TracedInputs] = {}
         self.served: dict[int, ServedPartition] = {}
         self.recovering: set[int] = set()
         self._memory = ColumnMemory()
@@ -45,12 +51,18 @@ class Serving:
         self._measures[partition.index] = measures
         news = self.news[partition.index] = SegmentNews(partition)
 
+        traced = self._trace(partition.index) if self._trace is not None else None
+        if traced is not None:
+            self._traced[partition.index] = traced
+
         def on_commit(done: Committed) -> None:
             outcomes.committed(done.next_offset, done.changes)
             measures.committed(done)
             news.committed(done.changes)
+            if traced is not None:
+                traced.committed(done)
 
-        return WorkerListeners(on_commit, outcomes.passed)
+        return WorkerListeners(on_commit, outcomes.passed, traced.fed if traced is not None else None)
 
     def stopping(self, index: int) -> None:
         """No longer readable."""
@@ -58,6 +70,9 @@ class Serving:
         served = self.served.pop(index, None)
         if served is not None:
             served.previews.close()
+        traced = self._traced.pop(index, None)
+        if traced is not None:
+            traced.stopped()
         self.news.pop(index, None)
         measures = self._measures.pop(index, None)
         if measures is not None:

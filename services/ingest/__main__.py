@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import gc
 
+from schemas.topics import Topic
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.runtime.application import ServiceContext, run_service
 from services.runtime.topics import verify_topics
 from services.runtime.web import listen, serve
 
+TOPICS = (
+    Topic.CONTACT_CHANGES,
+    Topic.SEGMENTS,
+    Topic.ATTRIBUTES,
+    Topic.REQUESTS,
+    Topic.EVALUATOR_STATUS,
+    Topic.DEAD_LETTERS,
+)
+"""What ingest works on; the shape of any other topic is the business of whoever uses it."""
+
 
 async def main(context: ServiceContext[IngestSettings]) -> None:
     """Serve until stopped."""
     settings = context.settings
     listening = listen(settings.host, settings.ingest_port)
-    await verify_topics(settings)
-    async with Ingest.running(settings) as ingest:
+    await verify_topics(settings, TOPICS)
+    async with Ingest.running(settings, tracing=context.tracing) as ingest:
         # What stands now stands as long as the process; collections need not walk it again and again.
         gc.collect()
         gc.freeze()
