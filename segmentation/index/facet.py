@@ -11,16 +11,19 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from segmentation.expression.atoms import Atom, Reading
-from segmentation.expression.compiler import CompiledSegment
+from segmentation.expression.compiler import CompiledSegment, Truth
 from segmentation.expression.normal import Literal
 from segmentation.index.match import MatchTable
-from segmentation.index.places import FacetKey, FacetKind, Place, PresenceTable, Table
+from segmentation.index.places import FacetKey, FacetKind, Place, PresenceTable, Step, Table
 from segmentation.index.scale import ScaleTable
+from segmentation.model import SegmentId
 
 MOVES_MAX = 2_048
 """Moves that a facet remembers."""
 
 Segments = tuple[CompiledSegment, ...]
+Candidates = tuple[tuple[SegmentId, Truth], ...]
+"""Segments to try: the id to look up, and the truth that decides."""
 
 
 class Posting(NamedTuple):
@@ -39,9 +42,9 @@ class Move(NamedTuple):
     Segments that refer to others are in `referring` and nowhere else.
     """
 
-    up: Segments
-    down: Segments
-    referring: Segments
+    up: Candidates
+    down: Candidates
+    referring: frozenset[SegmentId]
     wide: bool
 
 
@@ -56,15 +59,16 @@ class Occurrence(NamedTuple):
 class Facet:
     """The atoms of one facet, arranged by value, with the segments that they occur in."""
 
-    __slots__ = ("_postings", "_table", "_wide_over", "key", "moves", "place")
+    __slots__ = ("_postings", "_table", "_wide_over", "key", "moves", "place", "step")
 
     def __init__(self, key: FacetKey, table: Table, postings: Mapping[Atom, Posting], wide_over: int) -> None:
         self.key = key
         self.place = table.place
+        self.step = table.step
         self._table = table
         self._postings = postings
         self._wide_over = wide_over
-        self.moves: dict[tuple[Place, Place], Move] = {}
+        self.moves: dict[Step, Move] = {}
 
     @classmethod
     def empty(cls, key: FacetKey, wide_over: int) -> Facet:
@@ -104,11 +108,11 @@ class Facet:
             postings = {atom: posting for atom, posting in postings.items() if atom not in unused}
         return Facet(self.key, table, postings, self._wide_over)
 
-    def move(self, old: Place, new: Place) -> Move:
-        """What going from place `old` to `new` touches; remembered in `moves`."""
+    def move(self, step: Step) -> Move:
+        """What going from place to place touches; remembered in `moves`."""
         if len(self.moves) >= MOVES_MAX:
             self.moves.clear()
-        move = self.moves[old, new] = self._touched(old, new)
+        move = self.moves[step] = self._touched(*step)
         return move
 
     def _touched(self, old: Place, new: Place) -> Move:
@@ -125,7 +129,11 @@ class Facet:
         if not wide:
             up = _distinct([up, *(one.positive for one in rises), *(one.negative for one in falls)])
             down = _distinct([down, *(one.negative for one in rises), *(one.positive for one in falls)])
-        return Move(up, down, referring, wide)
+        return Move(_candidates(up), _candidates(down), frozenset(one.segment_id for one in referring), wide)
+
+
+def _candidates(segments: Segments) -> Candidates:
+    return tuple((segment.segment_id, segment.holds) for segment in segments)
 
 
 def _empty_table(kind: FacetKind) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 from segmentation.expression.atoms import READERS, Atom, Equal, Readable, Reading, Substring
 from segmentation.expression.readings import FOLDED, REMEMBERED_CHARS_MAX
 from segmentation.expression.syntax import TextMatchKind
-from segmentation.index.places import Flipped, Place, Placer
+from segmentation.index.places import Flipped, Place, Placer, Step, Stepper, stepper_of
 from segmentation.model import InstantMs, Scalar, Value
 from segmentation.values import read_text
 
@@ -27,16 +27,28 @@ EqualTables = dict[Reading, dict[Any, tuple[Equal, ...]]]
 class MatchTable:
     """Equality, substrings and readability. Places: the set of atoms that hold."""
 
-    __slots__ = ("_elements", "_equal", "_memory", "_readable", "_readable_by_lists", "_substrings", "place")
+    __slots__ = (
+        "_elements",
+        "_equal",
+        "_memory",
+        "_readable",
+        "_readable_by_lists",
+        "_substrings",
+        "_texts",
+        "place",
+        "step",
+    )
 
     def __init__(self, equal: EqualTables, substrings: tuple[Substring, ...], readable: tuple[Readable, ...]) -> None:
         self._equal = equal
         self._substrings = substrings
         self._readable = readable
-        self._elements: dict[str, frozenset[Atom]] = {}
+        self._elements = _Elements(self)
         self._memory: dict[tuple[type, Scalar, bool], frozenset[Atom]] = {}
         self._readable_by_lists = frozenset[Atom](atom for atom in readable if atom.lists)
+        self._texts: dict[str, frozenset[Atom]] = {}
         self.place: Placer = self._placer()
+        self.step: Stepper = self._stepper()
 
     def with_atoms(self, atoms: Iterable[Any]) -> MatchTable:
         """The table with more atoms."""
@@ -80,7 +92,7 @@ class MatchTable:
         return new - old, old - new
 
     def _placer(self) -> Placer:
-        texts: dict[str, frozenset[Atom]] = {}
+        texts = self._texts
         learn, matching_list, remembered = self._learn, self._matching_list, self._remembered
 
         def place(value: Value | None, _: InstantMs) -> Place:
@@ -93,19 +105,25 @@ class MatchTable:
 
         return place
 
+    def _stepper(self) -> Stepper:
+        texts, other = self._texts, stepper_of(self.place)
+
+        def step(old: Value | None, new: Value | None, now: InstantMs) -> Step | None:
+            if old.__class__ is str and new.__class__ is str:
+                was, will = texts.get(old), texts.get(new)
+                if was is not None and will is not None:
+                    return None if was == will else (was, will)
+            return other(old, new, now)
+
+        return step
+
     def _matching_list(self, value: list[Scalar]) -> frozenset[Atom]:
         """The atoms that hold for a list: those that hold for any element, and readability by any list."""
-        found = self._readable_by_lists
-        elements = self._elements
-        for element in value:
-            if isinstance(element, str):
-                known = elements.get(element)
-                atoms = self._learn(elements, element, True) if known is None else known
-            else:
-                atoms = self._remembered(element, True)
-            if atoms:
-                found = found | atoms if found else atoms
-        return found
+        return self._readable_by_lists.union(*map(self._elements.__getitem__, value))
+
+    def element(self, value: Scalar) -> frozenset[Atom]:
+        """The atoms that hold for an element of a list that is not remembered."""
+        return self._learn(self._elements, value, True) if isinstance(value, str) else self._remembered(value, True)
 
     def _learn(self, memory: dict[str, frozenset[Atom]], text: str, in_list: bool) -> frozenset[Atom]:
         """`_matching` of a text that the memory does not know; a long one is not worth its room there."""
@@ -144,6 +162,17 @@ class MatchTable:
                 atom for atom in self._readable if any(READERS[reading](value) is not None for reading in atom.readings)
             ]
         return frozenset(found) if found else NOTHING
+
+
+class _Elements(dict[Any, frozenset[Atom]]):
+    """Text → the atoms that hold for it in a list. What is no text is found and not kept: `1` is `True` to it."""
+
+    def __init__(self, table: MatchTable) -> None:
+        super().__init__()
+        self._table = table
+
+    def __missing__(self, element: Scalar) -> frozenset[Atom]:
+        return self._table.element(element)
 
 
 def _has(atom: Substring, text: str, in_list: bool) -> bool:

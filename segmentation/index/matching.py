@@ -16,13 +16,13 @@ from segmentation.expression.normal import Conjunction, conjunctions, literals
 from segmentation.index.blocks import Block, Moved
 from segmentation.index.facet import Facet, Occurrence
 from segmentation.index.masks import BLOCK_BITS
-from segmentation.index.places import FacetKey, FacetKind, Place, facet_key
+from segmentation.index.places import FacetKey, FacetKind, Place, Step, facet_key
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId
 
 WIDE_OVER = 48
 """A move that touches more segments than this is left to the blocks."""
 
-Touched = list[tuple[Facet, Place, Place]]
+Touched = list[tuple[Facet, Step]]
 
 
 class Outcome(NamedTuple):
@@ -137,13 +137,11 @@ class Index:
             old = before.get(name)
             new = after.get(name)
             for facet in facets:
-                place = facet.place
-                was = place(old, now)
-                will = place(new, now)
-                if was != will:
+                step = facet.step(old, new, now)
+                if step is not None:
                     if touched is None:
                         touched = []
-                    touched.append((facet, was, will))
+                    touched.append((facet, step))
         return None if touched is None else self._outcome(touched, after, now, members)
 
     def flips_at(self, attributes: Attributes, at: InstantMs, members: Collection[SegmentId]) -> Outcome | None:
@@ -156,7 +154,7 @@ class Index:
                 was = facet.place(value, before)
                 will = facet.place(value, at)
                 if was != will:
-                    touched.append((facet, was, will))
+                    touched.append((facet, (was, will)))
         return self._outcome(touched, attributes, at, members) if touched else None
 
     def holding(self, attributes: Attributes, now: InstantMs) -> set[SegmentId]:
@@ -176,22 +174,22 @@ class Index:
         left: set[SegmentId] = set()
         referring: set[SegmentId] = set()
         wide: list[Moved] | None = None
-        for facet, was, will in touched:
-            move = facet.moves.get((was, will)) or facet.move(was, will)
-            for segment in move.up:
-                if segment.segment_id not in members and segment.holds(attributes, now, members):
-                    entered.add(segment.segment_id)
-            for segment in move.down:
-                if segment.segment_id in members and not segment.holds(attributes, now, members):
-                    left.add(segment.segment_id)
-            if move.referring:
-                referring.update(segment.segment_id for segment in move.referring)
-            if move.wide:
+        for facet, step in touched:
+            up, down, referred, is_wide = facet.moves.get(step) or facet.move(step)
+            for segment_id, holds in up:
+                if segment_id not in members and holds(attributes, now, members):
+                    entered.add(segment_id)
+            for segment_id, holds in down:
+                if segment_id in members and not holds(attributes, now, members):
+                    left.add(segment_id)
+            if referred:
+                referring |= referred
+            if is_wide:
                 wide = wide or []
-                wide.append(Moved(facet.key, was, will))
+                wide.append(Moved(facet.key, *step))
         if wide is not None:
             places = _Places(self._facets, attributes, now)
-            places.update({facet.key: (was, will) for facet, was, will in touched})
+            places.update({facet.key: step for facet, step in touched})
             self._ask_blocks(wide, places, members, entered, left)
         return Outcome(entered, left, referring) if entered or left or referring else None
 

@@ -17,6 +17,10 @@ from segmentation.model import AttributeName, InstantMs, Value
 Place = Hashable
 """None or empty: missing or unreadable. Else the atoms that hold, or the greatest cut that the value has reached."""
 Placer = Callable[[Value | None, InstantMs], Place]
+Step = tuple[Place, Place]
+"""From one place to another."""
+Stepper = Callable[[Value | None, Value | None, InstantMs], Step | None]
+"""The places of an old and a new value at one instant; None if they are the same, as they mostly are."""
 Flipped = tuple[Iterable[Atom], Iterable[Atom]]
 """The atoms that rise (become true), and those that fall."""
 
@@ -46,6 +50,10 @@ class Table(Protocol):
     def place(self) -> Placer:
         """Where a value lies."""
 
+    @property
+    def step(self) -> Stepper:
+        """What a change of value does: `place` for both at once."""
+
     def with_atoms(self, atoms: Iterable[Any]) -> Table:
         """The table with more atoms."""
 
@@ -74,14 +82,25 @@ def truth(atom: Atom, place: Any) -> bool:  # a place of the atom's own facet
     return isinstance(atom, Below) and place is not None and place < atom.cut
 
 
+def stepper_of(place: Placer) -> Stepper:
+    """The two places of a change, one by one."""
+
+    def step(old: Value | None, new: Value | None, now: InstantMs) -> Step | None:
+        was, will = place(old, now), place(new, now)
+        return None if was == will else (was, will)
+
+    return step
+
+
 class PresenceTable:
     """The one atom of presence. Places: whether there is a value."""
 
-    __slots__ = ("_atom", "place")
+    __slots__ = ("_atom", "place", "step")
 
     def __init__(self, atom: Present | None) -> None:
         self._atom = atom
         self.place: Placer = _is_present
+        self.step: Stepper = _appears_or_goes
 
     def with_atoms(self, atoms: Iterable[Any]) -> PresenceTable:
         """The table with the atom."""
@@ -99,3 +118,8 @@ class PresenceTable:
 
 def _is_present(value: Value | None, _: InstantMs) -> bool:
     return value is not None
+
+
+def _appears_or_goes(old: Value | None, new: Value | None, _: InstantMs) -> Step | None:
+    was, will = old is not None, new is not None
+    return None if was is will else (was, will)

@@ -12,15 +12,22 @@ from math import inf
 from typing import Any
 
 from segmentation.expression.atoms import READERS, AtLeast, Atom, Below, Cut, Reading
-from segmentation.expression.readings import EXACT_INTEGERS_MAX, NUMBERS, VERSIONS, instant_of
-from segmentation.index.places import Flipped, Place, Placer
+from segmentation.expression.readings import (
+    EPOCH_MS_MAX,
+    EPOCH_MS_MIN,
+    EXACT_INTEGERS_MAX,
+    NUMBERS,
+    VERSIONS,
+    instant_of,
+)
+from segmentation.index.places import Flipped, Place, Placer, Step, Stepper, stepper_of
 from segmentation.model import InstantMs, Value
 
 
 class ScaleTable:
     """Cuts on one scale, ascending. Places: None if unreadable, else the greatest cut reached, or below all of them."""
 
-    __slots__ = ("_at_least", "_below", "_bottom", "_scale", "cuts", "place")
+    __slots__ = ("_at_least", "_below", "_bottom", "_scale", "cuts", "place", "step")
 
     def __init__(
         self, scale: Reading, cuts: tuple[Any, ...], at_least: dict[Cut, AtLeast], below: dict[Cut, Below]
@@ -31,6 +38,7 @@ class ScaleTable:
         self._below = below
         self._bottom: Any = () if scale is Reading.VERSION else -inf
         self.place: Placer = _scale_placer(scale, cuts, self._bottom)
+        self.step: Stepper = _scale_stepper(scale, cuts, self._bottom, self.place)
 
     def with_atoms(self, atoms: Iterable[Any]) -> ScaleTable:
         """The table with more atoms."""
@@ -125,3 +133,46 @@ def _age_placer(cuts: tuple[int, ...], floors: tuple[float, ...]) -> Placer:
         return None if instant is None else floors[bisect_right(cuts, now - instant)]
 
     return place
+
+
+def _scale_stepper(scale: Reading, cuts: tuple[Any, ...], bottom: Any, place: Placer) -> Stepper:  # as above
+    floors = (bottom, *cuts)
+    if scale is Reading.NUMBER:
+        return _number_stepper(cuts, floors, place)
+    if scale is Reading.AGE:
+        return _age_stepper(cuts, floors, place)
+    return stepper_of(place)
+
+
+def _number_stepper(cuts: tuple[float, ...], floors: tuple[float, ...], place: Placer) -> Stepper:
+    other = stepper_of(place)
+
+    def step(old: Any, new: Any, now: InstantMs) -> Step | None:  # their types are what is looked at
+        if (
+            old.__class__ is int
+            and new.__class__ is int
+            and -EXACT_INTEGERS_MAX < old < EXACT_INTEGERS_MAX
+            and -EXACT_INTEGERS_MAX < new < EXACT_INTEGERS_MAX
+        ):
+            was, will = bisect_right(cuts, old), bisect_right(cuts, new)
+            return None if was == will else (floors[was], floors[will])
+        return other(old, new, now)
+
+    return step
+
+
+def _age_stepper(cuts: tuple[int, ...], floors: tuple[float, ...], place: Placer) -> Stepper:
+    other = stepper_of(place)
+
+    def step(old: Any, new: Any, now: InstantMs) -> Step | None:  # as above
+        if (
+            old.__class__ is int
+            and new.__class__ is int
+            and EPOCH_MS_MIN <= old <= EPOCH_MS_MAX
+            and EPOCH_MS_MIN <= new <= EPOCH_MS_MAX
+        ):
+            was, will = bisect_right(cuts, now - old), bisect_right(cuts, now - new)
+            return None if was == will else (floors[was], floors[will])
+        return other(old, new, now)
+
+    return step

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from segmentation.expression import atoms
-from segmentation.expression.atoms import Reading, at_least, below, equal, key_of, readable, substring
+from segmentation.expression.atoms import Reading, at_least, below, equal, key_of, present, readable, substring
 from segmentation.expression.readings import REMEMBERED_CHARS_MAX, Remembered
 from segmentation.expression.syntax import NumberLiteral, TextLiteral, TextMatchKind, VersionLiteral
 from segmentation.index.match import PLACES_MAX, MatchTable
-from segmentation.index.places import truth
+from segmentation.index.places import PresenceTable, Table, truth
 from segmentation.index.scale import ScaleTable
 from segmentation.model import InstantMs, Value
 from tests.unit.index.builders import PLAN, SCORE, SEEN_AT
@@ -90,6 +92,30 @@ def test_a_cut_just_after_a_version_lies_above_it_and_below_the_next() -> None:
 def test_a_value_is_placed_by_all_that_it_equals_and_contains(value: Value | None, holding: set[object]) -> None:
     assert place(PLANS, value) == holding
     assert place(PLANS, value) == holding, "the second time from memory"
+
+
+VALUES: list[Value | None] = [
+    None, 4, 5, 9.99, 10, 10**17, -(10**17), True, "pro", "PRO", "basic", "11", ["pro", 5], [5, True], [],
+    NOW, int(NOW) - 7_000, "2026-05-01", "1.2",
+]  # fmt: skip
+TABLES: dict[str, Table] = {
+    "number": SCORES,
+    "match": PLANS,
+    "age": ScaleTable(Reading.AGE, (), {}, {}).with_atoms([at_least(SEEN_AT, Reading.AGE, 7_000)]),
+    "instant": ScaleTable(Reading.INSTANT, (), {}, {}).with_atoms([below(SEEN_AT, Reading.INSTANT, int(NOW))]),
+    "version": ScaleTable(Reading.VERSION, (), {}, {}).with_atoms(
+        [at_least(PLAN, *atoms.cut_after(VersionLiteral("1.1")))]
+    ),
+    "presence": PresenceTable(present(PLAN)),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_step_is_the_two_places_or_nothing_where_they_are_the_same(name: str) -> None:
+    table = TABLES[name]
+    for old, new in product(VALUES, VALUES):
+        was, will = table.place(old, NOW), table.place(new, NOW)
+        assert table.step(old, new, NOW) == (None if was == will else (was, will)), (old, new)
 
 
 def test_atoms_that_are_gone_no_longer_place_a_value() -> None:
