@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 
 import orjson
 
-from segmentation.expression.atoms import AtLeast, AttributeAtom, Below, Reading
+from segmentation.expression.atoms import AtLeast, AttributeAtom, Below, Reading, Substring
 from segmentation.expression.compiler import truth_of
 from segmentation.expression.normal import Literal
 from segmentation.expression.readings import instant_of
+from segmentation.expression.syntax import TextMatchKind
 from segmentation.model import AttributeName, ContactId, ContactState, InstantMs, SegmentId, Value
+from segmentation.values import fold
 
 BYTE_VALUES = 256
 NARROW_CODES = BYTE_VALUES
@@ -44,7 +46,7 @@ Steps = Iterator[None]
 class Column:
     """The values of one attribute by row. A code stands for one value for ever; code 0 is missing."""
 
-    __slots__ = ("_instants", "_known", "_readable", "_tables", "codes", "size", "values")
+    __slots__ = ("_folded", "_instants", "_known", "_odd", "_readable", "_tables", "codes", "size", "values")
 
     def __init__(self) -> None:
         self.values: list[Value | None] = [None]
@@ -55,6 +57,18 @@ class Column:
         self._tables: dict[AttributeAtom, bytearray] = {}
         self._instants = array("q", [_UNREADABLE])
         self._readable = bytearray(1)
+        self._folded = [""]
+        self._odd: list[int] = []
+        """Codes of what is not text, whose place in `_folded` is empty."""
+
+    def extend(self, values: Iterable[Value | None]) -> None:
+        """Set the values of the rows that follow."""
+        codes = []
+        known = self._known
+        for value in values:
+            code = 0 if value is None else known.get(value) if known is not None and value.__class__ is str else None
+            codes.append(self._code_of(value) if code is None and value is not None else code)
+        self.codes.extend(codes)  # type: ignore[arg-type]  # no value without a code
 
     def put(self, row: int, value: Value | None) -> None:
         """Set a row's value. Rows between the last one and this have none."""
@@ -109,7 +123,7 @@ class Column:
             yield from self._read_instants()
             table: bytes | bytearray = self._by_age(atom, now)
         else:
-            yield from self._extend(atom)
+            yield from self._search(atom) if isinstance(atom, Substring) and not atom.exact else self._extend(atom)
             table = self._tables[atom]
         codes = self.codes
         if isinstance(codes, bytearray):
@@ -121,18 +135,62 @@ class Column:
             yield
         into.append(b"".join(parts))
 
+    def prepare(self) -> Steps:
+        """Read the values as they will probably be asked for."""
+        first = next((value for value in self.values if isinstance(value, str)), None)
+        if first is not None and len(self.values) > VALUES_PER_STEP:
+            yield from self._fold() if instant_of(first) is None else self._read_instants()
+
+    def _fold(self) -> Steps:
+        while len(self._folded) < len(self.values):
+            start = len(self._folded)
+            for code, value in enumerate(self.values[start : start + VALUES_PER_STEP], start):
+                if isinstance(value, str):
+                    folded = fold(value)
+                    # The same object where folding changes nothing, so that it costs no memory.
+                    self._folded.append(value if folded == value else folded)
+                else:
+                    self._folded.append("")
+                    self._odd.append(code)
+            yield
+
+    def _search(self, atom: Substring) -> Steps:
+        """Bring the table of a search level: texts were folded once, everything else is asked for one by one."""
+        yield from self._fold()
+        table = self._table(atom)
+        text, kind = atom.text, atom.kind
+        begun = len(table)
+        while len(table) < len(self._folded):
+            chunk = self._folded[len(table) : len(table) + ROWS_PER_STEP]
+            if kind is TextMatchKind.CONTAINS:
+                table += bytes([text in folded for folded in chunk])
+            elif kind is TextMatchKind.STARTS_WITH:
+                table += bytes([folded.startswith(text) for folded in chunk])
+            else:
+                table += bytes([folded.endswith(text) for folded in chunk])
+            yield
+        holds, name, nobody = truth_of(Literal(atom, True)), atom.attribute, frozenset[SegmentId]()
+        for code in self._odd[bisect_left(self._odd, begun) :]:
+            value = self.values[code]
+            table[code] = value is not None and holds({name: value}, InstantMs(0), nobody)
+
     def _extend(self, atom: AttributeAtom) -> Steps:
         """Bring the atom's table level with the values."""
-        table = self._tables.get(atom)
-        if table is None:
-            if len(self._tables) >= TABLES_MAX:
-                del self._tables[next(iter(self._tables))]
-            table = self._tables[atom] = bytearray(1)
+        table = self._table(atom)
         holds, name, nobody = truth_of(Literal(atom, True)), atom.attribute, frozenset[SegmentId]()
         while len(table) < len(self.values):
             chunk = self.values[len(table) : len(table) + VALUES_PER_STEP]
             table += bytes(holds({name: value}, InstantMs(0), nobody) for value in chunk if value is not None)
             yield
+
+    def _table(self, atom: AttributeAtom) -> bytearray:
+        """The truth of an atom by code, as far as it was worked out."""
+        table = self._tables.get(atom)
+        if table is None:
+            if len(self._tables) >= TABLES_MAX:
+                del self._tables[next(iter(self._tables))]
+            table = self._tables[atom] = bytearray(1)
+        return table
 
     def _read_instants(self) -> Steps:
         while len(self._instants) < len(self.values):
@@ -181,11 +239,21 @@ class ContactColumns:
             for column in self.columns.values()
         )
 
-    def load(self, contact_id: ContactId, contact: ContactState) -> None:
-        """Take the next contact of the scan."""
-        self.last = contact_id.encode()
-        self.scanned.append(self.last)
-        self._append(contact)
+    def load(self, contact_ids: Sequence[bytes], contacts: Sequence[ContactState]) -> None:
+        """Take the next contacts of the scan."""
+        if not contacts:
+            return
+        self.last = contact_ids[-1]
+        self.scanned += contact_ids
+        found = [contact.attributes for contact in contacts]
+        for name in set().union(*found) - self.columns.keys():
+            self._begin(name)
+        for name, column in self.columns.items():
+            column.pad(self.rows)
+            column.extend([attributes.get(name) for attributes in found])
+        for segment_id, mask in self.members.items():
+            mask.extend(segment_id in contact.members for contact in contacts)
+        self.alive += b"\x01" * len(contacts)
 
     def fold(self, contact_id: ContactId, contact: ContactState | None) -> None:
         """Bring a touched contact's row level with its committed state. Only when the scan has passed everybody."""
@@ -202,29 +270,26 @@ class ContactColumns:
         for name, column in self.columns.items():
             column.put(row, attributes.get(name))
         for name in attributes.keys() - self.columns.keys():
-            self._put_new(name, row, attributes[name])
+            if self._begin(name):
+                self.columns[name].put(row, attributes[name])
         for segment_id, mask in self.members.items():
             mask[row] = segment_id in contact.members
 
     def _append(self, contact: ContactState) -> None:
-        row = len(self.alive)
-        columns = self.columns
+        row = self.rows
         for name, value in contact.attributes.items():
-            column = columns.get(name)
-            if column is not None:
-                column.put(row, value)
-            else:
-                self._put_new(name, row, value)
+            if name in self.columns or self._begin(name):
+                self.columns[name].put(row, value)
         for segment_id, mask in self.members.items():
             mask.append(segment_id in contact.members)
         self.alive.append(1)
 
-    def _put_new(self, name: AttributeName, row: int, value: Value) -> None:
-        """Begin a column, if every attribute has been kept so far."""
+    def _begin(self, name: AttributeName) -> bool:
+        """Begin a column, if every attribute has been kept so far; whether it was."""
         self.is_selective = self.is_selective or len(self.columns) >= COLUMNS_MAX
         if not self.is_selective:
-            column = self.columns[name] = Column()
-            column.put(row, value)
+            self.columns[name] = Column()
+        return not self.is_selective
 
     def lacks(self, reads: Set[AttributeName]) -> bool:
         """Whether one of the attributes was left out."""

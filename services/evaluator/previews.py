@@ -81,6 +81,7 @@ class Previews:
         self._monotonic = monotonic
         self._columns: ContactColumns | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._asked_at = 0.0
         self._barred_until = 0.0
@@ -122,8 +123,9 @@ class Previews:
     def close(self) -> None:
         """The partition is given up."""
         self._is_closed = True
-        if self._loading is not None:
-            self._loading.cancel()
+        for task in (self._loading, self._preparing):
+            if task is not None:
+                task.cancel()
         self._give_up()
 
     def _begin(self, segment: CompiledSegment, segments: Iterable[SegmentId]) -> ContactColumns:
@@ -139,8 +141,7 @@ class Previews:
             while not columns.is_whole:
                 chunk = self._store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS)
                 async with self._turn:
-                    for key, row in chunk:
-                        columns.load(rows.contact_of(key), decode_contact(row))
+                    columns.load([key[1:] for key, _ in chunk], [decode_contact(row) for _, row in chunk])
                     if not self._fits(columns, segment):
                         self._barred_until = self._monotonic() + IDLE_S
                         return
@@ -150,8 +151,18 @@ class Previews:
         finally:
             if self._columns is columns:
                 self._loading = None
-                if not columns.is_whole:
+                if columns.is_whole:
+                    self._preparing = asyncio.create_task(self._prepare(columns), name="prepare columns")
+                else:
                     self._give_up()
+
+    async def _prepare(self, columns: ContactColumns) -> None:
+        """Read the values of the columns as they will probably be asked for, which no preview waits for."""
+        for column in list(columns.columns.values()):
+            for _ in column.prepare():
+                await asyncio.sleep(0)
+                if self._columns is not columns:
+                    return
 
     def _fits(self, columns: ContactColumns, segment: CompiledSegment) -> bool:
         index = self._partition.index

@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 SAVED = SegmentId("saved")
 VALUES: list[Any] = [
     "pro", "Pro", "free", "", "120", 5, 5.0, True, "TRUE", 1, False, [], ["a", 1], ["pro"], "2026-09-21", NOW - DAY_MS,
-    NOW // 1000 + 3600, "v1.2", "1.10.0", 1e300, "lots", None,
+    NOW // 1000 + 3600, "v1.2", "1.10.0", 1e300, "lots", "Straße", "STRASSE", None,
 ]  # fmt: skip
 WHERES: list[Any] = [
     "plan is Pro",
@@ -42,6 +42,7 @@ WHERES: list[Any] = [
     'mrr >= version "1.2" OR mrr is true OR never is set',
     "plan has any of [a, pro] OR mrr is missing",
     "in segment saved AND NOT plan is free",
+    'plan contains "ss" OR plan ends with E OR plan starts with "1"',
     "never is not set AND not in segment saved",
 ]
 
