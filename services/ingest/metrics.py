@@ -15,4 +15,7 @@ APPEND_SECONDS = histogram("tidegate_append_duration_seconds", "From hand-over t
 BUFFERED_BYTES = gauge("tidegate_buffered_bytes", "Bytes handed to the broker's client and not yet acknowledged.")
 BODIES_BYTES = gauge("tidegate_bodies_bytes", "Bytes of request bodies that are held.")
 SEGMENT_RECORDS_READ = counter("tidegate_segment_records_read", "Records of the segments topic read.", ("accepted",))
+PRODUCERS_REPLACED = counter(
+    "tidegate_producers_replaced", "Producers whose sending task died and that a new one replaced."
+)
 IMPORT_ROWS = counter("tidegate_import_rows", "CSV rows read.", ("outcome",))

@@ -34,6 +34,7 @@ from services.ingest.key_routes import KeyRoutes
 from services.ingest.merge_routes import MergeRoutes
 from services.ingest.merging import Merging
 from services.ingest.once import Once
+from services.ingest.producer import Producer
 from services.ingest.replay_routes import ReplayRoutes
 from services.ingest.request_log import RequestLog
 from services.ingest.segments import SegmentRoutes
@@ -117,21 +118,22 @@ class Ingest:
 
 
 @contextlib.asynccontextmanager
-async def _producer(settings: IngestSettings) -> AsyncIterator[Any]:
-    producer = AIOKafkaProducer(
-        acks="all",
-        linger_ms=0,
-        max_batch_size=BATCH_BYTES_MAX,
-        max_request_size=REQUEST_BYTES_MAX,
-        request_timeout_ms=DELIVERY_TIMEOUT_MS,
-        **client_options(settings),
-    )
-    try:
-        await producer.start()
-    except (KafkaError, OSError) as error:
-        await producer.stop()
-        raise ServiceError(f"no Kafka broker answers at {settings.kafka_bootstrap}") from error
-    try:
+async def _producer(settings: IngestSettings) -> AsyncIterator[Producer]:
+    options = client_options(settings)
+
+    def make() -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
+            request_timeout_ms=DELIVERY_TIMEOUT_MS,
+            **options,
+        )
+
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            producer = await stack.enter_async_context(Producer(make).running())
+        except (KafkaError, OSError) as error:
+            raise ServiceError(f"no Kafka broker answers at {settings.kafka_bootstrap}") from error
         yield producer
-    finally:
-        await producer.stop()

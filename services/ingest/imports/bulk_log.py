@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from schemas.codec import CONTACT_CHANGED_HEADERS
 from schemas.partitioner import partition_for_key
 from services.ingest.imports.conversion import SOURCE_KIND, ConvertedRow
+from services.ingest.producer import give_up
 from services.runtime.errors import ServiceError
 
 BATCH_BYTES_MAX: Final = 512 * 1024
@@ -92,13 +93,13 @@ class KafkaBulkLog:
     ) -> None:
         """Disconnect."""
         producer, self._producer = self._producer, None
-        futures = [future for sent in self._sent.values() for future, _ in sent]
-        if producer is not None:
-            if error is not None:
-                # Closing would otherwise wait for batches that may never be answered.
-                producer._message_accumulator.fail_all(BulkLogError("closed"))  # noqa: SLF001 - no public way to give up
+        if producer is None:
+            return
+        if error is not None:
+            # Closing would otherwise wait for batches that may never be answered.
+            await give_up(producer)
+        else:
             await producer.stop()
-        await asyncio.gather(*futures, return_exceptions=True)
 
     async def ends(self) -> dict[int, int]:
         """Per partition, the offset that the next record will have."""
@@ -149,7 +150,8 @@ class KafkaBulkLog:
         try:
             for partition, sent in self._sent.items():
                 for future, count in sent:
-                    behind[partition] = max(behind.get(partition, 0), (await future).offset + count)
+                    # Shielded: the client still holds the batch, and dies of one whose future was cancelled.
+                    behind[partition] = max(behind.get(partition, 0), (await asyncio.shield(future)).offset + count)
         except (KafkaError, OSError) as error:
             raise BulkLogError(f"rows were not acknowledged: {error!r}", topic=self._topic) from error
         self._sent.clear()
