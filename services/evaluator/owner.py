@@ -8,42 +8,25 @@ to read on. Any failure of a worker ends the process: the next start replays fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-from aiokafka.admin import AIOKafkaAdminClient
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from schemas.topics import Topic
-from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
 from services.evaluator.measures import QUEUED, RECOVERED_RECORDS, RECOVERY_SECONDS
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord, Store, StoreError
-from services.evaluator.quarantine import Opened, open_store
+from services.evaluator.quarantine import Opened
 from services.evaluator.recovery import InputStart, Recovery, check_input, recover
 from services.evaluator.restored import RestoredPartition
-from services.evaluator.store import StoreMemory
-from services.evaluator.worker import CommitListener, Pace, PartitionWorker
-from services.runtime import clock
+from services.evaluator.surroundings import KafkaSurroundings, OwnedLog, Surroundings, Workspace
+from services.evaluator.worker import CommitListener, PartitionWorker
 from services.runtime.logs import get_logger
 
 STOP_TIMEOUT_S = 8.0
 """How long giving a partition up may wait for its last commit; then the next owner's fencing settles it."""
 
 log = get_logger("partitions")
-
-
-@dataclass(frozen=True, slots=True)
-class Workspace:
-    """Where the partitions live: the group, the topics, the disk."""
-
-    group: str
-    partitions: int
-    topic_name: TopicNamer
-    client: Mapping[str, Any]
-    state_dir: Path
-    pace: Pace = field(default_factory=Pace)
 
 
 class WorkerListeners(NamedTuple):
@@ -72,7 +55,7 @@ class Owned:
     """One partition of this process. `worker` is None until it is recovered."""
 
     index: int
-    log: KafkaTransactionalLog | None = None
+    log: OwnedLog | None = None
     opened: Opened | None = None
     recovery: Recovery | None = None
     worker: PartitionWorker | None = None
@@ -88,13 +71,19 @@ class PartitionOwner:
     The consumer's loop calls `feed`, and before each fetch `take_seeks`; it must not fetch partitions in `paused`.
     """
 
-    def __init__(self, workspace: Workspace, observer: Observer | None = None) -> None:
+    partition_type = Partition
+    worker_type = PartitionWorker
+    """What is made of each partition; the self-test plants its bugs here."""
+
+    def __init__(
+        self, workspace: Workspace, observer: Observer | None = None, surroundings: Surroundings | None = None
+    ) -> None:
         self.workspace = workspace
+        self._surroundings = surroundings or KafkaSurroundings(workspace)
         self.owned: dict[int, Owned] = {}
         self.paused: set[int] = set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.recovered_at: float | None = None
-        self._memory = StoreMemory()
         self._seeks: dict[int, int] = {}
         self._recovering: asyncio.Task[None] | None = None
         self._observer = observer
@@ -167,14 +156,15 @@ class PartitionOwner:
 
     async def _recover(self) -> None:
         """Fence the former owners, then read what they committed."""
-        began = clock.monotonic()
+        surroundings = self._surroundings
+        began = surroundings.monotonic()
         owned = list(self.owned.values())
         if not owned:
             return
         await asyncio.gather(*(self._take_over(each) for each in owned))
-        fenced = clock.monotonic()
-        positions = await self._committed_positions()
-        changelogs = KafkaChangelogs(self.workspace.topic_name, self.workspace.client)
+        fenced = surroundings.monotonic()
+        positions = await surroundings.positions()
+        changelogs = surroundings.changelogs()
         await changelogs.start()
         try:
             recoveries = [Recovery(each.index, _opened(each).store) for each in owned]
@@ -190,7 +180,7 @@ class PartitionOwner:
             await changelogs.close()
         for each in owned:
             self._start(each, restored[each.index])
-        self.recovered_at = clock.monotonic()
+        self.recovered_at = surroundings.monotonic()
         RECOVERY_SECONDS.set(self.recovered_at - began)
         RECOVERED_RECORDS.set(sum(recovery.records for recovery in recoveries))
         log.info(
@@ -203,17 +193,9 @@ class PartitionOwner:
 
     async def _take_over(self, owned: Owned) -> None:
         """Fence the former owner and open the store."""
-        workspace = self.workspace
-        owned.log = KafkaTransactionalLog(
-            owned.index,
-            input_topic=workspace.topic_name(Topic.CONTACT_CHANGES),
-            group=workspace.group,
-            topic_name=workspace.topic_name,
-            client=workspace.client,
-        )
+        owned.log = self._surroundings.log(owned.index)
         await owned.log.start()
-        path = workspace.state_dir / str(owned.index)
-        opening = asyncio.ensure_future(asyncio.to_thread(open_store, path, self._memory, clock.now_ms()))
+        opening = asyncio.ensure_future(self._surroundings.open_store(owned.index))
         try:
             owned.opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -227,34 +209,18 @@ class PartitionOwner:
         if owned.opened.outdated:
             log.warning("local state was older than the broker keeps tombstones and is rebuilt", partition=owned.index)
 
-    async def _committed_positions(self) -> dict[int, int]:
-        """The group's committed offsets, for comparison: the position itself is in the control changelog."""
-        workspace = self.workspace
-        input_topic = workspace.topic_name(Topic.CONTACT_CHANGES)
-        admin = AIOKafkaAdminClient(**workspace.client)
-        await admin.start()
-        try:
-            offsets = await admin.list_consumer_group_offsets(workspace.group)
-        finally:
-            await admin.close()
-        return {
-            at.partition: committed.offset
-            for at, committed in offsets.items()
-            if at.topic == input_topic and committed.offset >= 0
-        }
-
     def _start(self, owned: Owned, restored: RestoredPartition) -> None:
         store = _opened(owned).store
         input_topic = self.workspace.topic_name(Topic.CONTACT_CHANGES)
-        partition = Partition(owned.index, self.workspace.partitions, input_topic, store, restored)
+        partition = self.partition_type(owned.index, self.workspace.partitions, input_topic, store, restored)
         if owned.log is None:
             raise AssertionError(f"partition {owned.index} was recovered before it was fenced")
         listeners = self._observer.started(partition, store) if self._observer is not None else None
-        owned.worker = PartitionWorker(
+        owned.worker = self.worker_type(
             partition,
             owned.log,
-            monotonic=clock.monotonic,
-            now_ms=clock.now_ms,
+            monotonic=self._surroundings.monotonic,
+            now_ms=self._surroundings.now_ms,
             pace=self.workspace.pace,
             on_commit=listeners.on_commit if listeners is not None else None,
             on_passed=listeners.on_passed if listeners is not None else None,

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 from schemas.topics import Topic, topic_name
 from services.evaluator.kafka_log import lower_transaction_backoff
-from services.evaluator.owner import PartitionOwner, Workspace
+from services.evaluator.owner import PartitionOwner
 from services.evaluator.read_api import create_read_api
 from services.evaluator.serving import Serving
 from services.evaluator.settings import EvaluatorSettings
+from services.evaluator.state_directory import claim_state_directory
 from services.evaluator.status import StatusReporter
+from services.evaluator.surroundings import Workspace
 from services.evaluator.transport import App, create_app
+from services.evaluator.upkeep import Place, Upkeep
 from services.runtime.application import ServiceContext
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
@@ -51,6 +54,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     context.health.not_ready("waiting for Kafka")
     await verify_topics(settings, TOPICS)
     lower_transaction_backoff()
+    claim_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions)
     serving = Serving(_trace(context))
     listening = listen(settings.read_api_host, settings.read_api_port)
     owner = PartitionOwner(
@@ -64,7 +68,6 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         ),
         serving,
     )
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(settings, owner)
     context.health.not_ready("joining the group")
     address = settings.read_address or f"http://{settings.read_api_host}:{listening.getsockname()[1]}"
@@ -75,7 +78,8 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         client_options(settings),
         app.end_offset,
     )
-    api = create_read_api(serving, settings.partitions)
+    upkeep = Upkeep(serving, Place(settings.topic_prefix, settings.partitions, settings.checkpoint_dir))
+    api = create_read_api(serving, settings.partitions, upkeep.routes)
     serving_http = asyncio.create_task(serve(api, listening, closing := asyncio.Event(), _nothing), name="read api")
     tasks = {
         asyncio.create_task(reporter.run(), name="status"),

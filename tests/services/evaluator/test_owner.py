@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from schemas.topics import topic_name
-from services.evaluator.owner import Owned, PartitionOwner, Workspace
+from services.evaluator.owner import Owned, PartitionOwner
+from services.evaluator.surroundings import Workspace
 from services.evaluator.worker import PartitionWorker
 
 
