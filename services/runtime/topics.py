@@ -107,7 +107,8 @@ def shape_problems(
     if partitions != expected_partitions:
         problems.append(
             f"topic {name} has {partitions} partitions, expected {expected_partitions}: set TIDEGATE_PARTITIONS to "
-            "what the topic was created with, or migrate to a new topic prefix (docs/operating.md, Repartitioning)"
+            f"what the topic was created with, or move the workspace by `tidegate admin repartition --to "
+            f"{settings.partitions} --to-prefix …` (docs/operating.md, Repartitioning)"
         )
     expected = expected_config(spec, settings)
     problems += [

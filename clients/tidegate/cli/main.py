@@ -39,6 +39,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "keys": Subcommand("tidegate.cli.keys"),
     "audit": Subcommand("tidegate.cli.audit"),
     "doctor": Subcommand("tidegate.cli.doctor"),
+    "admin": Subcommand("tidegate.cli.admin", server=True),
 }
 """In the order of `tidegate --help`."""
 

@@ -1,0 +1,98 @@
+"""`tidegate admin`: what an operator does to a whole workspace.
+
+Rule: this module reads options and prints; `deploy.workspace` does the work. It talks to Kafka and to disks, not to the
+public API, so it needs the services' dependencies and their variables instead of a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from deploy.workspace.broker import Broker, connected
+from deploy.workspace.moving import Move, Moved, MoveOptions
+from deploy.workspace.settings import OperatorSettings, operator_settings
+from services.runtime.errors import ServiceError
+from services.runtime.settings import PARTITIONS_MAX
+from tidegate.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, AsJson
+from tidegate.cli.output import complain, print_json, say
+
+app = typer.Typer(
+    help="Operate a whole workspace, on its broker and disks.", no_args_is_help=True, add_completion=False
+)
+
+Result = TypeVar("Result")
+
+
+@app.callback()
+def admin() -> None:
+    """Operate a whole workspace, on its broker and disks."""
+
+
+def _work(work: Callable[[Broker, OperatorSettings], Awaitable[Result]]) -> Result:
+    """Run one piece of work against the workspace's broker; a failure is told in words and ends the command."""
+
+    async def run() -> Result:
+        settings = operator_settings()
+        async with connected(settings) as broker:
+            return await work(broker, settings)
+
+    try:
+        return asyncio.run(run())
+    except ServiceError as error:
+        complain(str(error))
+        raise typer.Exit(EXIT_REFUSED) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+@app.command()
+def repartition(
+    to: Annotated[int, typer.Option(min=1, max=PARTITIONS_MAX, help="How many partitions the workspace gets.")],
+    to_prefix: Annotated[str, typer.Option(help="Topic prefix of the new topics, for example `v2-`.")],
+    left: Annotated[
+        list[str] | None, typer.Option("--leave-group", help="A consumer group that nobody will read with again.")
+    ] = None,
+    wait_s: Annotated[float, typer.Option(help="How long to wait for evaluators and consumers to catch up.")] = 120.0,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Let a workspace take writes again after a killed move.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move the workspace to another number of partitions, members and versions kept. May be repeated after any end."""
+
+    async def move(broker: Broker, settings: OperatorSettings) -> Moved | None:
+        options = MoveOptions(to_prefix, to, settings.scheduler_group, frozenset(left or ()), wait_s)
+        moving = Move(broker, settings, options, (lambda _: None) if as_json else say)
+        if cancel:
+            await moving.cancel()
+            return None
+        return await moving.run()
+
+    moved = _work(move)
+    if moved is None:
+        say("The workspace takes writes again.")
+    elif as_json:
+        print_json(
+            {
+                "contacts": moved.contacts,
+                "members": moved.members,
+                "groups": moved.groups,
+                "partitions": moved.target.partitions,
+                "prefix": moved.target.prefix,
+                "sealed_seconds": round(moved.sealed_s, 3),
+            }
+        )
+    else:
+        say(
+            f"Moved {moved.contacts:,} contacts and {moved.members:,} members; "
+            f"writes were refused for {moved.sealed_s:.1f} s."
+        )
+        say(f"Start every service and consumer again with TIDEGATE_TOPIC_PREFIX={moved.target.prefix}")
+        say(
+            f"and TIDEGATE_PARTITIONS={moved.target.partitions}. Groups that go on behind the copies: "
+            f"{', '.join(moved.groups) or 'none'}."
+        )

@@ -1,0 +1,190 @@
+"""A workspace is moved to another number of partitions: members go on, versions go on growing, nobody notices twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from deploy.workspace.broker import connected
+from deploy.workspace.errors import OperationRefusedError
+from deploy.workspace.moving import Move, Moved, MoveOptions
+from schemas.topics import Topic
+from services.runtime.errors import StartRefusedError
+from services.runtime.topics import verify_topics
+from tests.faults.process import Evaluator
+from tests.faults.workspace import Workspace
+from tests.oracle.checker import fold
+from tests.services.growth.continued import differences, load_later
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+
+GROUP = "trial-emails"
+IDLE_S = 2.0
+
+
+async def test_members_go_on_after_a_move_to_more_partitions(broker: str, topic_prefix: str, tmp_path: Path) -> None:
+    before = Workspace(broker, f"{topic_prefix}old-", seed=41, partitions=3)
+    after = Workspace(broker, f"{topic_prefix}new-", seed=42, partitions=5)
+    await before.create()
+    group = f"{topic_prefix}{GROUP}"
+    async with evaluated(before, tmp_path / "old"):
+        await before.load(1_000, rate_per_s=2_000)
+        await before.settled()
+        read = await read_as(group, before)
+        moved = await move(before, after)
+    assert not await before.violations()
+    assert moved.groups == [group]
+    assert moved.members == sum(map(len, fold(await before.published()).values())) > 100
+    assert await read_as(group, after) == [], "a consumer that has read everything is told nothing again"
+    async with evaluated(after, tmp_path / "new"):
+        await load_later(before, after, 600)
+        await after.settled()
+        read_later = await read_as(group, after)
+    assert len(read) > 100
+    assert len(read_later) > 100
+    assert await differences(before, after) == []
+
+
+async def test_a_move_to_fewer_partitions_that_is_killed_again_and_again_ends_as_if_it_never_was(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    before = Workspace(broker, f"{topic_prefix}old-", seed=45, partitions=4)
+    after = Workspace(broker, f"{topic_prefix}new-", seed=46, partitions=3)
+    await before.create()
+    async with evaluated(before, tmp_path / "old"):
+        await before.load(600, rate_per_s=2_000)
+        await before.settled()
+        for said, later_s in (("Copied", 0.0), ("Copied", 0.2), ("Sealed", 0.0), ("Sealed", 0.3), ("Sealed", 0.6)):
+            await asyncio.to_thread(killed_move, before, after, said, later_s)
+        assert "Going on with the copies of an earlier run." in await asyncio.to_thread(run_move, before, after)
+    async with evaluated(after, tmp_path / "new"):
+        await load_later(before, after, 300)
+        await after.settled()
+    assert await differences(before, after) == []
+
+
+async def test_a_sealed_workspace_refuses_every_producer_and_the_new_one_starts_only_when_it_is_whole(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    before = Workspace(broker, f"{topic_prefix}old-", seed=47, partitions=2)
+    after = Workspace(broker, f"{topic_prefix}new-", seed=48, partitions=3)
+    await before.create()
+    async with evaluated(before, tmp_path / "old"):
+        await before.load(100, rate_per_s=1_000)
+        await before.settled()
+        # A consumer that is behind keeps the move from ending, which is long enough to look.
+        await read_as(f"{topic_prefix}{GROUP}", before, records_max=1)
+        moving = asyncio.create_task(move(before, after, wait_s=6.0))
+        await asyncio.sleep(4.0)
+        assert not moving.done()
+        with pytest.raises(KafkaError):
+            await write(before)
+        with pytest.raises(StartRefusedError, match=f"{topic_prefix}new-contact-changes is missing"):
+            await verify_topics(after.settings)
+        with pytest.raises(OperationRefusedError, match=rf"group {topic_prefix}{GROUP} has .* records of .* to read"):
+            await moving
+        await write(before)
+        await move(before, after, left=(f"{topic_prefix}{GROUP}",))
+        with pytest.raises(KafkaError):
+            await write(before)
+    await verify_topics(after.settings)
+    await write(after)
+
+
+async def test_a_wrong_partition_count_is_refused_with_the_command_that_moves(broker: str, topic_prefix: str) -> None:
+    workspace = Workspace(broker, topic_prefix, partitions=2)
+    await workspace.create()
+    with pytest.raises(StartRefusedError, match="tidegate admin repartition --to 3"):
+        await verify_topics(workspace.settings.model_copy(update={"partitions": 3}))
+
+
+@asynccontextmanager
+async def evaluated(workspace: Workspace, directory: Path) -> AsyncIterator[None]:
+    """An evaluator works the workspace."""
+    with Evaluator(workspace, directory, static_member="one") as evaluator:
+        evaluator.start()
+        await evaluator.ready()
+        yield
+        assert await evaluator.stop() == 0
+
+
+async def move(before: Workspace, after: Workspace, left: Sequence[str] = (), wait_s: float = 60.0) -> Moved:
+    options = MoveOptions(after.prefix, after.partitions, left_groups=frozenset(left), wait_s=wait_s)
+    async with connected(before.settings) as broker:
+        return await Move(broker, before.settings, options, print).run()
+
+
+def command(before: Workspace, after: Workspace) -> list[str]:
+    arguments = ["admin", "repartition", "--to", str(after.partitions), "--to-prefix", after.prefix]
+    return [sys.executable, "-m", "tidegate.cli.main", *arguments]
+
+
+def told(before: Workspace) -> dict[str, str]:
+    return {
+        **os.environ,
+        "TIDEGATE_KAFKA_BOOTSTRAP": before.broker,
+        "TIDEGATE_TOPIC_PREFIX": before.prefix,
+        "TIDEGATE_REPLAY_HISTORY": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def run_move(before: Workspace, after: Workspace) -> str:
+    done = subprocess.run(
+        command(before, after), check=False, env=told(before), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def killed_move(before: Workspace, after: Workspace, said: str, later_s: float) -> None:
+    """Kill the command some time after it has said how far it is."""
+    with subprocess.Popen(command(before, after), env=told(before), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any(line.startswith(said) for line in lines)
+        time.sleep(later_s)
+        process.kill()
+
+
+async def write(workspace: Workspace) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=workspace.broker, acks="all")
+    await producer.start()
+    try:
+        topic = workspace.name(Topic.CONTACT_CHANGES)
+        await producer.send_and_wait(topic, b'{"attributes":{"plan":"a plan of some length"}}', b"c1", partition=0)
+    finally:
+        await producer.stop()
+
+
+async def read_as(group: str, workspace: Workspace, records_max: int | None = None) -> list[bytes]:
+    """Read memberships as a consumer of the group, which commits and leaves."""
+    consumer = AIOKafkaConsumer(
+        workspace.name(Topic.MEMBERSHIPS),
+        bootstrap_servers=workspace.broker,
+        group_id=group,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    found: list[bytes] = []
+    try:
+        while batch := await consumer.getmany(timeout_ms=int(IDLE_S * 1_000), max_records=records_max):
+            found += [record.key for records in batch.values() for record in records]
+            if records_max is not None:
+                break
+        await consumer.commit()
+    finally:
+        await consumer.stop()
+    return found
