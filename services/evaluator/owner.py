@@ -8,7 +8,7 @@ to read on. Any failure of a worker ends the process: the next start replays fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -161,7 +161,7 @@ class PartitionOwner:
         owned = list(self.owned.values())
         if not owned:
             return
-        await asyncio.gather(*(self._take_over(each) for each in owned))
+        await _all(self._take_over(each) for each in owned)
         fenced = surroundings.monotonic()
         positions = await surroundings.positions()
         changelogs = surroundings.changelogs()
@@ -264,6 +264,17 @@ class PartitionOwner:
                 log.error("local state could not be closed", partition=owned.index, reason=str(error))
         if owned.log is not None:
             await owned.log.close()
+
+
+async def _all(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """Do all at once, or none any more: `gather` alone leaves the others behind when one fails or all are cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _opened(owned: Owned) -> Opened:

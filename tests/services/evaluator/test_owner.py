@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -10,12 +11,42 @@ import pytest
 
 from schemas.topics import topic_name
 from services.evaluator.owner import Owned, PartitionOwner
-from services.evaluator.surroundings import Workspace
+from services.evaluator.quarantine import Opened
+from services.evaluator.surroundings import KafkaSurroundings, OwnedLog, Workspace
 from services.evaluator.worker import PartitionWorker
 
 
 class Record(NamedTuple):
     offset: int
+
+
+class SlowSurroundings(KafkaSurroundings):
+    """The first partition's producer never starts, and opening a store takes its time."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.opening = asyncio.Event()
+        self.may_open = asyncio.Event()
+
+    def log(self, partition: int) -> OwnedLog:
+        return cast("OwnedLog", NeverStarted() if partition == 0 else Started())
+
+    async def open_store(self, partition: int) -> Opened:
+        self.opening.set()
+        await self.may_open.wait()
+        self.opened = await super().open_store(partition)  # kept here, so that nobody else closes it
+        return self.opened
+
+
+class Started:
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class NeverStarted(Started):
+    async def start(self) -> None:
+        await asyncio.get_running_loop().create_future()
 
 
 class FedWorker:
@@ -84,6 +115,23 @@ async def test_a_full_queue_pauses_the_partition_and_room_resumes_it(owner: Part
     assert owner.paused == {3}
     owner._on_flow(3, full=False)
     assert owner.paused == set()
+
+
+async def test_a_store_that_is_still_being_opened_when_partitions_are_given_up_is_closed_before_the_next_assignment(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
+    surroundings = SlowSurroundings(workspace)
+    owner = PartitionOwner(workspace, None, surroundings)
+    owner.assign([0, 1])
+    await surroundings.opening.wait()
+    revoking = asyncio.create_task(owner.revoke())
+    asyncio.get_running_loop().call_later(0.1, surroundings.may_open.set)
+    await revoking
+    await asyncio.sleep(0.2)
+    again = await KafkaSurroundings(workspace).open_store(1)
+    assert again.quarantined is None
+    again.store.close()
 
 
 async def test_giving_up_twice_is_harmless(owner: PartitionOwner) -> None:
