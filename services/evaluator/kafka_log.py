@@ -33,6 +33,13 @@ DRAIN_POLL_MS = 20
 
 TopicNamer = Callable[[Topic], str]
 
+FOLLOWERS: Mapping[Topic, Sequence[Topic]] = {
+    Topic.MEMBERSHIPS: (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG),
+    Topic.DEAD_LETTERS: (Topic.CONTROL_CHANGELOG,),
+    Topic.CONTACTS_CHANGELOG: (Topic.CONTROL_CHANGELOG,),
+}
+"""What a transaction that holds records of a topic will hold besides."""
+
 
 def lower_transaction_backoff() -> None:
     """Retry in 2 ms, not 20, while the broker still writes the markers of the previous transaction."""
@@ -87,6 +94,7 @@ class KafkaTransactionalLog:
     async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
         """Hand records over as whole batches: about an eighth of the cost of sending them one by one."""
         name = self._topic_name(topic)
+        self._expect_followers(topic)
         try:
             batch = self._producer.create_batch()
             for record in records:
@@ -111,11 +119,12 @@ class KafkaTransactionalLog:
         self._sent = []
         return ends
 
-    async def commit(self, offset: int) -> None:
-        """Put the input position into the transaction and commit it."""
-        position = {self._input: OffsetAndMetadata(offset, "")}
+    async def commit(self, offset: int, *, tell_group: bool) -> None:
+        """Commit; with the group's position if asked, which takes two more requests and one more marker."""
         try:
-            await self._producer.send_offsets_to_transaction(position, self._group)
+            if tell_group:
+                position = {self._input: OffsetAndMetadata(offset, "")}
+                await self._producer.send_offsets_to_transaction(position, self._group)
             await self._producer.commit_transaction()
         except KafkaError as error:
             raise self._failed(f"commit position {offset} of", error) from error
@@ -129,6 +138,13 @@ class KafkaTransactionalLog:
             await asyncio.wait_for(self._producer.stop(), CLOSE_TIMEOUT_S)
         except (KafkaError, TimeoutError):
             await self._producer.client.close()
+
+    def _expect_followers(self, topic: Topic) -> None:
+        """Name now what will follow, so that one request adds every partition to the transaction, and not two."""
+        transaction = self._producer._txn_manager  # noqa: SLF001 - the client adds a partition only when it is sent to
+        if transaction.is_in_transaction():
+            for follower in FOLLOWERS.get(topic, ()):
+                transaction.maybe_add_partition_to_txn(TopicPartition(self._topic_name(follower), self._partition))
 
     async def _send(self, topic: Topic, name: str, batch: Any) -> None:
         if not batch.record_count():

@@ -87,8 +87,8 @@ class TransactionalLog(Protocol):
     async def acknowledged(self) -> Mapping[Topic, int]:
         """Wait for every append of this transaction. Shape: topic → offset after the last record appended to it."""
 
-    async def commit(self, offset: int) -> None:
-        """Commit the appends together with `offset`, the next input record to read."""
+    async def commit(self, offset: int, *, tell_group: bool) -> None:
+        """Commit the appends, and if `tell_group` with them the consumer group's next input record, `offset`."""
 
     async def close(self) -> None:
         """Release connections. An open transaction is left to be aborted by the broker or the next owner."""

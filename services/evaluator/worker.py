@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 from schemas.topics import Topic
 from segmentation.model import Change, InstantMs
+from services.evaluator.commit_gap import CommitGap
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord, TransactionalLog
 
 COMMIT_AFTER_MS = 100
-COMMIT_GAP_MS = 20
+COMMIT_GAP_MS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,11 @@ class Pace:
     commit_after_ms: int = COMMIT_AFTER_MS
     """A transaction is open no longer than this under load."""
     commit_gap_ms: int = COMMIT_GAP_MS
-    """Without load it commits at once, but not more often than this: a commit costs the broker about 2 ms."""
+    """Without load it commits at once, but leaves at least this between two commits, and more when they take long."""
     position_after_ms: int = 5_000
     """A position alone, with nothing to publish, waits this long."""
+    group_after_ms: int = 1_000
+    """The consumer group is told the position this often: that is a third of a commit, and nothing recovers from it."""
     slice_ms: int = 5
     slice_contacts: int = 100
     """Contacts between two looks at the clock in a slice."""
@@ -42,6 +45,21 @@ class Pace:
     """Beyond it the consumer is asked to stop fetching this partition; a shallow queue starves it."""
     backfill_queue_max: int = 5_000
     """With more live records than this waiting, backfill rests; deadlines never do."""
+
+
+class Stages(NamedTuple):
+    """Where the time of one transaction went. Units: seconds; several batches may be in it."""
+
+    evaluated: float
+    sent: float
+    gathered: float
+    """From the first output to the start of the commit."""
+    acknowledged: float
+    committed: float
+    applied: float
+
+
+NO_STAGES = Stages(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Committed(NamedTuple):
@@ -56,6 +74,7 @@ class Committed(NamedTuple):
     changes: Sequence[Change]
     stamps: Sequence[int]
     took_s: float
+    stages: Stages = NO_STAGES
 
 
 CommitListener = Callable[[Committed], None]
@@ -100,6 +119,11 @@ class PartitionWorker:
         self._ahead_since: float | None = None  # when the first uncommitted output or position arose
         self._outputs_since: float | None = None
         self._last_commit = 0.0
+        self._gap = CommitGap(self.pace.commit_gap_ms / 1_000)
+        self._group_told = float("-inf")
+        self._group_offset = partition.next_offset  # what the group was told last, as far as this owner knows
+        self._evaluated_s = 0.0
+        self._sent_s = 0.0
         self._records_since = 0
         self._stamps: list[int] = []
 
@@ -128,7 +152,9 @@ class PartitionWorker:
             worked = bool(self._queue)
             if worked:
                 batch = self._next_batch()
+                began = self._monotonic()
                 self.partition.consume(batch)
+                self._evaluated_s += self._monotonic() - began
                 if self.partition.has_outputs:
                     self._stamps += (batch[0].timestamp, batch[-1].timestamp)
                 await self._send()
@@ -141,7 +167,7 @@ class PartitionWorker:
                 await asyncio.sleep(0)
             if not worked and not self._queue and not self._stopping:
                 await self._rest()
-        if self.partition.is_ahead:
+        if self.partition.is_ahead or self._group_offset != self.partition.next_offset:
             await self.commit()
 
     def _next_batch(self) -> Sequence[InputRecord]:
@@ -179,6 +205,7 @@ class PartitionWorker:
             await self._log.append(Topic.MEMBERSHIPS, unsent.memberships)
         if unsent.dead_letters:
             await self._log.append(Topic.DEAD_LETTERS, unsent.dead_letters)
+        self._sent_s += self._monotonic() - now
 
     async def _background(self) -> bool:
         """One slice of due deadlines, else of backfill, else of counting; whether there was anything to do."""
@@ -193,9 +220,11 @@ class PartitionWorker:
             work = partition.count_unreadable
         else:
             return False
-        until = self._monotonic() + self.pace.slice_ms / 1_000
+        began = self._monotonic()
+        until = began + self.pace.slice_ms / 1_000
         while work(self.pace.slice_contacts) and self._monotonic() < until:
             pass
+        self._evaluated_s += self._monotonic() - began
         await self._send()
         return True
 
@@ -210,30 +239,57 @@ class PartitionWorker:
             if max(self._records_since, self.partition.changed_contacts) >= pace.commit_records:
                 return self._last_commit
             latest = self._outputs_since + pace.commit_after_ms / 1_000
-            return latest if self._queue else min(latest, self._last_commit + pace.commit_gap_ms / 1_000)
+            return latest if self._queue else min(latest, self._last_commit + self._gap.seconds)
         if self._ahead_since is not None:
             return self._ahead_since + pace.position_after_ms / 1_000
+        if self._group_offset != self.partition.next_offset:
+            return self._group_told + pace.position_after_ms / 1_000
         return None
 
     async def commit(self) -> None:
         """One transaction, then one local write. Nothing else of this worker runs in between."""
         partition = self.partition
         began = self._monotonic()
+        gathered_s = began - self._outputs_since if self._outputs_since is not None else 0.0
         await self._begin()
         contacts, controls = partition.seal()
         if contacts:
             await self._log.append(Topic.CONTACTS_CHANGELOG, contacts)
         await self._log.append(Topic.CONTROL_CHANGELOG, controls)
         ends = await self._log.acknowledged()
-        await self._log.commit(partition.next_offset)
+        acknowledged = self._monotonic()
+        # Without outputs there was time, and at the end there will be none: then the group hears of it too.
+        tell_group = (
+            self._outputs_since is None
+            or self._stopping
+            or acknowledged >= self._group_told + self.pace.group_after_ms / 1_000
+        )
+        await self._log.commit(partition.next_offset, tell_group=tell_group)
+        committed = self._monotonic()
+        if tell_group:
+            self._group_told, self._group_offset = committed, partition.next_offset
         changes = partition.committed(ends, self._now_ms())
         self._open = False
         self._ahead_since = self._outputs_since = None
         self._last_commit = self._monotonic()
+        self._gap.took(self._last_commit - began)
         self.commits += 1
-        done = Committed(partition.next_offset, self._records_since, changes, self._stamps, self._last_commit - began)
+        stages = Stages(
+            self._evaluated_s,
+            self._sent_s,
+            gathered_s,
+            acknowledged - began,
+            committed - acknowledged,
+            self._last_commit - committed,
+        )
+        self._tell(changes, self._last_commit - began, stages)
+
+    def _tell(self, changes: Sequence[Change], took_s: float, stages: Stages) -> None:
+        """Say what was committed, and begin to count anew."""
+        done = Committed(self.partition.next_offset, self._records_since, changes, self._stamps, took_s, stages)
         self._records_since = 0
         self._stamps = []
+        self._evaluated_s = self._sent_s = 0.0
         if self._on_commit is not None:
             self._on_commit(done)
 

@@ -146,13 +146,14 @@ class SimulatedBroker:
             log.append(record, timestamp, transaction)
         return log.end
 
-    def commit(self, transactional_id: str, epoch: int, partition: int, position: int) -> None:
-        """Commit the owner's transaction together with the input position."""
+    def commit(self, transactional_id: str, epoch: int, partition: int, position: int | None) -> None:
+        """Commit the owner's transaction together with the group's position, if it is told."""
         self._check(transactional_id, epoch)
         transaction = self._open.pop(transactional_id, None)
         if transaction is not None:
             self._finish(transaction, Outcome.COMMITTED)
-        self.positions[partition] = position
+        if position is not None:
+            self.positions[partition] = position
 
     def expire(self, transactional_id: str) -> None:
         """Abort a transaction that was open for too long; its owner is fenced."""

@@ -30,10 +30,10 @@ class SlowCommit(SimulatedLog):
     begun: asyncio.Event
     may_end: asyncio.Event
 
-    async def commit(self, offset: int) -> None:
+    async def commit(self, offset: int, *, tell_group: bool) -> None:
         self.begun.set()
         await self.may_end.wait()
-        await super().commit(offset)
+        await super().commit(offset, tell_group=tell_group)
 
 
 def a_world() -> World:

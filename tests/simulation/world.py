@@ -125,10 +125,10 @@ class SimulatedLog:
         await self._world.point(self._process, "acknowledge:after", may_fail=True)
         return dict(self._ends)
 
-    async def commit(self, offset: int) -> None:
+    async def commit(self, offset: int, *, tell_group: bool) -> None:
         """Commit; a failure may come before or after the broker has done it."""
         await self._world.point(self._process, "commit:before", may_fail=True)
-        self._world.broker.commit(self._id, self._epoch, self._partition, offset)
+        self._world.broker.commit(self._id, self._epoch, self._partition, offset if tell_group else None)
         await self._world.point(self._process, "commit:after", may_fail=True)
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import aiokafka.producer.sender
+import aiokafka.producer.transaction_manager
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 
@@ -50,3 +51,11 @@ def test_the_fetch_wait_and_isolation_are_still_plain_attributes_of_the_consumer
 def test_the_transaction_back_off_is_still_read_from_the_module() -> None:
     assert isinstance(aiokafka.producer.sender.BACKOFF_OVERRIDE, float)
     assert "BACKOFF_OVERRIDE" in inspect.getsource(aiokafka.producer.sender.AddPartitionsToTxnHandler)
+
+
+def test_partitions_are_still_added_to_a_transaction_by_the_manager_that_we_tell_beforehand() -> None:
+    manager = aiokafka.producer.transaction_manager.TransactionManager
+    assert list(inspect.signature(manager.maybe_add_partition_to_txn).parameters) == ["self", "tp"]
+    assert list(inspect.signature(manager.is_in_transaction).parameters) == ["self"]
+    assert "self._txn_manager" in inspect.getsource(aiokafka.AIOKafkaProducer.__init__)
+    assert "partitions_to_add()" in inspect.getsource(aiokafka.producer.sender.Sender._maybe_do_transactional_request)

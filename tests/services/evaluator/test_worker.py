@@ -25,6 +25,8 @@ class RecordingLog:
 
     def __init__(self, refuse: str = "") -> None:
         self.calls: list[str] = []
+        self.told: list[int] = []
+        self.commit_s = 0.0
         self._refuse = refuse
 
     def _call(self, name: str) -> None:
@@ -43,7 +45,9 @@ class RecordingLog:
         self._call("acknowledged")
         return {}
 
-    async def commit(self, offset: int) -> None:
+    async def commit(self, offset: int, *, tell_group: bool) -> None:
+        await asyncio.sleep(self.commit_s)
+        self.told += [offset] if tell_group else []
         self._call(f"commit {offset}")
 
     async def close(self) -> None:
@@ -124,6 +128,45 @@ async def test_nothing_has_passed_while_a_change_waits_for_its_commit(partition:
     assert driven.passed == []
     await driven.stop()
     assert driven.worker.commits == 1
+
+
+async def test_the_group_hears_of_the_position_seldom_under_load_and_of_the_last_one_at_the_stop(
+    partition: Partition,
+) -> None:
+    driven = Driven(partition)
+    for offset in range(5):
+        await driven.feed(write(offset, plan=f"p{offset}"))
+    assert driven.worker.commits == 5
+    assert driven.log.told == [1]
+    await driven.stop()
+    assert driven.log.told == [1, 5]
+
+
+async def test_the_group_hears_of_the_last_position_when_nothing_follows(partition: Partition) -> None:
+    driven = Driven(partition, pace=Pace(commit_gap_ms=0, position_after_ms=150))
+    await driven.feed(write(0, plan="pro"))
+    await driven.feed(write(1, plan="free"))
+    assert driven.log.told == [1]
+    await asyncio.sleep(0.2)
+    assert driven.log.told == [1, 2]
+    commits = driven.worker.commits
+    await asyncio.sleep(0.2)
+    assert driven.worker.commits == commits
+    await driven.stop()
+
+
+async def test_commits_that_take_long_are_made_less_often(partition: Partition) -> None:
+    driven = Driven(partition)
+    await driven.feed(write(0, plan="p0"))
+    began = asyncio.get_running_loop().time()
+    driven.log.commit_s = 0.02
+    for offset in range(1, 60):
+        driven.worker.feed([write(offset, plan=f"p{offset}")])
+        await asyncio.sleep(0.005)
+    took = asyncio.get_running_loop().time() - began
+    commits = driven.worker.commits - 1
+    assert 2 <= commits <= took / 0.02 / 2
+    await driven.stop()
 
 
 @pytest.mark.parametrize("refuse", ["begin", "contacts-changelog", "control-changelog", "acknowledged", "commit 1"])
