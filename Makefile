@@ -62,8 +62,9 @@ bench-ingest: setup ## HTTP and CSV ingest on a real broker
 bench-stack: setup ## Set-up time, idle CPU and memory of the local stack
 	@$(PYTHON) -m bench.stack
 
-schemas: setup ## Regenerate the JSON Schemas and the AsyncAPI document
+schemas: setup ## Regenerate the JSON Schemas, AsyncAPI and OpenAPI documents and the reference pages
 	@$(PYTHON) -m schemas.generate
+	@$(PYTHON) -m tests.contracts
 
 clients/dashboard/node_modules: clients/dashboard/package-lock.json
 	@npm --prefix clients/dashboard ci --no-audit --no-fund

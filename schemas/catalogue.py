@@ -116,7 +116,7 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
         Topic.DEAD_LETTERS: Channel(
             (Message(DeadLetterHeaders, "As in the record that failed."),),
             (Party.EVALUATOR,),
-            (Party.OPERATORS,),
+            (Party.OPERATORS, Party.CONSOLE, Party.INGEST),
         ),
         Topic.REQUESTS: Channel(
             (Message(RequestRecord, "A digest of the API key's id and the Idempotency-Key."),),

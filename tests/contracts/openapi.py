@@ -17,6 +17,7 @@ from services.console.settings import ConsoleSettings
 from services.runtime.keys import KeyFile
 from services.webhooks import api as webhooks
 from services.webhooks import documents as webhooks_documents
+from services.webhooks.guard import Guard
 
 
 def console_document() -> dict[str, Any]:
@@ -29,5 +30,7 @@ def console_document() -> dict[str, Any]:
 
 def webhooks_document() -> dict[str, Any]:
     """The API of webhooks."""
-    routes = webhooks.WebhookRoutes(MagicMock(), MagicMock(), MagicMock(), MagicMock())
-    return webhooks_documents.describe(webhooks.build_app(routes))
+    guard = Guard(MagicMock(), MagicMock())
+    return webhooks_documents.describe(
+        webhooks.build_app(webhooks.WebhookRoutes(MagicMock(), MagicMock(), MagicMock(), guard))
+    )

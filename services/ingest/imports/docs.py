@@ -41,7 +41,10 @@ _SUMMARY: Final[Json] = {
     "problem": {"type": ["object", "null"]},
     "next": {**_TEXT, "description": "What can be done next."},
 }
+_MAPPING_SCHEMA: Final = ImportMapping.model_json_schema(ref_template="#/components/schemas/{model}")
 SCHEMAS: Final[Json] = {
+    **_MAPPING_SCHEMA.pop("$defs"),
+    "ImportMapping": _MAPPING_SCHEMA,
     "ImportSummary": {"type": "object", "required": list(_SUMMARY), "properties": _SUMMARY},
     "Import": {
         "type": "object",
@@ -156,7 +159,7 @@ MAPPING: Final[Json] = {
     "openapi_extra": {
         "parameters": [_ID],
         **json_body(
-            ImportMapping.model_json_schema(ref_template="#/components/schemas/{model}"),
+            reference("ImportMapping"),
             {
                 "an email list": {
                     "id_column": "Email",
