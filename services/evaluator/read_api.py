@@ -52,8 +52,10 @@ class RefusedError(Exception):
         self.headers = headers
 
 
-def create_read_api(serving: Serving, partitions: int) -> ASGIApp:
-    """The ASGI application."""
+def create_read_api(
+    serving: Serving, partitions: int, more: Callable[[str], Sequence[Route]] = lambda _base: ()
+) -> ASGIApp:
+    """The ASGI application, with `more` routes under the same base."""
     api = _ReadApi(serving, partitions)
     routes: Sequence[tuple[str, str, Handler]] = (
         ("GET", "/contacts", api.list_contacts),
@@ -71,7 +73,7 @@ def create_read_api(serving: Serving, partitions: int) -> ASGIApp:
         ("POST", "/outcomes", api.outcomes),
     )
     app = Starlette(
-        routes=[Route(BASE + path, handler, methods=[method]) for method, path, handler in routes],
+        routes=[*(Route(BASE + path, handler, methods=[method]) for method, path, handler in routes), *more(BASE)],
         exception_handlers={RefusedError: _refused},
     )
 

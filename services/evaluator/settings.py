@@ -45,6 +45,11 @@ class EvaluatorSettings(RuntimeSettings):
         return self.data_dir / "evaluator"
 
     @property
+    def checkpoint_dir(self) -> Path:
+        """Where the one checkpoint of the stores is kept, for a backup to copy."""
+        return self.data_dir / "checkpoint"
+
+    @property
     def pace(self) -> Pace:
         """The workers' pace."""
         return Pace(commit_after_ms=self.commit_after_ms, commit_gap_ms=self.commit_gap_ms)

@@ -138,6 +138,15 @@ class RocksStore:
         except Exception as error:
             raise self._failed("flush", error) from error
 
+    def compact(self) -> None:
+        """Rewrite every table file, so that none holds a row that was deleted or replaced before."""
+        try:
+            db = self._open()
+            db.flush()
+            db.compact_range(None, None)
+        except Exception as error:
+            raise self._failed("compact", error) from error
+
     def close(self) -> None:
         """Flush and release the files. Idempotent."""
         db, self._db = self._db, None

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from deploy.workspace.backup import Backup, restore_backup, write_backup
 from deploy.workspace.broker import Broker, connected
+from deploy.workspace.errors import OperationRefusedError
+from deploy.workspace.evaluators import owners, take_checkpoints
 from deploy.workspace.moving import Move, Moved, MoveOptions
 from deploy.workspace.settings import OperatorSettings, operator_settings
+from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.settings import PARTITIONS_MAX
 from tidegate.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, AsJson
@@ -96,3 +101,44 @@ def repartition(
             f"and TIDEGATE_PARTITIONS={moved.target.partitions}. Groups that go on behind the copies: "
             f"{', '.join(moved.groups) or 'none'}."
         )
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must not exist.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the state of every partition, consistent and while it is in use, and the files that no topic holds."""
+
+    async def take(broker: Broker, settings: OperatorSettings) -> Backup:
+        checkpoints = await take_checkpoints(await owners(broker, settings.topic_prefix))
+        return await asyncio.to_thread(write_backup, target, checkpoints, settings.data_dir)
+
+    made = _work(take)
+    if not made.is_whole:
+        complain(f"only partitions {made.partitions} of {made.partition_count} are in the backup: repeat it")
+        raise typer.Exit(EXIT_REFUSED)
+    _tell(made, as_json, f"Wrote {target}")
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="A backup.")],
+    data_dir: Annotated[Path, typer.Option(help="The data directory to fill; it must hold no state.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup into an empty data directory; the evaluator that starts there reads the rest from the changelogs."""
+    try:
+        restored = restore_backup(source, data_dir, clock.now_ms())
+    except OperationRefusedError as error:
+        complain(str(error))
+        raise typer.Exit(EXIT_REFUSED) from error
+    _tell(restored, as_json, f"Restored to {data_dir}")
+
+
+def _tell(found: Backup, as_json: bool, said: str) -> None:
+    facts = {"contacts": found.contacts, "partitions": len(found.partitions), "files": len(found.files)}
+    if as_json:
+        print_json(facts)
+    else:
+        say(f"{said}: {found.contacts:,} contacts in {len(found.partitions)} partitions, {len(found.files)} files.")

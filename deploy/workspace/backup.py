@@ -1,0 +1,168 @@
+"""Backup and restore: the evaluators' stores as checkpoints, and the small files that no topic holds.
+
+Rule: a backup is written beside its place and renamed when it is whole, and names every file with its digest; a restore
+copies only what has the digest that it had, and never over something. A store is only ever ahead of nothing: what came
+after the checkpoint is read from the changelogs, so an old backup costs time, and one that is too old is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from deploy.workspace.errors import OperationRefusedError
+from deploy.workspace.evaluators import Checkpoint
+from segmentation.model import InstantMs
+
+MANIFEST_FILE = "backup.json"
+STATE_FOLDER = "evaluator"
+NOTE_FILE = "workspace.json"
+KEPT_FILES = ("keys.json",)
+KEPT_FOLDERS = ("imports",)
+KEPT_PATTERNS = ("audit*.jsonl",)
+"""What no topic holds, of the data directory that ingest works in."""
+VERSION = 1
+TOO_OLD_MS = 12 * 3_600_000
+"""As for a disk that was away: half of the time for which the broker keeps tombstones."""
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup holds. `oldest` is when the store that is furthest behind was last written."""
+
+    prefix: str
+    partition_count: int
+    partitions: list[int]
+    contacts: int
+    oldest: InstantMs
+    files: dict[str, str]
+    """Path in the backup → SHA-256."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every partition is in it."""
+        return self.partitions == list(range(self.partition_count))
+
+
+def write_backup(target: Path, checkpoints: Sequence[Checkpoint], data_dir: Path) -> Backup:
+    """Copy checkpoints and kept files to a new directory. Errors: `OperationRefusedError`."""
+    if target.exists():
+        raise OperationRefusedError(f"{target} exists: name a directory that does not, so that no backup is replaced")
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        (unfinished / STATE_FOLDER).mkdir(parents=True)
+        for checkpoint in checkpoints:
+            _copy_checkpoint(checkpoint, unfinished / STATE_FOLDER)
+        _copy_kept(data_dir, unfinished)
+        backup = _described(checkpoints, {name: _digest(unfinished / name) for name in sorted(_files(unfinished))})
+        (unfinished / MANIFEST_FILE).write_bytes(orjson.dumps({"version": VERSION, **_as_json(backup)}))
+        unfinished.rename(target)
+    except OSError as error:
+        raise OperationRefusedError(f"the backup could not be written to {target}: {error}") from error
+    return backup
+
+
+def read_backup(source: Path) -> Backup:
+    """Read what a backup says it holds. Errors: `OperationRefusedError`."""
+    try:
+        told = orjson.loads((source / MANIFEST_FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise OperationRefusedError(f"{source} is not a backup: {MANIFEST_FILE} cannot be read ({error})") from error
+    if told.pop("version", None) != VERSION:
+        raise OperationRefusedError(f"{source} was written by another version than this one: restore it with that one")
+    return Backup(**told)
+
+
+def restore_backup(source: Path, data_dir: Path, now: InstantMs) -> Backup:
+    """Put a backup into a data directory that holds no state yet. Errors: `OperationRefusedError`; then nothing is."""
+    backup = read_backup(source)
+    age_ms = now - backup.oldest
+    if age_ms > TOO_OLD_MS:
+        raise OperationRefusedError(
+            f"the backup is {age_ms / 3_600_000:.1f} h old, and at most {TOO_OLD_MS // 3_600_000} h are taken: a "
+            "contact erased since may have left the changelogs, and would come back. Start without state: the "
+            "changelogs rebuild all of it"
+        )
+    state = data_dir / STATE_FOLDER
+    if state.exists() and any(state.iterdir()):
+        raise OperationRefusedError(f"{state} holds state already: move it away, or restore to another directory")
+    damaged = [name for name, digest in backup.files.items() if not _is_intact(source / name, digest)]
+    if damaged:
+        raise OperationRefusedError(f"{len(damaged)} files of the backup are damaged or missing, first {damaged[0]}")
+    unfinished = data_dir / f"{STATE_FOLDER}.restoring"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        shutil.copytree(source / STATE_FOLDER, unfinished)
+        note = {"prefix": backup.prefix, "partitions": backup.partition_count}
+        (unfinished / NOTE_FILE).write_bytes(orjson.dumps(note))
+        _copy_kept(source, data_dir)
+        if state.exists():
+            state.rmdir()
+        unfinished.rename(state)
+    except OSError as error:
+        raise OperationRefusedError(f"{data_dir} could not be written: {error}") from error
+    return backup
+
+
+def _copy_checkpoint(checkpoint: Checkpoint, target: Path) -> None:
+    if not checkpoint.directory.is_dir():
+        raise OperationRefusedError(
+            f"the checkpoint {checkpoint.directory} is on another machine's disk: run this command there, or copy that "
+            "directory (or take a snapshot of its volume)"
+        )
+    for index in checkpoint.manifest["partitions"]:
+        shutil.copytree(checkpoint.directory / index, target / index)
+    shutil.rmtree(checkpoint.directory)
+
+
+def _copy_kept(source: Path, target: Path) -> None:
+    """Copy the small files that exist; those that the target has are left as they are."""
+    names = [*KEPT_FILES, *(path.name for pattern in KEPT_PATTERNS for path in source.glob(pattern))]
+    for name in names:
+        if (source / name).is_file() and not (target / name).exists():
+            shutil.copy2(source / name, target / name)
+    for name in KEPT_FOLDERS:
+        if (source / name).is_dir() and not (target / name).exists():
+            shutil.copytree(source / name, target / name)
+
+
+def _described(checkpoints: Sequence[Checkpoint], files: dict[str, str]) -> Backup:
+    manifests = [checkpoint.manifest for checkpoint in checkpoints]
+    if len({(each["prefix"], each["partition_count"]) for each in manifests}) != 1:
+        raise OperationRefusedError("the evaluators do not work one workspace: their prefixes or partitions differ")
+    stores = {int(index): marks for each in manifests for index, marks in each["partitions"].items()}
+    return Backup(
+        manifests[0]["prefix"],
+        manifests[0]["partition_count"],
+        sorted(stores),
+        sum(marks["contacts"] for marks in stores.values()),
+        min((marks["written"] for marks in stores.values()), default=InstantMs(0)),
+        files,
+    )
+
+
+def _as_json(backup: Backup) -> dict[str, object]:
+    return {name: getattr(backup, name) for name in Backup.__slots__}
+
+
+def _files(directory: Path) -> Iterator[str]:
+    return (str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def _is_intact(path: Path, digest: str) -> bool:
+    return path.is_file() and _digest(path) == digest
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            found.update(piece)
+    return found.hexdigest()

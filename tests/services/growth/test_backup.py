@@ -1,0 +1,160 @@
+"""State is backed up while it is written, and comes back on another machine, from a backup or from nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.workspace.backup import TOO_OLD_MS, restore_backup, write_backup
+from deploy.workspace.errors import OperationRefusedError
+from deploy.workspace.evaluators import Checkpoint
+from schemas.topics import Topic
+from segmentation.model import InstantMs
+from services.evaluator.quarantine import OUTDATED_AFTER_MS
+from services.evaluator.state_directory import claim_state_directory
+from tests.faults.process import Evaluator
+from tests.faults.workspace import Workspace
+from tidegate.cli.main import app
+
+broker_needed = pytest.mark.broker
+INPUTS = 3_000
+
+
+@broker_needed
+@pytest.mark.timeout(240)
+async def test_a_backup_taken_under_load_restores_elsewhere_and_the_rest_comes_from_the_changelogs(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=51)
+    await workspace.create()
+    with Evaluator(workspace, tmp_path / "first", static_member="one") as first:
+        first.start()
+        await first.ready()
+        load = asyncio.create_task(workspace.load(INPUTS, rate_per_s=600))
+        await asyncio.sleep(2.5)
+        made = await command(workspace, tmp_path / "first", "backup", str(tmp_path / "backup"))
+        assert not load.done(), "the backup must have been taken under load"
+        await load
+        await first.kill()
+    shutil.rmtree(tmp_path / "first")
+    restored = await command(
+        workspace, tmp_path, "restore", str(tmp_path / "backup"), "--data-dir", str(tmp_path / "second")
+    )
+    with Evaluator(workspace, tmp_path / "second", static_member="one") as second:
+        second.start()
+        await second.ready()
+        read = records_recovered(second)
+        await workspace.settled()
+        assert await second.stop() == 0
+    assert restored == made
+    assert made["partitions"] == workspace.partitions
+    changelogs = [await workspace.read(each) for each in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)]
+    assert 0 < read < sum(map(len, changelogs)), "only what came after the backup is read"
+    assert not await workspace.violations()
+
+
+@broker_needed
+@pytest.mark.timeout(240)
+async def test_state_comes_back_from_the_changelogs_when_every_disk_is_lost(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, seed=52)
+    await workspace.create()
+    for name in ("first", "second"):
+        with Evaluator(workspace, tmp_path / name, static_member="one") as evaluator:
+            evaluator.start()
+            await evaluator.ready()
+            await workspace.load(600, rate_per_s=2_000)
+            await workspace.settled()
+            await evaluator.kill()
+        shutil.rmtree(tmp_path / name)
+    assert not await workspace.violations()
+
+
+def test_a_backup_is_restored_file_by_file_as_it_was(tmp_path: Path) -> None:
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    restored = restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000 + TOO_OLD_MS))
+    assert (tmp_path / "new" / "evaluator" / "0" / "000008.sst").read_bytes() == b"rows"
+    assert (tmp_path / "new" / "keys.json").read_text() == "{}"
+    assert (tmp_path / "new" / "imports" / "i1" / "import.json").exists()
+    assert (restored.prefix, restored.partition_count, restored.contacts) == ("p-", 1, 7)
+    claim_state_directory(tmp_path / "new" / "evaluator", "p-", 1)
+    assert (tmp_path / "new" / "evaluator" / "0").exists(), "the restored state is its own workspace's"
+
+
+def test_a_backup_older_than_half_the_time_of_tombstones_is_refused(tmp_path: Path) -> None:
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    assert TOO_OLD_MS == OUTDATED_AFTER_MS, "what a restore takes, the evaluator must not delete"
+    with pytest.raises(OperationRefusedError, match=r"12\.0 h old, and at most 12 h are taken"):
+        restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_001 + TOO_OLD_MS))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_damaged_backup_and_a_directory_with_state_are_refused(tmp_path: Path) -> None:
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    with pytest.raises(OperationRefusedError, match="holds state already"):
+        restore_backup(tmp_path / "backup", data_dir(tmp_path), InstantMs(1_000))
+    with pytest.raises(OperationRefusedError, match="exists: name a directory"):
+        write_backup(tmp_path / "backup", [], data_dir(tmp_path))
+    (tmp_path / "backup" / "evaluator" / "0" / "000008.sst").write_bytes(b"rowz")
+    with pytest.raises(OperationRefusedError, match=r"1 files of the backup are damaged or missing"):
+        restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000))
+    with pytest.raises(OperationRefusedError, match="is not a backup"):
+        restore_backup(tmp_path, tmp_path / "new", InstantMs(1_000))
+
+
+def test_state_of_another_workspace_is_set_aside_and_never_opened(tmp_path: Path) -> None:
+    state = tmp_path / "evaluator"
+    claim_state_directory(state, "", 8)
+    (state / "0").mkdir()
+    claim_state_directory(state, "", 8)
+    assert (state / "0").exists()
+    claim_state_directory(state, "v2-", 16)
+    assert not (state / "0").exists()
+    assert (tmp_path / "evaluator.other-1" / "0").exists()
+    claim_state_directory(state, "v2-", 32)
+    assert (tmp_path / "evaluator.other-2").exists()
+
+
+async def command(workspace: Workspace, data_dir: Path, *arguments: str) -> dict[str, Any]:
+    """Run `tidegate admin`; what it prints."""
+    environment = {
+        "TIDEGATE_KAFKA_BOOTSTRAP": workspace.broker,
+        "TIDEGATE_TOPIC_PREFIX": workspace.prefix,
+        "TIDEGATE_DATA_DIR": str(data_dir),
+    }
+    said = await asyncio.to_thread(CliRunner().invoke, app, ["admin", *arguments, "--json"], env=environment)
+    assert said.exit_code == 0, said.output
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
+
+
+def records_recovered(evaluator: Evaluator) -> int:
+    told = re.findall(r'"changelog_records": ?(\d+)', evaluator.log)
+    return int(told[-1])
+
+
+def data_dir(folder: Path) -> Path:
+    """The data directory of a process that has run."""
+    found = folder / "data"
+    (found / "imports" / "i1").mkdir(parents=True, exist_ok=True)
+    (found / "imports" / "i1" / "import.json").touch()
+    (found / "evaluator" / "0").mkdir(parents=True, exist_ok=True)
+    (found / "keys.json").write_text("{}")
+    return found
+
+
+def checkpoint(folder: Path, written: int) -> Checkpoint:
+    """A checkpoint of one partition."""
+    directory = folder / "checkpoint"
+    (directory / "0").mkdir(parents=True)
+    (directory / "0" / "000008.sst").write_bytes(b"rows")
+    partitions = {"0": {"input": 3, "contacts": 7, "written": written}}
+    return Checkpoint(directory, {"prefix": "p-", "partition_count": 1, "partitions": partitions})
