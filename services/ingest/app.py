@@ -5,7 +5,7 @@ Rule: assembly only. What a route does is in its own module, what it needs is ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -43,6 +43,7 @@ IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
 def build_app(
     guard: Guard,
     once: Once,
+    is_stalled: Callable[[], bool],
     contacts: ContactRoutes,
     routers: Iterable[APIRouter],
     schemas: Iterable[dict[str, Any]] = (),
@@ -62,7 +63,7 @@ def build_app(
         app.include_router(router, prefix=API)
     _serve_openapi(app, guard, {**contact_docs.SCHEMAS, **{k: v for extra in schemas for k, v in extra.items()}})
     write_contacts = HotRoute(app, "POST", f"{API}/contacts", guard.admission(Scope.CONTACTS_WRITE), contacts.post)
-    return Edge(Idempotency(write_contacts, once, guard))
+    return Edge(Idempotency(write_contacts, once, guard), is_stalled)
 
 
 def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> None:

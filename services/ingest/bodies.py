@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
@@ -19,8 +20,10 @@ from segmentation.errors import Problem
 from services.ingest.problems import ProblemError, invalid, unavailable
 
 BODY_BYTES_MAX: Final = 5 * 1024 * 1024
-BODIES_BYTES_MAX: Final = 32 * 1024 * 1024
+BODIES_BYTES_MAX: Final = 24 * 1024 * 1024
 """Held at once, of all requests together; past that one is answered 503, however many connections there are."""
+STALLED_BODIES_BYTES_MAX: Final = BODY_BYTES_MAX
+"""The same while the broker acknowledges nothing: what could not be written anyway is not taken in."""
 BODY_TIMEOUT_S: Final = 30
 BODY_DEPTH_MAX: Final = JSON_DEPTH_MAX + 4
 """A batch puts a contact's attributes four levels down."""
@@ -30,10 +33,16 @@ _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 class Bodies:
-    """Counts the bytes of the bodies that this process holds."""
+    """Counts the bytes of the bodies that this process holds. `is_stalled` says whether writes are stuck now."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_stalled: Callable[[], bool] = lambda: False) -> None:
+        self._is_stalled = is_stalled
         self.held_bytes = 0
+
+    @property
+    def bytes_max(self) -> int:
+        """How many bytes may be held now."""
+        return STALLED_BODIES_BYTES_MAX if self._is_stalled() else BODIES_BYTES_MAX
 
 
 class Share:
@@ -47,7 +56,7 @@ class Share:
 
     def take(self, size: int) -> bool:
         """Hold so many bytes more, if there is room."""
-        if self._bodies.held_bytes + size > BODIES_BYTES_MAX:
+        if self._bodies.held_bytes + size > self._bodies.bytes_max:
             return False
         self._bodies.held_bytes += size
         self._bytes += size

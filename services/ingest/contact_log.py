@@ -2,7 +2,8 @@
 
 Rule: what is reported as appended is on the log with acks=all. What is not acknowledged in time is reported so,
 although it may still arrive: writing it again is harmless. Bytes in the client's buffer are counted and bounded, so
-that a slow broker costs answers of 503 and never memory.
+that a slow broker costs answers of 503 and never memory; while the broker acknowledges nothing at all, only a few are
+taken, to see when it does again, and the rest is refused at once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ from services.runtime.logs import get_logger
 if TYPE_CHECKING:
     from services.runtime.tracing import Tracing
 
-BUFFERED_BYTES_MAX: Final = 48 * 1024 * 1024
+BUFFERED_BYTES_MAX: Final = 32 * 1024 * 1024
+STALLED_BYTES_MAX: Final = 1024 * 1024
+"""Buffered at most while nothing is acknowledged."""
+STALLED_AFTER_S: Final = 1.5
+"""Without any acknowledgement, while some are awaited."""
+WAIT_MIN_S: Final = 0.5
+"""How long even a request waits whose body took its time to arrive."""
 RECORD_OVERHEAD_BYTES: Final = 512
 """What one buffered record costs beside its value: key, headers, future."""
 CHUNK_RECORDS: Final = 100
@@ -68,25 +75,39 @@ class ContactLog:
         self._timeout_s = timeout_ms / 1000
         self._tracing = tracing
         self._buffered_bytes = 0
+        self._progress_at = 0.0
 
     @property
     def buffered_bytes(self) -> int:
         """Handed over and not yet acknowledged."""
         return self._buffered_bytes
 
-    async def append(self, records: Sequence[Admitted]) -> list[Outcome]:
-        """Append in order and wait for the acknowledgements. Shape: one outcome a record, in order."""
+    def is_stalled(self) -> bool:
+        """Whether records wait for the broker, and it has acknowledged none for a while."""
+        return self._buffered_bytes > 0 and clock.monotonic() - self._progress_at > STALLED_AFTER_S
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more may be handed over now. The first ones always may: they tell when it goes on."""
+        bytes_max = STALLED_BYTES_MAX if self.is_stalled() else BUFFERED_BYTES_MAX
+        return self._buffered_bytes + size <= bytes_max
+
+    async def append(self, records: Sequence[Admitted], arrived_at: float | None = None) -> list[Outcome]:
+        """Append in order and wait for the acknowledgements. Shape: one outcome a record, in order.
+
+        `arrived_at`: when the request did, by the monotonic clock; the wait counts from there.
+        """
         size = sum(len(record.value) + RECORD_OVERHEAD_BYTES for record in records)
-        if self._buffered_bytes + size > BUFFERED_BYTES_MAX:
+        if not self.has_room(size):
             return self._all_refused(records, "the buffer is full")
         began = clock.monotonic()
+        wait_s = self._timeout_s if arrived_at is None else max(WAIT_MIN_S, arrived_at + self._timeout_s - began)
         futures: list[asyncio.Future[Any]] = []
         self._hold(size)
         tracing = self._tracing
         span = nullcontext(_UNTRACED) if tracing is None else tracing.appending(self._topic, len(records))
         try:
             with span as traced:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(wait_s):
                     await self._hand_over(records, futures, traced)
                     await _settled(futures)
         except TimeoutError:
@@ -106,7 +127,7 @@ class ContactLog:
     async def append_one(self, contact_id: str, value: bytes | None, headers: Headers) -> Outcome:
         """Append one record with headers of its own and wait for the acknowledgement."""
         size = len(value or b"") + RECORD_OVERHEAD_BYTES
-        if self._buffered_bytes + size > BUFFERED_BYTES_MAX:
+        if not self.has_room(size):
             return NotAppended("the buffer is full")
         key = contact_id.encode()
         partition = partition_for_key(key, self._partitions)
@@ -144,25 +165,35 @@ class ContactLog:
         return [NotAppended(reason) for _ in records]
 
     def _hold(self, size: int) -> None:
+        if self._buffered_bytes == 0:
+            self._progress_at = clock.monotonic()
         self._buffered_bytes += size
         metrics.BUFFERED_BYTES.set(self._buffered_bytes)
 
     def _release_when_done(self, size: int, futures: Sequence[asyncio.Future[Any]]) -> None:
         """Count the bytes until the client has let go of every record, which may be after we gave up on it."""
         waiting = {future for future in futures if not future.done()}
+        if len(waiting) < len(futures):
+            self._note_progress(futures)
         if not waiting:
             self._hold(-size)
             return
 
         def settle(future: asyncio.Future[Any]) -> None:
-            if not future.cancelled():
-                future.exception()  # read, so that a late failure is not reported as forgotten
+            self._note_progress((future,))
             waiting.discard(future)
             if not waiting:
                 self._hold(-size)
 
         for future in list(waiting):
             future.add_done_callback(settle)
+
+    def _note_progress(self, futures: Sequence[asyncio.Future[Any]]) -> None:
+        """The broker acknowledges, if it acknowledged one of these. A failure is read, and so not called forgotten."""
+        settled = [future for future in futures if future.done() and not future.cancelled()]
+        succeeded = [future for future in settled if future.exception() is None]
+        if succeeded:
+            self._progress_at = clock.monotonic()
 
 
 async def _settled(futures: Sequence[asyncio.Future[Any]]) -> None:

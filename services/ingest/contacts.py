@@ -100,7 +100,7 @@ class ContactRoutes:
             metrics.CONTACT_CHANGES_REFUSED.inc()
             raise invalid(item.rejection.problems, "the contact cannot be accepted")
         began = clock.monotonic()
-        (outcome,) = await self._log.append((item,))
+        (outcome,) = await self._log.append((item,), request.state.began)
         if not isinstance(outcome, Appended):
             raise unavailable("broker_away", "the write was not acknowledged", "write it again; repeating is harmless")
         receipt = _receipt(item, outcome)
@@ -114,7 +114,7 @@ class ContactRoutes:
             problems = [problem for item in items if isinstance(item, Refused) for problem in item.rejection.problems]
             raise invalid(problems[:PROBLEMS_SHOWN_MAX], "none of the contacts can be accepted")
         began = clock.monotonic()
-        outcomes = iter(await self._log.append(admitted))
+        outcomes = iter(await self._log.append(admitted, request.state.began))
         receipts: list[dict[str, Any]] = []
         written: list[tuple[dict[str, Any], Appended]] = []
         for item in items:

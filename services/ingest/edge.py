@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -30,9 +31,9 @@ ROUTES_REMEMBERED_MAX: Final = 1_000
 class Edge:
     """Gives each request an id (the sender's, if it has one that can be logged) and measures it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, is_stalled: Callable[[], bool] = lambda: False) -> None:
         self._app = app
-        self._bodies = Bodies()
+        self._bodies = Bodies(is_stalled)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request through."""
@@ -43,7 +44,7 @@ class Edge:
         request_id = _request_id(scope)
         share = Share(self._bodies)
         state = scope.setdefault("state", {})
-        state["request_id"], state["share"] = request_id, share
+        state["request_id"], state["share"], state["began"] = request_id, share, began
         # Routed as it was sent, so that an id may hold an encoded slash.
         scope["path"] = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         status = 500

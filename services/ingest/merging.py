@@ -98,7 +98,7 @@ class Merging:
     async def _wait_for_evaluation(self, partitions: set[int]) -> None:
         consumer = AIOKafkaConsumer(isolation_level="read_committed", **client_options(self._settings))
         try:
-            async with asyncio.timeout(EVALUATED_WITHIN_S):
+            async with asyncio.timeout(self._settings.append_timeout_ms / 1000):
                 await consumer.start()
                 ends = await consumer.end_offsets([TopicPartition(self._topic, partition) for partition in partitions])
         except (KafkaError, OSError, TimeoutError) as error:

@@ -6,6 +6,7 @@ refused. An answer that says "not now" is not kept, so that trying again can suc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -34,6 +35,7 @@ class Once:
 
     def __init__(self, requests: RequestLog) -> None:
         self._requests = requests
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def answer(self, digest: str, fingerprint: str, carry_out: Callable[[], Awaitable[Response]]) -> Response:
         """The answer to the first such request; `carry_out` is called only for that one.
@@ -54,10 +56,26 @@ class Once:
         try:
             answer = await carry_out()
         except BaseException:
-            await self._finish(digest, record.model_copy(update={"state": RequestState.RELEASED}))
+            self._release(digest, record)
             raise
-        await self._finish(digest, _outcome(record, answer))
+        outcome = _outcome(record, answer)
+        if outcome is None:
+            self._release(digest, record)
+        else:
+            await self._finish(digest, outcome)
         return answer
+
+    def _release(self, digest: str, record: RequestRecord) -> None:
+        """Let a repeat be carried out. Nobody waits for it: the broker that is to keep it may be what is away."""
+        releasing = asyncio.create_task(
+            self._finish(digest, record.model_copy(update={"state": RequestState.RELEASED})), name="releasing a request"
+        )
+        self._releasing.add(releasing)
+        releasing.add_done_callback(self._releasing.discard)
+
+    async def close(self) -> None:
+        """Wait for what is being released."""
+        await asyncio.gather(*self._releasing)
 
     async def _kept(self, digest: str, fingerprint: str) -> Response | None:
         """The first answer, waiting for one that is under way; None if there is none to wait for."""
@@ -90,11 +108,11 @@ class Once:
             log.warning("an answer could not be kept", reason=str(error))
 
 
-def _outcome(record: RequestRecord, answer: Response) -> RequestRecord:
-    """What is kept of an answer."""
+def _outcome(record: RequestRecord, answer: Response) -> RequestRecord | None:
+    """What is kept of an answer; None of one that says "not now" or is too long."""
     content = bytes(answer.body)
     if answer.status_code >= 500 or answer.status_code in _NOT_NOW or len(content) > KEPT_BYTES_MAX:
-        return record.model_copy(update={"state": RequestState.RELEASED})
+        return None
     headers = {name: value for name, value in answer.headers.items() if name in KEPT_HEADERS}
     update = {"status": answer.status_code, "headers": headers, "body": content.decode()}
     return record.model_copy(update=update)

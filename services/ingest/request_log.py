@@ -53,10 +53,11 @@ class RequestLog:
         """Claim a request: the claim if it is ours now, None if another stands. Errors: ServiceError."""
         claim = secrets.token_hex(8)
         record = RequestRecord(state=RequestState.CLAIMED, claim=claim, fingerprint=fingerprint)
-        offset = await self._append(digest, record)
         try:
-            async with asyncio.timeout(self._timeout_s), self._progress:
-                await self._progress.wait_for(lambda: self._read_through >= offset)
+            async with asyncio.timeout(self._timeout_s):
+                offset = await self._append(digest, record)
+                async with self._progress:
+                    await self._progress.wait_for(lambda: self._read_through >= offset)
         except TimeoutError as error:
             raise ServiceError("a claim was not read back in time", topic=self._partition.topic) from error
         standing = self.get(digest)

@@ -86,6 +86,7 @@ class Ingest:
             requests = RequestLog(settings, producer)
             await stack.enter_async_context(requests.following(settings.data_dir))
             once = Once(requests)
+            stack.push_async_callback(once.close)
             evaluation = Evaluation(settings, evaluators)
             stack.push_async_callback(evaluation.close)
             merging = Merging(settings, evaluation)
@@ -108,7 +109,9 @@ class Ingest:
                 AuditRoutes(keys.audit, topics.history, guard).router(),
                 ReplayRoutes(DeadLetterLog(settings), contact_log, once, guard, keys.audit).router(),
             ]
-            app = build_app(guard, once, contacts, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS])
+            app = build_app(
+                guard, once, contact_log.is_stalled, contacts, routers, [segment_docs.SCHEMAS, import_docs.SCHEMAS]
+            )
             yield cls(
                 app if tracing is None else TracedRequests(app, tracing),
                 contact_log,

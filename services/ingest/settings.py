@@ -24,7 +24,9 @@ class IngestSettings(RuntimeSettings):
         None,
         description="Where uploads are kept: a folder or any fsspec URL; by default imports in the data directory.",
     )
-    append_timeout_ms: int = Field(4_000, ge=100, le=60_000, description="How long a write waits for the broker.")
+    append_timeout_ms: int = Field(
+        3_000, ge=100, le=60_000, description="How long after its arrival a write is answered 503 if it is stuck."
+    )
     rate_limit_per_s: int = Field(5_000, ge=1, description="Requests a second that one key may make to one process.")
 
     @property
