@@ -24,7 +24,6 @@ from tests.faults.workspace import Workspace
 from tidegate.cli.main import app
 
 broker_needed = pytest.mark.broker
-INPUTS = 3_000
 
 
 @broker_needed
@@ -37,10 +36,11 @@ async def test_a_backup_taken_under_load_restores_elsewhere_and_the_rest_comes_f
     with Evaluator(workspace, tmp_path / "first", static_member="one") as first:
         first.start()
         await first.ready()
-        load = asyncio.create_task(workspace.load(INPUTS, rate_per_s=600))
-        await asyncio.sleep(2.5)
+        await workspace.load(600, rate_per_s=1_000)
+        backed_up = asyncio.Event()
+        load = asyncio.create_task(load_beyond(workspace, backed_up))
         made = await command(workspace, tmp_path / "first", "backup", str(tmp_path / "backup"))
-        assert not load.done(), "the backup must have been taken under load"
+        backed_up.set()
         await load
         await first.kill()
     shutil.rmtree(tmp_path / "first")
@@ -121,6 +121,13 @@ def test_state_of_another_workspace_is_set_aside_and_never_opened(tmp_path: Path
     assert (tmp_path / "evaluator.other-1" / "0").exists()
     claim_state_directory(state, "v2-", 32)
     assert (tmp_path / "evaluator.other-2").exists()
+
+
+async def load_beyond(workspace: Workspace, event: asyncio.Event) -> None:
+    """Write until the event, and then a little more."""
+    while not event.is_set():
+        await workspace.load(100, rate_per_s=400)
+    await workspace.load(300, rate_per_s=1_000)
 
 
 async def command(workspace: Workspace, data_dir: Path, *arguments: str) -> dict[str, Any]:
