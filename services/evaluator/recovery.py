@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.codec import decode_contact
+from schemas.contact_rest import decode_contact_rest
 from schemas.topics import Topic
 from segmentation.model import ContactId, SegmentId
 from services.evaluator import history, rows
@@ -133,10 +134,15 @@ def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[
     more = 0
     ended: list[ContactId] = []
     found = store.get_many([rows.CONTACTS_START + key for key in newest])
+    is_watched = recovery.unreadable.is_watching
     for (key, row), old in zip(newest.items(), found, strict=True):
+        if old is None and row is not None and not is_watched:
+            _put_new(batch, key, row)
+            more += 1
+            continue
         before = decode_contact(old) if old is not None else None
         now = decode_contact(row) if row is not None else None
-        batch.put_contact(ContactId(key.decode()), before, now, row)
+        batch.put_contact(key, before, now, row)
         recovery.unreadable.change(ContactId(key.decode()), attributes_of(before), attributes_of(now))
         more += (now is not None) - (before is not None)
         # Of a contact that was erased and came back, compaction may have left only the present life's row.
@@ -144,6 +150,19 @@ def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[
             ended.append(ContactId(key.decode()))
     history.erase(batch, ended, store)
     return more
+
+
+def _put_new(batch: rows.CommitRows, key: bytes, row: bytes) -> None:
+    """`put_contact` of a contact that the store does not hold: on a wiped disk each is, so it is kept cheap."""
+    puts = batch.rows
+    puts[rows.CONTACTS_START + key] = row
+    members, due, _ = decode_contact_rest(row)
+    contact_id = ContactId(key.decode())
+    if due is not None:
+        puts[rows.due_key(due, contact_id)] = b""
+    for segment_id, since in members.items():
+        puts[rows.listing_key(segment_id, contact_id)] = b"%d" % since
+        batch.count_of(segment_id).members += 1
 
 
 def _mark_level(recovery: Recovery, starts: Mapping[tuple[Topic, int], Bounds]) -> None:

@@ -54,6 +54,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     context.health.not_ready("waiting for Kafka")
     await verify_topics(settings, TOPICS)
     lower_transaction_backoff()
+    gc.set_threshold(*GC_THRESHOLDS)  # recovery makes millions of objects that live for a moment
     claim_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions)
     serving = Serving(_trace(context))
     listening = listen(settings.read_api_host, settings.read_api_port)

@@ -201,6 +201,11 @@ class UnreadableValues:
                 self._change(contact_id, name, before.get(name), now.get(name))
 
     @property
+    def is_watching(self) -> bool:
+        """Whether some reading is counted at all."""
+        return bool(self._watched)
+
+    @property
     def is_behind(self) -> bool:
         """Whether some reading has not been counted over all contacts."""
         return bool(self._unsettled)
