@@ -9,7 +9,7 @@ from dataclasses import astuple
 
 from services.evaluator.partition import Partition
 from services.evaluator.tally import Tally
-from services.evaluator.worker import Committed
+from services.evaluator.worker import Committed, Stages
 from services.runtime import clock
 from services.runtime.metrics import SIZE_BUCKETS, counter, gauge, histogram
 
@@ -25,6 +25,12 @@ COMMIT_RECORDS = histogram(
 LATENCY_SECONDS = histogram(
     "tidegate_evaluator_latency_seconds",
     "From an input's broker timestamp to its commit, of the first and the last record of each batch.",
+)
+STAGE_SECONDS = counter(
+    "tidegate_evaluator_stage_seconds",
+    "Where the workers' time goes: `evaluated`, `sent`, `gathered` (from the first output to the start of its commit), "
+    "`acknowledged`, `committed` (the end of the transaction), `applied` (the local write).",
+    ["stage"],
 )
 QUEUED = gauge("tidegate_evaluator_queued_records", "Fetched records not yet evaluated.", ["partition"])
 LAG = gauge("tidegate_evaluator_lag_records", "Records on the broker not yet evaluated.", ["partition"])
@@ -54,11 +60,14 @@ class PartitionMeasures:
         self._contacts = CONTACTS.labels(label)
         self._held = HELD.labels(label)
         self._told = Tally()
+        self._stages = [STAGE_SECONDS.labels(stage) for stage in Stages._fields]
 
     def committed(self, done: Committed) -> None:
         """Count a commit and measure what it held."""
         self._commits.inc()
         COMMIT_SECONDS.observe(done.took_s)
+        for metric, spent_s in zip(self._stages, done.stages, strict=True):
+            metric.inc(max(0.0, spent_s))
         if done.records:
             COMMIT_RECORDS.observe(done.records)
         now = clock.now_ms()
