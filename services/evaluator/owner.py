@@ -271,10 +271,12 @@ async def _all(works: Iterable[Coroutine[None, None, None]]) -> None:
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.gather(*tasks)
-    finally:
+    except (Exception, asyncio.CancelledError):
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # a second time would interrupt what it does to come to an end
+                task.cancel()
         await asyncio.wait(tasks)
+        raise
 
 
 def _opened(owned: Owned) -> Opened:
