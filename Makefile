@@ -78,7 +78,7 @@ browser: setup clients/dashboard/node_modules ## The dashboard's journeys in a r
 	@tests/browser/chromium.sh
 	@node --test tests/browser/
 
-run: setup ## Start Kafka and the four services, load the sample contacts, show membership changes live
+run: setup ## Start Kafka and the five services, load the sample contacts, show membership changes live
 	@.venv/bin/tidegate up --then examples.cdnow
 
 clean: ## Remove what make created here (not the data folder)

@@ -1,1 +1,1 @@
-"""The local stack: a real Kafka broker and the four services, supervised as separate processes."""
+"""The local stack: a real Kafka broker and the five services, supervised as separate processes."""

@@ -25,7 +25,8 @@ SERVICE_STOP_GRACE_MS = 9_000
 """How long a service may finish its work in hand; the supervisor waits a little longer before it kills."""
 
 INGEST, EVALUATOR, SCHEDULER, CONSOLE, KAFKA = "ingest", "evaluator", "scheduler", "console", "kafka"
-START_STAGES = ((EVALUATOR, SCHEDULER, INGEST), (CONSOLE,))
+WEBHOOKS = "webhooks"
+START_STAGES = ((EVALUATOR, SCHEDULER, INGEST), (CONSOLE, WEBHOOKS))
 """Services of one stage start together, the next stage when all of them are ready. Kafka and its topics come before."""
 SERVICES = tuple(name for stage in START_STAGES for name in stage)
 
@@ -34,7 +35,7 @@ SERVICES = tuple(name for stage in START_STAGES for name in stage)
 class StackPorts:
     """Where everything listens, on loopback."""
 
-    SPAN: ClassVar[int] = 14
+    SPAN: ClassVar[int] = 15
     """How many ports a stack on a port base takes, from the base on."""
 
     ingest: int
@@ -42,25 +43,31 @@ class StackPorts:
     read_api: int
     kafka: int
     controller: int
+    webhooks: int
     admin: Mapping[str, int]
 
     @classmethod
     def documented(cls) -> StackPorts:
         """The ports of the documentation. 9092 is Kafka's, so the scheduler's admin port is 9094 here."""
-        admin = {INGEST: 9090, EVALUATOR: 9091, CONSOLE: 9093, SCHEDULER: 9094}
-        return cls(8080, 8081, 8082, 9092, 9095, MappingProxyType(admin))
+        admin = {INGEST: 9090, EVALUATOR: 9091, CONSOLE: 9093, SCHEDULER: 9094, WEBHOOKS: 9096}
+        return cls(8080, 8081, 8082, 9092, 9095, 8083, MappingProxyType(admin))
 
     @classmethod
     def from_base(cls, base: int) -> StackPorts:
-        """Five consecutive ports from the base, and the admin ports from the base + 10."""
+        """Six consecutive ports from the base, and the admin ports from the base + 10."""
         if not PORT_BASE_MIN <= base <= PORT_BASE_MAX:
             raise LocalStackError(f"--port-base is {base}; choose one from {PORT_BASE_MIN} to {PORT_BASE_MAX}.")
-        admin = {name: base + 10 + n for n, name in enumerate((INGEST, EVALUATOR, SCHEDULER, CONSOLE))}
-        return cls(base, base + 1, base + 2, base + 3, base + 4, MappingProxyType(admin))
+        admin = {name: base + 10 + n for n, name in enumerate((INGEST, EVALUATOR, SCHEDULER, CONSOLE, WEBHOOKS))}
+        return cls(base, base + 1, base + 2, base + 3, base + 4, base + 5, MappingProxyType(admin))
 
     def of_services(self) -> list[tuple[str, int]]:
         """Every port that a service needs, with what it is needed for."""
-        public = [("ingest", self.ingest), ("the dashboard", self.console), ("the evaluator's reads", self.read_api)]
+        public = [
+            ("ingest", self.ingest),
+            ("the dashboard", self.console),
+            ("the evaluator's reads", self.read_api),
+            ("webhooks", self.webhooks),
+        ]
         return public + [(f"{name}'s metrics", port) for name, port in self.admin.items()]
 
 
@@ -81,6 +88,11 @@ class StackPlan:
     def console_url(self) -> str:
         """Where people and programs read."""
         return f"http://{LOOPBACK}:{self.ports.console}"
+
+    @property
+    def webhooks_url(self) -> str:
+        """Where webhooks are administered; the console passes it on."""
+        return f"http://{LOOPBACK}:{self.ports.webhooks}"
 
     @property
     def bootstrap(self) -> str:
@@ -107,7 +119,9 @@ class StackPlan:
             "TIDEGATE_INGEST_PORT": str(self.ports.ingest),
             "TIDEGATE_CONSOLE_PORT": str(self.ports.console),
             "TIDEGATE_READ_API_PORT": str(self.ports.read_api),
+            "TIDEGATE_WEBHOOKS_PORT": str(self.ports.webhooks),
             "TIDEGATE_INGEST_URL": self.ingest_url,
+            "TIDEGATE_WEBHOOKS_URL": self.webhooks_url,
             # The one local evaluator keeps its place in the group, so that after a crash it works on without waiting
             # for its former self to time out.
             "TIDEGATE_STATIC_MEMBER": EVALUATOR,

@@ -1,4 +1,4 @@
-"""The local stack: a broker and four services, started in order, watched, and stopped in order.
+"""The local stack: a broker and five services, started in order, watched, and stopped in order.
 
 Rule: each start waits until what it needs says that it is ready, so nothing is announced that does not work. Services
 stop before the broker. One stack at a time uses a data directory. A failed start stops whatever had been started.

@@ -10,7 +10,7 @@ from services.console.app import build_app
 from services.console.declarations import Declarations
 from services.console.feed import Feed
 from services.console.follow import follow_changes, follow_declarations, follow_statuses, tell_counts
-from services.console.forward import Ingest
+from services.console.forward import Ingest, Neighbour
 from services.console.hour import Hour
 from services.console.owners import Owners
 from services.console.settings import ConsoleSettings
@@ -32,7 +32,9 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
     board, feed = StatusBoard(settings.partitions), Feed(settings.partitions)
     hour, declarations = Hour(now_ms()), Declarations()
     owners, ingest = Owners(board, settings.partitions), Ingest(settings.ingest_url)
-    app = build_app(settings, KeyFile(settings.keys_path), board, hour, feed, declarations, owners, ingest)
+    webhooks = Neighbour("webhooks", settings.webhooks_url) if settings.webhooks_url else None
+    keys = KeyFile(settings.keys_path)
+    app = build_app(settings, keys, board, hour, feed, declarations, owners, ingest, webhooks)
     caught_up = asyncio.Event()
     followers = [
         asyncio.create_task(follow_statuses(settings, board, caught_up), name="statuses"),
@@ -56,6 +58,8 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
         await asyncio.gather(*followers, return_exceptions=True)
         await owners.close()
         await ingest.close()
+        if webhooks is not None:
+            await webhooks.close()
 
 
 async def _both(first: asyncio.Event, second: asyncio.Event) -> None:

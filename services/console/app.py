@@ -25,7 +25,7 @@ from services.console.dead_letter_reads import dead_letters_router
 from services.console.declarations import Declarations
 from services.console.events import events_router
 from services.console.feed import Feed
-from services.console.forward import API, Ingest
+from services.console.forward import API, Ingest, Neighbour
 from services.console.hour import Hour
 from services.console.owners import Owners
 from services.console.page import page_router
@@ -61,8 +61,9 @@ def build_app(
     declarations: Declarations,
     owners: Owners,
     ingest: Ingest,
+    webhooks: Neighbour | None = None,
 ) -> FastAPI:
-    """The application over its parts."""
+    """The application over its parts; without `webhooks` there are none."""
     app = FastAPI(title="Tidegate console", version="2", docs_url=None, redoc_url=None, openapi_url=None)
     for kind, answer in (
         (ProblemError, answer_problem),
@@ -84,6 +85,7 @@ def build_app(
         events_router(settings, feed, segments),
         status_router(board, owners, segments),
         dead_letters_router(DeadLetterLog(settings), settings.partitions, requires(keys, Scope.ADMIN)),
+        _webhooks_router(webhooks),
         _forwarding_router(ingest),
     ):
         app.include_router(router, prefix=API)
@@ -113,6 +115,21 @@ class Edge:
         if scope["type"] == "http":
             scope["path"] = scope["raw_path"].decode("latin-1")
         await self._app(scope, receive, send_safe)
+
+
+def _webhooks_router(webhooks: Neighbour | None) -> APIRouter:
+    router = APIRouter()
+
+    @router.api_route("/webhooks", methods=FORWARDED, include_in_schema=False)
+    @router.api_route("/webhooks/{path:path}", methods=FORWARDED, include_in_schema=False)
+    async def forward(request: Request) -> Response:
+        """The webhooks service has its own routes."""
+        if webhooks is None:
+            detail = "start the service, and tell the console where it is with TIDEGATE_WEBHOOKS_URL"
+            raise ProblemError(404, "no_webhooks", "no webhooks service is running here", detail)
+        return await webhooks.forward(request)
+
+    return router
 
 
 def _forwarding_router(ingest: Ingest) -> APIRouter:

@@ -173,6 +173,9 @@ class Segment(Counts):
     saved_at: datetime
     saved_by: str | None
     text: str
+    attributes: Annotated[list[str], Field(description="That the condition reads.")]
+    segments: Annotated[list[str], Field(description="That the condition refers to.")]
+    depends_on_time: bool
     where: Annotated[Any, Field(default=None, description="The JSON form; left out of a brief list.")]
     english: Annotated[str, Field(default="", description="Left out of a brief list.")]
     advice: Annotated[list[dict[str, Any]], Field(default_factory=list, description="Left out of a brief list.")]

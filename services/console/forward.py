@@ -1,7 +1,7 @@
-"""Passes on to ingest what is ingest's: every write, and every path that the console does not serve itself.
+"""Passes on what is another service's: writes and unknown paths to ingest, webhooks to the service of that name.
 
-Rule: the request and its answer pass unchanged, streamed, with the caller's own key; ingest decides. Only headers that
-belong to one connection are dropped. What must not happen here: reading a body to decide something.
+Rule: the request and its answer pass unchanged, streamed, with the caller's own key; that service decides. Only headers
+that belong to one connection are dropped. What must not happen here: reading a body to decide something.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ ONE_CONNECTION_ONLY: Final = frozenset(
 OF_A_BODY: Final = frozenset({"content-length", "content-type", "content-encoding"})
 
 
-class Ingest:
-    """The ingest service at one address."""
+class Neighbour:
+    """Another service at one address."""
 
-    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, name: str, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._name = name
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
         self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, transport=transport)
 
@@ -46,14 +47,14 @@ class Ingest:
             headers["content-type"] = "application/json"
             return await self._http.post(API + path, content=orjson.dumps(body), headers=headers)
         except httpx.TransportError as error:
-            raise _away(error) from error
+            raise self._away(error) from error
 
     def relay(self, answer: httpx.Response) -> Response:
-        """Ingest's answer as ours."""
+        """The service's answer as ours."""
         return Response(answer.content, answer.status_code, _passed_on(answer.headers, without={"content-encoding"}))
 
     async def forward(self, request: Request) -> Response:
-        """Pass a request on and its answer back, both streamed. Errors: raises ProblemError when ingest is away."""
+        """Pass a request on and its answer back, both streamed. Errors: raises ProblemError when nobody answers."""
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         asked = self._http.build_request(
             request.method,
@@ -64,8 +65,20 @@ class Ingest:
         try:
             answer = await self._http.send(asked, stream=True)
         except httpx.TransportError as error:
-            raise _away(error) from error
+            raise self._away(error) from error
         return StreamingResponse(_body(answer), answer.status_code, _passed_on(answer.headers))
+
+    def _away(self, error: httpx.TransportError) -> ProblemError:
+        detail = f"nothing was changed that you were not told of ({type(error).__name__}); ask again"
+        title = f"the {self._name} service does not answer"
+        return ProblemError(503, f"{self._name}_away", title, detail, retry_after_s=1)
+
+
+class Ingest(Neighbour):
+    """The ingest service."""
+
+    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        super().__init__("ingest", url, transport)
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
@@ -87,8 +100,3 @@ def _passed_on(headers: object, without: frozenset[str] | set[str] = frozenset()
     """The headers that go on: not those of one connection."""
     named = dict(headers.items()) if hasattr(headers, "items") else {}
     return {name: value for name, value in named.items() if name.lower() not in ONE_CONNECTION_ONLY | set(without)}
-
-
-def _away(error: httpx.TransportError) -> ProblemError:
-    detail = f"nothing was changed that you were not told of ({type(error).__name__}); ask again"
-    return ProblemError(503, "ingest_away", "the ingest service does not answer", detail, retry_after_s=1)

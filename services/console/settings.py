@@ -17,6 +17,7 @@ class ConsoleSettings(RuntimeSettings):
     console_port: int = Field(8081, ge=0, le=65_535)
     admin_port: int = Field(9093, ge=0, le=65_535)
     ingest_url: str = Field("http://127.0.0.1:8080", description="Where writes are forwarded to.")
+    webhooks_url: str | None = Field(None, description="Where the webhooks service is, if there is one.")
     key_file: Path | None = Field(None, description="The API keys' hashes; by default keys.json in the data directory.")
 
     @property

@@ -28,7 +28,9 @@ WEBHOOKS_MAX: Final = 100
 """Each has a consumer of its own."""
 FAILURES_MAX: Final = 1_000
 """Given-up deliveries kept for one webhook."""
-POLL_TIMEOUT_MS: Final = 1_000
+FETCH_WAIT_MS: Final = 5_000
+"""The broker answers at once when there is something; this is only how long it waits when there is nothing."""
+POLL_TIMEOUT_MS: Final = 10_000
 RETRY_WAIT_S: Final = 1.0
 
 log = get_logger("registry")
@@ -92,7 +94,12 @@ class Registry:
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Read the topic to its end, then follow it. Errors: ServiceError when no broker answers."""
-        consumer = AIOKafkaConsumer(group_id=None, auto_offset_reset="earliest", **client_options(self._settings))
+        consumer = AIOKafkaConsumer(
+            group_id=None,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            **client_options(self._settings),
+        )
         try:
             try:
                 await consumer.start()

@@ -27,8 +27,8 @@ def up(
         typer.Option(
             min=PORT_BASE_MIN,
             max=PORT_BASE_MAX,
-            help="Ingest on N, console N+1, evaluator reads N+2, Kafka N+3, its controller N+4, metrics from N+10. "
-            "Default: 8080, 8081, 8082, 9092, 9095, and 9090, 9091, 9093, 9094.",
+            help="Ingest on N, console N+1, evaluator reads N+2, Kafka N+3, its controller N+4, webhooks N+5, metrics "
+            "from N+10. Default: 8080, 8081, 8082, 9092, 9095, 8083, and 9090, 9091, 9093, 9094, 9096.",
         ),
     ] = None,
     as_json: Annotated[
@@ -42,7 +42,7 @@ def up(
         str | None, typer.Option(metavar="MODULE", help="Run this Python module on the terminal once all is ready.")
     ] = None,
 ) -> None:
-    """Start Kafka, ingest, evaluator, scheduler and console on this machine, and keep them running until Ctrl-C."""
+    """Start Kafka and the five services on this machine, and keep them running until Ctrl-C."""
     raise typer.Exit(
         run_stack(
             UpOptions(

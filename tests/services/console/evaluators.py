@@ -17,7 +17,7 @@ from segmentation.model import ContactId, InstantMs, SegmentId
 from services.console.app import build_app
 from services.console.declarations import Declarations
 from services.console.feed import Feed
-from services.console.forward import Ingest
+from services.console.forward import Ingest, Neighbour
 from services.console.hour import Hour
 from services.console.openapi import describe
 from services.console.owners import Owners
@@ -41,6 +41,7 @@ class World:
     prefix: str = ""
     owner: Answer = lambda _request: httpx.Response(500)
     ingest: Answer = lambda _request: httpx.Response(500)
+    webhooks: Answer | None = None
     board: StatusBoard = field(default_factory=lambda: StatusBoard(PARTITIONS))
     feed: Feed = field(default_factory=lambda: Feed(PARTITIONS))
     declarations: Declarations = field(default_factory=Declarations)
@@ -54,8 +55,21 @@ class World:
         self.key = self.keys.create("test", list(Scope)).token
         self._owners = Owners(self.board, PARTITIONS, httpx.MockTransport(self._answer_as_owner))
         self._ingest = Ingest("http://ingest", httpx.MockTransport(self._answer_as_ingest))
+        self._webhooks = (
+            None
+            if self.webhooks is None
+            else Neighbour("webhooks", "http://webhooks", httpx.MockTransport(self.webhooks))
+        )
         app = build_app(
-            self.settings, self.keys, self.board, self.hour, self.feed, self.declarations, self._owners, self._ingest
+            self.settings,
+            self.keys,
+            self.board,
+            self.hour,
+            self.feed,
+            self.declarations,
+            self._owners,
+            self._ingest,
+            self._webhooks,
         )
         self._described = Described(describe(app))
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console")
@@ -70,6 +84,8 @@ class World:
         await self.http.aclose()
         await self._owners.close()
         await self._ingest.close()
+        if self._webhooks is not None:
+            await self._webhooks.close()
 
     def serve(self, partition: int, state: PartitionState = PartitionState.READY, contacts: int = 10) -> None:
         owner = f"http://owner-{partition}"
@@ -102,7 +118,7 @@ class World:
     def _held(self, answer: httpx.Response) -> httpx.Response:
         """The answer, if it is what the document of the console says.
 
-        Left out: what is forwarded, and definitions, which the scripted ingest shortens; the real stack is held to both.
+        Left out: what is forwarded, and definitions, which the scripted ingest shortens. The real stack is held to all.
         """
         from_ingest = DEFINITIONS.search(answer.request.url.path) or (
             answer.request.method == "POST" and answer.is_error

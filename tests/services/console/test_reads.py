@@ -382,3 +382,26 @@ async def test_a_count_is_as_of_when_every_owner_last_reported(world: World) -> 
         )
     segment = (await world.get("/segments/a")).json()
     assert (segment["as_of"], segment["lag_ms"]) == ("2026-09-21T14:13:25.000Z", 700)
+
+
+async def test_webhooks_are_passed_on_to_their_service_and_are_a_404_where_there_is_none(
+    world: World, tmp_path: Path
+) -> None:
+    none = await world.http.get("/api/v2/webhooks", headers={"Authorization": f"Bearer {world.key}"})
+    assert (none.status_code, none.json()["code"]) == (404, "no_webhooks")
+    asked: list[tuple[str, str, str]] = []
+
+    def service(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.raw_path.decode(), request.headers["Idempotency-Key"]))
+        return streamed(201, {"id": "wh_1"}, {"RateLimit": "x"})
+
+    with_webhooks = World(tmp_path / "with", webhooks=service)
+    headers = {"Authorization": f"Bearer {with_webhooks.key}", "Idempotency-Key": "k"}
+    made = await with_webhooks.http.post("/api/v2/webhooks", json={"url": "https://x"}, headers=headers)
+    await with_webhooks.http.post("/api/v2/webhooks/wh_1/failures/f%2F1/replay", headers=headers)
+    assert (made.status_code, made.json(), made.headers["RateLimit"]) == (201, {"id": "wh_1"}, "x")
+    assert asked == [
+        ("POST", "/api/v2/webhooks", "k"),
+        ("POST", "/api/v2/webhooks/wh_1/failures/f%2F1/replay", "k"),
+    ]
+    await with_webhooks.close()

@@ -53,8 +53,8 @@ class RunningStack:
 
 @pytest.fixture
 def ports() -> StackPorts:
-    ingest, console, read_api, kafka, controller, *admin = free_ports(5 + len(SERVICES))
-    return StackPorts(ingest, console, read_api, kafka, controller, dict(zip(SERVICES, admin, strict=True)))
+    ingest, console, read_api, kafka, controller, webhooks, *admin = free_ports(6 + len(SERVICES))
+    return StackPorts(ingest, console, read_api, kafka, controller, webhooks, dict(zip(SERVICES, admin, strict=True)))
 
 
 @pytest.fixture
