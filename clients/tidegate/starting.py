@@ -13,6 +13,7 @@ from typing import Protocol
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from tidegate.connection import use_connection
 from tidegate.errors import UnreachableError
 
 
@@ -30,6 +31,7 @@ class Startable(Protocol):
 
 async def start_or_stop(client: Startable, bootstrap: str) -> None:
     """Start a client. Errors: raises UnreachableError when no broker answers; the client is stopped on any failure."""
+    use_connection()
     starting = asyncio.ensure_future(client.start())
     try:
         await asyncio.shield(starting)

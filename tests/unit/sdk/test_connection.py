@@ -1,0 +1,68 @@
+"""A reset connection is lost under uvloop as under asyncio, so that a consumer connects again."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import pytest
+import uvloop
+from aiokafka import conn as library
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.admin import ApiVersionRequest
+
+from tidegate import ContactProducer, Memberships
+from tidegate.connection import Connection, use_connection
+from tidegate.errors import UnreachableError
+
+LIBRARYS_OWN = Connection.__base__
+
+
+class Unversioned(Connection):
+    """Connects without the exchange of versions, which needs a broker."""
+
+    async def _do_version_lookup(self) -> None:
+        self._versions: dict[int, tuple[int, int]] = {}
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("sasl", [False, True])
+@pytest.mark.parametrize("turns", range(4))
+def test_a_request_after_a_reset_is_a_lost_connection(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], sasl: bool, turns: int
+) -> None:
+    async def send_after_reset() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            connection = Unversioned(*listening.getsockname())
+            await connection.connect()
+            # The loop knows that the connection is gone; the library learns it some turns later.
+            connection._writer.transport.abort()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                await (connection._send_sasl_token(b"token") if sasl else connection.send(ApiVersionRequest()))
+
+    with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(KafkaConnectionError):
+        runner.run(send_after_reset())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Memberships("127.0.0.1:9", group="g"), lambda: ContactProducer("127.0.0.1:9")]
+)
+async def test_consumers_and_producers_connect_by_it(
+    make: Callable[[], Memberships | ContactProducer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "AIOKafkaConnection", LIBRARYS_OWN)
+    with pytest.raises(UnreachableError):
+        await make().__aenter__()
+    assert library.AIOKafkaConnection is Connection
+
+
+def test_a_connection_of_the_programs_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs(LIBRARYS_OWN):  # type: ignore[misc, valid-type]  # the library ships no types
+        pass
+
+    monkeypatch.setattr(library, "AIOKafkaConnection", Theirs)
+    use_connection()
+    assert library.AIOKafkaConnection is Theirs
