@@ -125,7 +125,9 @@ class Broker:
 
     async def unread(self, topic: str, offsets: Mapping[int, int]) -> dict[int, int]:
         """The partitions that hold a committed record at or after an offset, with how far they go beyond it."""
-        ends = await self.ends(topic, max(offsets, default=-1) + 1)
+        if not offsets:
+            return {}
+        ends = await self.ends(topic, max(offsets) + 1)
         behind = {partition: ends[partition] - offset for partition, offset in offsets.items()}
         found: dict[int, int] = {}
         for partition in (each for each, left in behind.items() if left > 0):

@@ -13,8 +13,10 @@ from typing import cast
 
 from rocksdict import (
     BlockBasedOptions,
+    BottommostLevelCompaction,
     Cache,
     Checkpoint,
+    CompactOptions,
     Options,
     Rdict,
     ReadOptions,
@@ -143,7 +145,10 @@ class RocksStore:
         try:
             db = self._open()
             db.flush()
-            db.compact_range(None, None)
+            everything = CompactOptions()
+            # Without force a single file would only be moved, with the keys of what was deleted still in it.
+            everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+            db.compact_range(None, None, everything)
         except Exception as error:
             raise self._failed("compact", error) from error
 

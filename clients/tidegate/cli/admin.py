@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import typer
 
 from deploy.workspace.backup import Backup, restore_backup, write_backup
 from deploy.workspace.broker import Broker, connected
+from deploy.workspace.clearing import DROPPABLE, Cleared, ClearOptions, clear_erased
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import owners, take_checkpoints
 from deploy.workspace.moving import Move, Moved, MoveOptions
 from deploy.workspace.settings import OperatorSettings, operator_settings
+from schemas.topics import Topic
 from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.settings import PARTITIONS_MAX
@@ -28,6 +31,8 @@ from tidegate.cli.output import complain, print_json, say
 app = typer.Typer(
     help="Operate a whole workspace, on its broker and disks.", no_args_is_help=True, add_completion=False
 )
+
+EXIT_WRONG_OPTION: Final = 2
 
 Result = TypeVar("Result")
 
@@ -134,6 +139,40 @@ def restore(
         complain(str(error))
         raise typer.Exit(EXIT_REFUSED) from error
     _tell(restored, as_json, f"Restored to {data_dir}")
+
+
+@app.command("clear-erased")
+def clear(
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", help=f"A topic to empty whole: {', '.join(DROPPABLE)}; may be repeated."),
+    ] = None,
+    imports: Annotated[bool, typer.Option("--imports", help="Remove ended imports with their reports.")] = False,
+    left: Annotated[
+        list[str] | None, typer.Option("--leave-group", help="A consumer group that nobody will read with again.")
+    ] = None,
+    wait_s: Annotated[float, typer.Option(help="How long to wait for the broker's cleaner.")] = 180.0,
+    as_json: AsJson = False,
+) -> None:
+    """Take what was erased off the disks now: compact stores and topics, and drop what is named."""
+    unknown = sorted(set(drop or ()) - set(DROPPABLE))
+    if unknown:
+        complain(f"--drop takes {', '.join(DROPPABLE)}; {unknown[0]} holds what is in force")
+        raise typer.Exit(EXIT_WRONG_OPTION)
+    options = ClearOptions(frozenset(map(Topic, drop or ())), imports, frozenset(left or ()), wait_s)
+
+    async def work(broker: Broker, settings: OperatorSettings) -> Cleared:
+        return await clear_erased(broker, settings, options, (lambda _: None) if as_json else say)
+
+    cleared = _work(work)
+    if as_json:
+        print_json(asdict(cleared))
+        return
+    say(f"Records on compacted topics: {cleared.records_before:,} before, {cleared.records_after:,} after.")
+    for name, count in sorted(cleared.dropped.items()):
+        say(f"Dropped {count:,} records of {name}.")
+    if imports:
+        say(f"Removed {cleared.imports:,} imports.")
 
 
 def _tell(found: Backup, as_json: bool, said: str) -> None:

@@ -1,0 +1,177 @@
+"""An erased contact is gone down to the files: of the broker, of the stores, of imports, requests, logs and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaProducer
+from typer.testing import CliRunner
+
+from deploy.local.kafka import LocalKafka
+from deploy.local.ports import free_ports
+from deploy.local.say import to_standard_error
+from schemas.topics import Topic
+from segmentation.model import SegmentId
+from services.ingest.service import Ingest
+from services.ingest.settings import IngestSettings
+from services.runtime.keys import KeyFile, Scope
+from tests.faults.process import Evaluator, Scheduler
+from tests.faults.workspace import Workspace
+from tests.oracle.checker import fold
+from tests.services.growth.figures import tell
+from tests.services.ingest.conftest import client_of
+from tidegate.cli.main import app
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+
+CANARY = "canary-4929-1111-2222"
+ERASED = "erased-contact-4711"
+OTHERS = 40
+PROPERTIES = {
+    "log.retention.check.interval.ms": "1000",
+    "log.initial.task.delay.ms": "500",
+    "log.cleaner.backoff.ms": "500",
+}
+"""How often the broker looks for what to do; by default minutes."""
+GONE_TIMEOUT_S = 60.0
+MEMBERS_TIMEOUT_S = 60.0
+
+
+@pytest.fixture
+def eager_broker(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A broker of this test's own, whose files are looked into."""
+    port, controller_port = free_ports(2)
+    kafka = LocalKafka(tmp_path / "kafka", port, controller_port, to_standard_error, properties=PROPERTIES)
+    kafka.start()
+    try:
+        yield kafka
+    finally:
+        kafka.stop()
+
+
+async def test_no_file_holds_a_value_of_an_erased_contact_after_clearing(
+    eager_broker: LocalKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(eager_broker.bootstrap, topic_prefix, partitions=2, broker_stamps=True)
+    await workspace.create()
+    data = tmp_path / "data"
+    with Evaluator(workspace, data, log_level="DEBUG") as evaluator, Scheduler(workspace, data) as scheduler:
+        evaluator.start()
+        scheduler.start()
+        await evaluator.ready()
+        async with ingest(workspace, data) as http:
+            await write_everywhere(workspace, http)
+            await until_members(workspace, {ERASED, *others()})
+            assert len(files_with(tmp_path, CANARY)) >= 5, "a search that finds nothing before proves nothing after"
+            (await http.delete(f"/api/v2/contacts/{ERASED}")).raise_for_status()
+            await until_members(workspace, others())
+            said = await asyncio.to_thread(clear, workspace, data)
+        metrics = await evaluator.told("/metrics")
+        assert await files_left(tmp_path) == []
+        assert metrics is not None
+        assert CANARY not in metrics
+        assert await members_of(workspace) == others(), "who was not erased is still there"
+        assert await evaluator.stop() == 0
+        assert await scheduler.stop() == 0
+    tell(f"erasure: {said.strip()}; the id itself is left in {files_with(tmp_path, ERASED)}")
+    assert files_with(tmp_path, CANARY) == []
+
+
+@asynccontextmanager
+async def ingest(workspace: Workspace, data: Path) -> AsyncIterator[httpx.AsyncClient]:
+    settings = IngestSettings(
+        kafka_bootstrap=workspace.broker,
+        topic_prefix=workspace.prefix,
+        partitions=workspace.partitions,
+        data_dir=data,
+    )
+    token = KeyFile(settings.keys_path).create("all", frozenset(Scope)).token
+    async with Ingest.running(settings) as running, client_of(running.app, token) as http:
+        yield http
+
+
+async def write_everywhere(workspace: Workspace, http: httpx.AsyncClient) -> None:
+    """Bring the canary through every door: requests, a retried one, a patch, an import, a rejected row, poison."""
+    segment = {"id": "pros", "where": 'plan is "pro"'}
+    (await http.post("/api/v2/segments", json=segment)).raise_for_status()
+    for contact_id in sorted(others()):
+        body = {"id": contact_id, "attributes": {"plan": "pro", "note": "of another"}}
+        (await http.post("/api/v2/contacts", json=body)).raise_for_status()
+    erased = {"id": ERASED, "attributes": {"plan": "pro", "card": CANARY}}
+    for headers in ({}, {"Idempotency-Key": "once"}, {"Idempotency-Key": "once"}, {"Prefer": "wait=5"}):
+        (await http.post("/api/v2/contacts", json=erased, headers=headers)).raise_for_status()
+    patch = {"attributes": {"card": f"{CANARY}-patched"}}
+    (await http.patch(f"/api/v2/contacts/{ERASED}", json=patch)).raise_for_status()
+    rows = f"contact_id,card\n{ERASED},{CANARY}-imported\n,{CANARY}-rejected\n".encode()
+    path = "/api/v2/imports?commit=true&id_column=contact_id&filename=c.csv"
+    made = (await http.post(path, content=rows)).raise_for_status().json()
+    state = ""
+    async with asyncio.timeout(30):
+        while state != "completed":
+            state = (await http.get(f"/api/v2/imports/{made['id']}")).json()["state"]
+            await asyncio.sleep(0.1)
+    producer = AIOKafkaProducer(bootstrap_servers=workspace.broker)
+    await producer.start()
+    try:
+        topic = workspace.name(Topic.CONTACT_CHANGES)
+        await producer.send_and_wait(topic, f'{{"attributes": {CANARY}'.encode(), ERASED.encode(), partition=0)
+    finally:
+        await producer.stop()
+
+
+def clear(workspace: Workspace, data: Path) -> str:
+    """Run the command as an operator does."""
+    environment = {
+        "TIDEGATE_KAFKA_BOOTSTRAP": workspace.broker,
+        "TIDEGATE_TOPIC_PREFIX": workspace.prefix,
+        "TIDEGATE_DATA_DIR": str(data),
+    }
+    dropped = [word for topic in ("contact-changes", "dead-letters", "requests") for word in ("--drop", topic)]
+    said = CliRunner().invoke(app, ["admin", "clear-erased", *dropped, "--imports"], env=environment)
+    assert said.exit_code == 0, said.output
+    return said.stdout
+
+
+def others() -> set[str]:
+    return {f"other-{number}" for number in range(OTHERS)}
+
+
+async def members_of(workspace: Workspace) -> set[str]:
+    """The segment's members, as a consumer of committed records has them."""
+    return set(fold(await workspace.published()).get(SegmentId("pros"), set()))
+
+
+async def until_members(workspace: Workspace, wanted: set[str]) -> None:
+    """Wait until the segment has exactly these members."""
+    began = time.monotonic()
+    while (found := await members_of(workspace)) != wanted:
+        assert time.monotonic() < began + MEMBERS_TIMEOUT_S, f"expected {sorted(wanted)}, found {sorted(found)}"
+        await asyncio.sleep(0.2)
+
+
+async def files_left(folder: Path) -> list[str]:
+    """The files that hold the canary when the broker has had the time to remove what it has replaced."""
+    began = time.monotonic()
+    left = files_with(folder, CANARY)
+    while left and time.monotonic() < began + GONE_TIMEOUT_S:
+        await asyncio.sleep(1.0)
+        left = files_with(folder, CANARY)
+    return left
+
+
+def files_with(folder: Path, text: str) -> list[str]:
+    """Every file below a folder that holds the text."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file() and text.encode() in path.read_bytes():
+                found.append(str(path.relative_to(folder)))
+        except FileNotFoundError:
+            continue  # the broker has just removed it
+    return found
