@@ -6,8 +6,9 @@ encoders are functions of their argument alone, so a recomputed record is the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from sys import intern
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import orjson
 from pydantic import ValidationError
@@ -29,13 +30,11 @@ from schemas.tick import TICK, TickRecord
 from segmentation.model import (
     UNKNOWN_BIRTH,
     AttributeChanges,
-    CatalogueSeq,
     Change,
     ChangeKind,
     ContactId,
     ContactState,
     InstantMs,
-    Offset,
     Position,
 )
 
@@ -200,13 +199,17 @@ def _is_source(source: object) -> bool:
 
 
 def _check_attributes(attributes: dict[str, object]) -> Malformed | None:
+    """Check names and values, and have equal texts be one object: see `decode_kept_contact`."""
     if len(attributes) > ATTRIBUTES_MAX:
         return Malformed("too_many_attributes", f"{len(attributes)} attributes; at most {ATTRIBUTES_MAX} are taken")
     for name, value in attributes.items():
-        if type(value) not in _PLAIN_TYPES:
+        if type(value) is str:
+            attributes[name] = intern(value)
+        elif type(value) not in _PLAIN_TYPES:
             problem = _check_list(name, value)
             if problem is not None:
                 return problem
+            attributes[name] = _shared(cast("list[object]", value))
         if not 0 < len(name) <= ATTRIBUTE_NAME_CHARACTERS_MAX:
             return Malformed(
                 "invalid_attribute_name",
@@ -306,6 +309,26 @@ def encode_contact(state: ContactState) -> bytes:
 def decode_contact(value: bytes) -> ContactState:
     """Read a row that `encode_contact` wrote. Errors: KeyError or orjson's on a row that it did not write."""
     row = orjson.loads(value)
-    position = Position(InstantMs(row["clock"]), Offset(row["offset"]), CatalogueSeq(row["seq"]))
+    position = Position(row["clock"], row["offset"], row["seq"])
     born = row.get("born", UNKNOWN_BIRTH)  # rows written before births were kept have none
     return ContactState(row["attributes"], row["members"], set(row["left"]), position, row["due"], born)
+
+
+def decode_kept_contact(value: bytes) -> ContactState:
+    """`decode_contact` of one that stays in memory: equal texts of all contacts are one object.
+
+    Most texts are one of a few (a country, a plan). What costs a write most is touching the values of a contact that
+    has left the processor's caches; shared ones have not.
+    """
+    contact = decode_contact(value)
+    attributes = contact.attributes
+    for name, held in attributes.items():
+        if type(held) is str:
+            attributes[name] = intern(held)
+        elif type(held) is list:
+            attributes[name] = _shared(held)
+    return contact
+
+
+def _shared(elements: Iterable[Any]) -> list[Any]:
+    return [intern(each) if type(each) is str else each for each in elements]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from segmentation.expression.readings import instant_of
+from segmentation.expression.readings import EPOCH_MS_MAX, EPOCH_MS_MIN, instant_of
 from segmentation.model import AttributeName, Attributes, InstantMs
 
 AgeCuts = tuple[AttributeName, Sequence[int]]
@@ -26,7 +27,10 @@ def next_flip(ages: Iterable[AgeCuts], attributes: Attributes, after: InstantMs)
         value = attributes.get(attribute)
         if value is None:
             continue
-        instant = instant_of(value)
+        # The usual value is read in place: calling a function costs as much as all the rest.
+        instant: Any = value
+        if value.__class__ is not int or not EPOCH_MS_MIN <= instant <= EPOCH_MS_MAX:
+            instant = instant_of(value)
         if instant is None:
             continue
         place = bisect_right(cuts, after - instant)

@@ -8,12 +8,14 @@ This module must not mutate what it is given: state goes in, a new state and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from segmentation.definitions import DefinitionLog
 from segmentation.draft import ContactDraft
 from segmentation.expression.compiler import CompiledSegment
+from segmentation.index.catalogue import NO_FLIPS
+from segmentation.merge import merge
 from segmentation.model import (
     DEADLINE_OFFSET,
     AttributeChanges,
@@ -25,15 +27,14 @@ from segmentation.model import (
     Erasure,
     InstantMs,
     Offset,
+    Position,
     SegmentId,
-    Value,
     Version,
 )
 from segmentation.replay import apply_unseen_definitions
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Set and remove attributes of a contact; the first write makes the contact exist."""
 
     contact_id: ContactId
@@ -42,8 +43,7 @@ class Write:
     offset: Offset
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Erase a contact."""
 
     contact_id: ContactId
@@ -51,8 +51,7 @@ class Delete:
     offset: Offset
 
 
-@dataclass(frozen=True, slots=True)
-class CatchUp:
+class CatchUp(NamedTuple):
     """Bring a contact to the partition's present with no input of its own: due deadlines and unseen definitions."""
 
     contact_id: ContactId
@@ -62,18 +61,19 @@ class CatchUp:
 Command = Write | Delete | CatchUp
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to write, and the contact after it.
 
     Shape: `events` in the order to write them, changes grouped by version, an erasure after the exit it follows (and
     before an enter, if the segment was defined again). `contact` is None once erased. `contact_changed` is False if the
-    recorded contact need not be written again.
+    recorded contact need not be written again. `changed` names the attributes of an existing contact that a write
+    changed.
     """
 
     events: tuple[Change | Erasure, ...]
     contact: ContactState | None
     contact_changed: bool
+    changed: Sequence[AttributeName] = ()
 
 
 NOTHING = Decision((), None, contact_changed=False)
@@ -86,13 +86,16 @@ def decide(contact: ContactState | None, command: Command, definitions: Definiti
     """
     if contact is None:
         return _create(command, definitions) if isinstance(command, Write) else NOTHING
+    if command.__class__ is Write and not definitions.pending and (contact.due is None or contact.due > command.clock):
+        return _write_at_present(contact, command, definitions)
     draft = ContactDraft(command.contact_id, contact)
     _bring_to_present(draft, command.clock, definitions)
+    changed: Sequence[AttributeName] = ()
     if isinstance(command, Write):
-        _write(draft, command, definitions)
+        changed = _write(draft, command, definitions)
     elif isinstance(command, Delete):
         return _erase(draft, command, definitions.catalogue.segments)
-    return Decision(tuple(draft.events), draft.state(), draft.changed)
+    return Decision(tuple(draft.events), draft.state(), draft.changed, changed)
 
 
 def _create(command: Write, definitions: DefinitionLog) -> Decision:
@@ -120,19 +123,41 @@ def _bring_to_present(draft: ContactDraft, clock: InstantMs, definitions: Defini
         draft.stand_at(at, draft.position.offset, definitions.seq)
 
 
-def _write(draft: ContactDraft, command: Write, definitions: DefinitionLog) -> None:
+def _write(draft: ContactDraft, command: Write, definitions: DefinitionLog) -> Sequence[AttributeName]:
     before = draft.attributes
-    after, changed = _merge(before, command.changes)
+    after, changed = merge(before, command.changes)
     if not changed:
-        return
+        return ()
     catalogue = definitions.catalogue
     flips = catalogue.flips(before, after, changed, command.clock, draft.members)
     draft.attributes = after
-    version = Version(command.clock, command.offset)
-    draft.emit(flips.entered, flips.left, version, CauseKind.WRITE, catalogue.segments)
+    if flips is not NO_FLIPS:
+        version = Version(command.clock, command.offset)
+        draft.emit(flips.entered, flips.left, version, CauseKind.WRITE, catalogue.segments)
     if not catalogue.time_attributes.isdisjoint(changed):
         draft.due = catalogue.due(after, command.clock)
     draft.stand_at(command.clock, command.offset, definitions.seq)
+    return changed
+
+
+def _write_at_present(contact: ContactState, command: Write, definitions: DefinitionLog) -> Decision:
+    """`_write` to a contact for which nothing is due before it, as it nearly always is: most flip nothing."""
+    before = contact.attributes
+    after, changed = merge(before, command.changes)
+    if not changed:
+        return Decision((), contact, contact_changed=False)
+    _, _, clock, offset = command
+    catalogue = definitions.catalogue
+    flips = catalogue.flips(before, after, changed, clock, contact.members)
+    if flips is not NO_FLIPS:
+        draft = ContactDraft(command.contact_id, contact)
+        draft.emit(flips.entered, flips.left, Version(clock, offset), CauseKind.WRITE, catalogue.segments)
+        members, left, events = draft.members, draft.left, tuple(draft.events)
+    else:
+        members, left, events = contact.members, contact.left, ()
+    due = contact.due if catalogue.time_attributes.isdisjoint(changed) else catalogue.due(after, clock)
+    position = Position(clock, offset, definitions.seq)
+    return Decision(events, ContactState(after, members, left, position, due, contact.born), True, changed)
 
 
 def erase_as_it_stands(contact: ContactState | None, command: Delete, definitions: DefinitionLog) -> Decision:
@@ -154,42 +179,3 @@ def _erase(draft: ContactDraft, command: Delete, segments: Mapping[SegmentId, Co
     for segment_id in sorted(draft.left):
         draft.events.append(Erasure(segment_id, command.contact_id))
     return Decision(tuple(draft.events), None, contact_changed=True)
-
-
-def _merge(
-    before: Mapping[AttributeName, Value], changes: AttributeChanges
-) -> tuple[dict[AttributeName, Value], list[AttributeName]]:
-    """The attributes after a write, and the names whose value is really another one. Removals come before sets."""
-    after = dict(before)
-    removed = _remove(after, changes) if None in changes.values() else []
-    changed: list[AttributeName] = []
-    for name, value in changes.items():
-        if value is None:
-            continue
-        old = before.get(name)
-        if old is None or not is_same_value(old, value):
-            changed.append(name)
-        after[name] = value
-    changed += [name for name in removed if name not in after]
-    return after, changed
-
-
-def _remove(attributes: dict[AttributeName, Value], changes: AttributeChanges) -> list[AttributeName]:
-    """Remove what is set to None, and everything under it: an object is stored as its dotted names."""
-    removals = [name for name, value in changes.items() if value is None]
-    under = tuple(f"{name}." for name in removals)
-    gone = [name for name in attributes if name.startswith(under) or name in removals]
-    for name in gone:
-        del attributes[name]
-    return gone
-
-
-def is_same_value(left: Value, right: Value) -> bool:
-    """Equal in type and value: `1` and `true` differ, also inside lists."""
-    if left.__class__ is not right.__class__ or left != right:
-        return False
-    return not isinstance(left, list) or _same_types(left, right if isinstance(right, list) else [])
-
-
-def _same_types(left: Iterable[Value], right: Iterable[Value]) -> bool:
-    return all(a.__class__ is b.__class__ for a, b in zip(left, right, strict=True))

@@ -99,8 +99,7 @@ class ContactState:
     born: Offset = UNKNOWN_BIRTH
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One membership change of one contact. `index` of `count` among the changes of that contact at that version."""
 
     segment_id: SegmentId
@@ -109,12 +108,11 @@ class Change:
     kind: ChangeKind
     version: Version
     cause: CauseKind
-    index: int
-    count: int
+    index: int  # type: ignore[assignment]  # hides a tuple's method that nobody needs
+    count: int  # type: ignore[assignment]  # likewise
 
 
-@dataclass(frozen=True, slots=True)
-class Erasure:
+class Erasure(NamedTuple):
     """The (segment, contact) key must become a tombstone: the contact or the segment is gone. Follows the exit."""
 
     segment_id: SegmentId

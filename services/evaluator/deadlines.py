@@ -55,8 +55,10 @@ class DueContacts:
     def committed(self, dues: Iterable[tuple[InstantMs, ContactId]]) -> None:
         """The uncommitted deadlines, `dues` among them, are rows of the store now."""
         self._uncommitted.clear()
-        for due, contact_id in dues:
-            self.look_again(due, contact_id)
+        # Keys sort as the pairs do: text compares by code point, as its UTF-8 does.
+        first = min(dues, default=None)
+        if first is not None:
+            self.look_again(*first)
 
     def look_again(self, due: InstantMs, contact_id: ContactId) -> None:
         """There is a row of the store where the scan may have been before."""

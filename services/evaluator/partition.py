@@ -8,6 +8,7 @@ whole object is discarded. This module must not talk to the broker; it only says
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import starmap
 
 from schemas.codec import (
     ContactDelete,
@@ -17,6 +18,7 @@ from schemas.codec import (
     Tick,
     decode_contact,
     decode_input,
+    decode_kept_contact,
     encode_contact,
     encode_membership_change,
 )
@@ -28,7 +30,7 @@ from schemas.topics import Topic
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide, erase_as_it_stands
 from segmentation.definitions import BackfillCursor
 from segmentation.expression.compiler import CompiledSegment
-from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
+from segmentation.model import AttributeName, Change, ContactId, ContactState, InstantMs, Offset, SegmentId
 from services.evaluator import history, rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
 from services.evaluator.deadlines import DueContacts
@@ -76,7 +78,8 @@ class Partition:
         self._recent = RecentContacts()
         self._control: dict[bytes, bytes | None] = {}
         self._defined: list[CompiledSegment] = []
-        self._sealed: dict[ContactId, bytes | None] = {}
+        self._written: dict[ContactId, list[AttributeName] | None] = {}  # what writes changed; None for everything
+        self._sealed: dict[bytes, bytes | None] = {}
         self._changes: list[Change] = []
         self._erased: dict[ContactId, int] = {}  # how many of the changes came before each erasure
 
@@ -245,14 +248,12 @@ class Partition:
 
     def seal(self) -> tuple[list[OutputRecord], list[OutputRecord]]:
         """The contact and control records of this transaction: each changed contact once, as it now stands."""
-        overlay = self._overlay
-        self._sealed = {}
+        self._sealed = sealed = {}
         for contact_id in self._committed:
-            contact = overlay[contact_id]
-            self._sealed[contact_id] = encode_contact(contact) if contact is not None else None
+            contact = self._overlay[contact_id]
+            sealed[contact_id.encode()] = encode_contact(contact) if contact is not None else None
         self._control[CLOCK_KEY] = ClockRow(clock=self.clock, offset=self.next_offset).encode()
-        contacts = [OutputRecord(contact_id.encode(), row) for contact_id, row in self._sealed.items()]
-        return contacts, [OutputRecord(key, row) for key, row in self._control.items()]
+        return list(starmap(OutputRecord, sealed.items())), list(starmap(OutputRecord, self._control.items()))
 
     def committed(self, ends: Mapping[Topic, int], now: InstantMs) -> list[Change]:
         """The sealed transaction is committed: put it into the store, and give its changes.
@@ -261,10 +262,11 @@ class Partition:
         """
         batch = rows.CommitRows(self.counts)
         dues: list[tuple[InstantMs, ContactId]] = []
-        for contact_id, before in self._committed.items():
+        for (contact_id, before), (raw_id, row) in zip(self._committed.items(), self._sealed.items(), strict=True):
             contact = self._overlay[contact_id]
-            batch.put_contact(contact_id, before, contact, self._sealed[contact_id])
-            self.unreadable.change(contact_id, attributes_of(before), attributes_of(contact))
+            batch.put_contact(raw_id, before, contact, row)
+            changed = self._written[contact_id]
+            self.unreadable.change(contact_id, attributes_of(before), attributes_of(contact), changed)
             self.contacts += (contact is not None) - (before is not None)
             if contact is not None and contact.due is not None:
                 dues.append((contact.due, contact_id))
@@ -293,7 +295,7 @@ class Partition:
             self.on_contacts(self._committed)
         self._recent.keep(self._overlay)
         changes, self._changes = self._changes, []
-        self._overlay, self._committed, self._control, self._sealed, self._erased = {}, {}, {}, {}, {}
+        self._overlay, self._committed, self._written, self._control, self._erased = {}, {}, {}, {}, {}
         self._defined = []
         return changes
 
@@ -325,7 +327,7 @@ class Partition:
             found = self._store.get_many([rows.contact_key(contact_id) for contact_id in missing])
             for contact_id, row in zip(missing, found, strict=True):
                 if row is not None:
-                    overlay[contact_id] = decode_contact(row)
+                    overlay[contact_id] = decode_kept_contact(row)
 
     def _decide_and_place(self, command: Command) -> None:
         before = self._overlay[command.contact_id]
@@ -345,8 +347,15 @@ class Partition:
                 memberships.append(OutputRecord(membership_key(event.segment_id, contact_id), None))
         if not decision.contact_changed:
             return
-        self._committed.setdefault(contact_id, before)
         contact = self._overlay[contact_id] = decision.contact
+        if before is None or contact is None:
+            self._committed.setdefault(contact_id, before)
+            self._written[contact_id] = None
+        elif contact_id not in self._committed:
+            self._committed[contact_id] = before
+            self._written[contact_id] = list(decision.changed)
+        elif (written := self._written[contact_id]) is not None:
+            written += decision.changed
         if contact is None:
             self._erased[contact_id] = len(self._changes)
         elif contact.due is not None and (before is None or before.due != contact.due):

@@ -29,6 +29,7 @@ FAILED_KEY = b"x"
 FORMAT = 5
 """Raised when rows change shape: a store of another format is rebuilt from the changelog."""
 
+_NO_MEMBERS: Mapping[SegmentId, InstantMs] = {}
 _INSTANT_BYTES = 8
 _SIGN = 1 << 63  # so that instants before 1970 sort first
 
@@ -103,7 +104,11 @@ def after(key: bytes) -> bytes:
 
 def due_key(due: InstantMs, contact_id: ContactId) -> bytes:
     """The key of a deadline row. Keys sort by instant, then contact."""
-    return DUE_START + (due + _SIGN).to_bytes(_INSTANT_BYTES, "big") + contact_id.encode()
+    return _due_key(due, contact_id.encode())
+
+
+def _due_key(due: InstantMs, raw_id: bytes) -> bytes:
+    return DUE_START + (due + _SIGN).to_bytes(_INSTANT_BYTES, "big") + raw_id
 
 
 def due_through(clock: InstantMs) -> bytes:
@@ -178,23 +183,19 @@ class CommitRows:
             self.rows[count_key(segment_id)] = self.counts[segment_id].encode()
 
     def put_contact(
-        self, contact_id: ContactId, before: ContactState | None, now: ContactState | None, row: bytes | None
+        self, raw_id: bytes, before: ContactState | None, now: ContactState | None, row: bytes | None
     ) -> None:
-        """Add a contact's row and what is derived from it."""
-        self.rows[contact_key(contact_id)] = row
-        self._put_due(contact_id, before.due if before is not None else None, now.due if now is not None else None)
-        members_before = before.members if before is not None else {}
-        members_now = now.members if now is not None else {}
+        """Add a contact's row and what is derived from it. `raw_id` is the contact's id as keys have it."""
+        self.rows[CONTACTS_START + raw_id] = row
+        due_before, members_before = (before.due, before.members) if before is not None else (None, _NO_MEMBERS)
+        due_now, members_now = (now.due, now.members) if now is not None else (None, _NO_MEMBERS)
+        if due_before != due_now:
+            if due_before is not None:
+                self.rows[_due_key(due_before, raw_id)] = None
+            if due_now is not None:
+                self.rows[_due_key(due_now, raw_id)] = b""
         if members_before is not members_now:
-            self._put_listings(contact_id, members_before, members_now)
-
-    def _put_due(self, contact_id: ContactId, before: InstantMs | None, now: InstantMs | None) -> None:
-        if before == now:
-            return
-        if before is not None:
-            self.rows[due_key(before, contact_id)] = None
-        if now is not None:
-            self.rows[due_key(now, contact_id)] = b""
+            self._put_listings(ContactId(raw_id.decode()), members_before, members_now)
 
     def _put_listings(
         self, contact_id: ContactId, before: Mapping[SegmentId, InstantMs], now: Mapping[SegmentId, InstantMs]

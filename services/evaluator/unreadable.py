@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from itertools import compress
-from operator import is_not
 from typing import NamedTuple
 
 import orjson
@@ -184,25 +182,27 @@ class UnreadableValues:
                 self._drop(asked)
         self.generation += 1
 
-    def change(self, contact_id: ContactId, before: Attributes, now: Attributes) -> None:
-        """Bring the counts along with a contact's committed attributes. Cost: one look at each attribute."""
+    def change(
+        self,
+        contact_id: ContactId,
+        before: Attributes,
+        now: Attributes,
+        changed: Iterable[AttributeName] | None = None,
+    ) -> None:
+        """Bring the counts along with a contact's committed attributes.
+
+        Shape: `changed` names at least every attribute that differs; by default they are looked for.
+        """
         by_attribute = self._by_attribute
         if not by_attribute:
             return
-        changed: Iterable[AttributeName]
-        names = list(now)
-        if names == list(before):
-            # The usual write keeps the names in order, and what it does not change is the same object.
-            changed = compress(names, map(is_not, now.values(), before.values()))
-        else:
-            changed = (name for name in {**before, **now} if before.get(name) is not now.get(name))
-        for name in changed:
-            if name in by_attribute:
+        for name in {**before, **now} if changed is None else dict.fromkeys(changed):
+            if name in by_attribute and before.get(name) is not now.get(name):
                 self._change(contact_id, name, before.get(name), now.get(name))
 
     @property
     def is_watching(self) -> bool:
-        """Whether some reading is counted at all."""
+        """Whether any reading is watched, so that `change` must be told of every contact."""
         return bool(self._watched)
 
     @property

@@ -186,13 +186,13 @@ def _deciding(change: Callable[[Decision, Command], Decision]) -> Decider:
 
 
 def _map_changes(decision: Decision, change: Callable[[Change], Change]) -> Decision:
-    return replace(decision, events=tuple(change(e) if isinstance(e, Change) else e for e in decision.events))
+    return decision._replace(events=tuple(change(e) if isinstance(e, Change) else e for e in decision.events))
 
 
 def _at_the_ticks_time(decision: Decision, command: Command) -> Decision:
     def late(change: Change) -> Change:
         at_clock = Version(command.clock, change.version.offset)
-        return replace(change, version=at_clock) if change.cause is CauseKind.TIME else change
+        return change._replace(version=at_clock) if change.cause is CauseKind.TIME else change
 
     return _map_changes(decision, late)
 
@@ -200,25 +200,25 @@ def _at_the_ticks_time(decision: Decision, command: Command) -> Decision:
 def _enter_exit_swapped(decision: Decision, command: Command) -> Decision:
     def swapped(change: Change) -> Change:
         other = ChangeKind.EXIT if change.kind is ChangeKind.ENTER else ChangeKind.ENTER
-        return replace(change, kind=other) if change.count > 2 else change
+        return change._replace(kind=other) if change.count > 2 else change
 
     return _map_changes(decision, swapped)
 
 
 def _tombstone_first(decision: Decision, command: Command) -> Decision:
     erasures = [event for event in decision.events if isinstance(event, Erasure)]
-    return replace(decision, events=(*erasures, *(event for event in decision.events if isinstance(event, Change))))
+    return decision._replace(events=(*erasures, *(event for event in decision.events if isinstance(event, Change))))
 
 
 def _erasure_forgotten(decision: Decision, command: Command) -> Decision:
     if decision.contact is None:
-        return replace(decision, events=tuple(event for event in decision.events if isinstance(event, Change)))
+        return decision._replace(events=tuple(event for event in decision.events if isinstance(event, Change)))
     return decision
 
 
 def _write_offset_off_by_one(decision: Decision, command: Command) -> Decision:
     def shifted(change: Change) -> Change:
-        return replace(change, version=Version(change.version.at, Offset(change.version.offset + 1)))
+        return change._replace(version=Version(change.version.at, Offset(change.version.offset + 1)))
 
     return _map_changes(decision, lambda change: shifted(change) if change.cause is CauseKind.WRITE else change)
 
