@@ -26,6 +26,8 @@ SLICE_CONTACTS = 200
 """Contacts read between two turns of the event loop."""
 COLUMNS_BYTES_MAX = 384 << 20
 """What the columns of all partitions of a process may hold; beyond it contacts are read for each preview."""
+COUNTING_S_MAX = 2.0
+"""Counting itself takes so much longer than a caller said that it would wait, at most."""
 IDLE_S = 600.0
 """Columns that nobody has asked for this long are given up at the next commit."""
 TOUCHED_MAX = 50_000
@@ -107,7 +109,7 @@ class Previews:
             await self._loaded(until)
             if columns.lacks(segment.reads) and not columns.is_whole:
                 break
-            found = await self._by_columns(columns, segment, saved, segments)
+            found = await self._by_columns(columns, segment, saved, segments, until)
             if found is not None:
                 return found
         return Preview(total=self._partition.contacts)
@@ -190,9 +192,14 @@ class Previews:
     # Counting
 
     async def _by_columns(
-        self, columns: ContactColumns, segment: CompiledSegment, saved: SegmentId | None, segments: Iterable[SegmentId]
+        self,
+        columns: ContactColumns,
+        segment: CompiledSegment,
+        saved: SegmentId | None,
+        segments: Iterable[SegmentId],
+        until: float | None,
     ) -> Preview | None:
-        """None when the columns were given up meanwhile."""
+        """None when the columns were given up meanwhile; nothing counted when it took too long, and goes on later."""
         async with self._turn:
             if self._columns is not columns:
                 return None
@@ -207,6 +214,8 @@ class Previews:
             masks: list[int] = []
             for _ in _mask(columns, segment.normal, now, height, masks):
                 await asyncio.sleep(0)
+                if until is not None and self._monotonic() > until + COUNTING_S_MAX:
+                    return Preview(total=self._partition.contacts)
             # From here on nothing else runs, so that columns and store are of one moment.
             return self._count(columns, segment, saved, masks[0], now)
 

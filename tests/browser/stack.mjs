@@ -1,18 +1,20 @@
 /** The real local stack for one run of the journeys: Kafka and the four services, on free ports, gone afterwards. */
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
+const PARTITIONS = "4";
 const PORTS_NEEDED = 20;
 const START_MS_MAX = 120_000;
 const STOP_MS_MAX = 30_000;
 
-/** Start it. Shape: addresses, the key, each service's process id, a small API client whose writes are evaluated when it answers, and `stop`. */
+/** Start it. Shape: addresses, the key, each service's process id, a small API client whose writes are evaluated when it answers, `record`, and `stop`. */
 export async function startStack() {
   const base = await freePorts();
-  const arguments_ = ["up", "--json", "--ephemeral", "--partitions", "4", "--port-base", String(base)];
+  const arguments_ = ["up", "--json", "--ephemeral", "--partitions", PARTITIONS, "--port-base", String(base)];
   const child = spawn(`${ROOT}.venv/bin/tidegate`, arguments_, { stdio: ["ignore", "pipe", "pipe"] });
   let told = "";
   child.stderr.on("data", (part) => (told = (told + part).slice(-4_000)));
@@ -25,6 +27,11 @@ export async function startStack() {
   return {
     ...ready,
     log: () => told,
+    /** Put something on a topic that no route would write; see records.py. */
+    async record(what, ...rest) {
+      const arguments_ = ["-m", "tests.browser.records", what, ready.kafka, ...(what === "malformed" ? [PARTITIONS] : []), ...rest];
+      await promisify(execFile)(`${ROOT}.venv/bin/python`, arguments_, { cwd: ROOT, env: { ...process.env, PYTHONPATH: `${ROOT}:${ROOT}clients` } });
+    },
     async api(method, path, body) {
       const answer = await fetch(`${ready.console}/api/v2${path}`, {
         method,

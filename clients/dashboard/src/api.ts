@@ -23,18 +23,28 @@ export class Problem extends Error {
 
 export interface Session { key_id: string; name: string; scopes: string[]; csrf_token: string }
 export interface LastHour { entered: number; exited: number; since: string; trend: [number, number][] }
-export interface UnreadableAttribute { attribute: string; count: number; sample: unknown }
+export interface UnreadableAttribute { attribute: string; reading: string; count: number; sample: unknown; settling: boolean }
 export interface Segment {
   id: string; version: number; name: string; description: string; state: "active" | "paused";
   text: string; where?: unknown; english?: string; attributes: string[]; depends_on_time: boolean;
   saved_at: string; saved_by: string; members: number | null; settling: boolean; settled_percent: number;
-  unreadable: number; unreadable_attributes: UnreadableAttribute[]; counted_at: string | null; last_hour: LastHour;
+  unreadable: number; unreadable_attributes: UnreadableAttribute[]; unreadable_settling: boolean; counted_at: string | null;
+  as_of: string | null; lag_ms: number; last_hour: LastHour;
 }
 export interface Readings {
   where: unknown; text: string; english: string; attributes: string[]; depends_on_time: boolean; advice: Fault[];
 }
 export interface Preview {
-  matched: number; total: number; sample: string[]; would_enter: number; would_leave: number;
+  matched: number; counted: number; total: number; complete: boolean; sample: string[]; would_enter: number; would_leave: number;
+}
+export interface Cost { evaluation_us: number | null; contacts_measured: number }
+export interface PastMembership {
+  at: string; member: boolean | null; since: string | null; unknown: string | null; history_begins_at: string | null;
+}
+export interface DeadLetter {
+  partition: number; offset: number; at: string; code: string; message: string; key: string | null; key_is_base64: boolean;
+  value: string | null; value_is_base64: boolean; value_bytes: number; value_is_cut: boolean;
+  source: { topic: string; partition: number; offset: number };
 }
 export type Value = string | number | boolean | (string | number | boolean)[];
 export interface Contact {

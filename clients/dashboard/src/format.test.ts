@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { age, counted, duration, instant, readValue, slug, writeValue } from "./format";
+import { age, counted, duration, instant, microseconds, readValue, slug, writeValue } from "./format";
 
 describe("format", () => {
   test.each([[0, "0 ms"], [999, "999 ms"], [61_000, "1 min 1 s"], [3_600_000, "1 h"], [90_061_000, "1 d 1 h"], [864_000_000, "10 d"]])(
@@ -12,6 +12,8 @@ describe("format", () => {
   });
 
   test("one contact is not plural", () => expect([counted(1, "contact"), counted(2310, "contact")]).toEqual(["1 contact", "2,310 contacts"]));
+
+  test.each([[0.4234, "0.42 µs"], [12.4, "12 µs"], [1_500, "1.5 ms"], [null, "–"]])("a cost of %d is %s", (us, written) => expect(microseconds(us)).toBe(written));
 
   test("milliseconds are written when there are any", () =>
     expect([instant(0), instant(5)]).toEqual(["1970-01-01 00:00:00 UTC", "1970-01-01 00:00:00.005 UTC"]));

@@ -43,6 +43,12 @@ export function instant(at: string | number): string {
   return `${written.slice(0, 10)} ${written.slice(11, written.endsWith(".000Z") ? 19 : 23)} UTC`;
 }
 
+/** A cost: "0.42 µs"; a dash where it was not measured. */
+export function microseconds(us: number | null | undefined): string {
+  if (us === null || us === undefined) return "–";
+  return us < 1_000 ? `${us < 10 ? us.toFixed(2) : us.toFixed(0)} µs` : `${(us / 1_000).toFixed(1)} ms`;
+}
+
 export function clockTime(at: string | number): string {
   return new Date(at).toISOString().slice(11, 23);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { carried, operatorOf, treeOf, whereOf } from "./query";
+import { carried, conditionsOf, missingPolicy, operatorOf, replaced, treeOf, whereOf, withPolicy, type ConditionRule } from "./query";
 
 const CANONICAL: unknown[] = [
   { plan: "pro" },
@@ -18,6 +18,15 @@ const CANONICAL: unknown[] = [
   { v: { version_gte: "1.2" } },
   { t: { in_past: true } },
   { tags: { none_of: ["a"] } },
+  ...["exactly", "not_exactly", "contains", "not_contains", "starts_with", "not_starts_with", "ends_with", "not_ends_with"].map((test) => ({ t: { [test]: "aB" } })),
+  ...["gt", "gte", "lt", "lte"].map((test) => ({ n: { [test]: -1.5 } })),
+  ...["in", "not_in", "any_of", "all_of", "none_of"].map((test) => ({ l: { [test]: ["a", 1, true] } })),
+  ...["in", "contains", "starts_with", "any_of", "all_of"].map((test) => ({ l: { [test]: test.endsWith("s") || test.endsWith("with") ? "aB" : ["aB"], case: "exact" } })),
+  ...["within_last", "within_next", "more_than_ago", "more_than_from_now"].map((test) => ({ t: { [test]: "30m" } })),
+  ...["before", "after", "on"].map((test) => ({ t: { [test]: "2026-01-01" } })),
+  ...["is", "is_not", "gt", "gte", "lt", "lte"].map((test) => ({ v: { [`version_${test}`]: "2.10" } })),
+  { t: { in_future: true } },
+  { "a b": { is_not: false, missing: "exclude" } },
 ];
 
 /** Bare values are short for `is` and `in`, and a group of one is what is in it. */
@@ -38,6 +47,13 @@ describe("the builder's tree", () => {
     expect(whereOf(treeOf(where))).toEqual(plain(where));
   });
 
+  test("has an id at every place, the same one after each reading", () => {
+    const where = { all: [{ plan: "pro" }, { any: [{ mrr: { gt: 9 } }, { x: { set: true } }] }] };
+    const ids = (tree: unknown): unknown[] => { const { id, rules } = tree as { id: string; rules?: unknown[] }; return [id, ...(rules ?? []).flatMap(ids)]; };
+    expect(ids(treeOf(where))).toEqual(["w", "w.0", "w.1", "w.1.0", "w.1.1"]);
+    expect(ids(treeOf(where))).toEqual(ids(treeOf(where)));
+  });
+
   test("is no expression while a condition lacks its attribute or value", () => {
     expect(whereOf({ combinator: "and", rules: [] })).toBeNull();
     expect(whereOf({ combinator: "and", rules: [{ field: "plan", operator: "is", value: "" }] })).toBeNull();
@@ -50,5 +66,27 @@ describe("the builder's tree", () => {
     expect(carried(["a", "b"], operatorOf("is"))).toBe("a");
     expect(carried("pro", operatorOf("within_last"))).toBe("7d");
     expect(carried(5, operatorOf("contains"))).toBe("5");
+  });
+});
+
+describe("the choice for missing values", () => {
+  const is: ConditionRule = { field: "plan", operator: "is", value: "pro" };
+  const isNot: ConditionRule = { ...is, operator: "is_not" };
+
+  test("is what the test gives by itself until it is chosen", () => {
+    expect([missingPolicy(is), missingPolicy(isNot), missingPolicy({ ...is, missing: "include" })]).toEqual(["exclude", "include", "include"]);
+  });
+
+  test("is written only where it differs from that", () => {
+    expect([withPolicy(is, "include").missing, withPolicy({ ...is, missing: "include" }, "exclude").missing]).toEqual(["include", undefined]);
+    expect([withPolicy(isNot, "exclude").missing, withPolicy(isNot, "include").missing]).toEqual(["exclude", undefined]);
+  });
+
+  test("is offered for each finished condition that can meet a missing value, at its own place", () => {
+    const tree = treeOf({ all: [{ plan: "pro" }, { any: [{ mrr: { gt: 9 } }, { x: { set: true } }, { segment: "s" }] }] });
+    const found = conditionsOf(tree);
+    expect(found.map(({ rule, way }) => [rule.field, way])).toEqual([["plan", [0]], ["mrr", [1, 0]]]);
+    const chosen = replaced(tree, found[1]!.way, withPolicy(found[1]!.rule, "include"));
+    expect(whereOf(chosen)).toEqual({ all: [{ plan: { is: "pro" } }, { any: [{ mrr: { gt: 9, missing: "include" } }, { x: { set: true } }, { segment: "s" }] }] });
   });
 });

@@ -72,7 +72,15 @@ export function isGroup(rule: Group | ConditionRule): rule is Group {
 /** The tree of an expression in its canonical JSON form; the outermost is always a group. */
 export function treeOf(where: unknown): Group {
   const tree = nodeOf(where);
-  return isGroup(tree) ? tree : { combinator: "and", rules: [tree] };
+  return named(isGroup(tree) ? tree : { combinator: "and", rules: [tree] });
+}
+
+/**
+ * The tree with an id at every place. What has no id is given another one with each edit, and whoever was typing in it
+ * would lose the focus after one key.
+ */
+export function named(tree: Group, way = "w"): Group & { id: string } {
+  return { ...tree, id: way, rules: tree.rules.map((each, at) => (isGroup(each) ? named(each, `${way}.${at}`) : { ...each, id: `${way}.${at}` })) };
 }
 
 function nodeOf(where: unknown): Group | ConditionRule {
@@ -133,6 +141,45 @@ function conditionOf(rule: ConditionRule): unknown {
   if (rule.missing) test["missing"] = rule.missing;
   if (rule.exact && operator.cased) test["case"] = "exact";
   return COMBINATORS.has(rule.field) ? { attribute: rule.field, ...test } : { [rule.field]: test };
+}
+
+/** Tests that hold of a missing value unless the condition says otherwise: the complements of the positive ones. */
+const NEGATIVE = new Set(["is_not", "not_exactly", "not_in", "not_contains", "not_starts_with", "not_ends_with", "none_of", "version_is_not"]);
+
+/** Whether a condition can say what it gives for a missing value. */
+export function hasMissingPolicy(rule: ConditionRule): boolean {
+  return rule.field !== SEGMENT_FIELD && rule.operator !== "set" && rule.operator !== "not_set";
+}
+
+/** What a condition gives for a missing value: what it says, else what its test does by itself. */
+export function missingPolicy(rule: ConditionRule): "include" | "exclude" {
+  return rule.missing ?? defaultPolicy(rule);
+}
+
+function defaultPolicy(rule: ConditionRule): "include" | "exclude" {
+  return NEGATIVE.has(rule.operator) ? "include" : "exclude";
+}
+
+/** The condition with a policy, which is left out where the test gives it by itself. */
+export function withPolicy(rule: ConditionRule, policy: "include" | "exclude"): ConditionRule {
+  const { missing: _before, ...rest } = rule;
+  return policy === defaultPolicy(rule) ? rest : { ...rest, missing: policy };
+}
+
+/** Every finished condition of a tree that can meet a missing value, with the way to it. */
+export function conditionsOf(tree: Group, way: readonly number[] = []): { rule: ConditionRule; way: readonly number[] }[] {
+  return tree.rules.flatMap((each, at) => {
+    if (isGroup(each)) return conditionsOf(each, [...way, at]);
+    return hasMissingPolicy(each) && whereOf(each) !== null ? [{ rule: each, way: [...way, at] }] : [];
+  });
+}
+
+/** The tree with the condition at the end of a way exchanged. */
+export function replaced<T>(tree: T, way: readonly number[], rule: unknown): T {
+  const [at, ...rest] = way;
+  if (at === undefined) return rule as T;
+  const group = tree as unknown as { rules: unknown[] };
+  return { ...group, rules: group.rules.map((each, index) => (index === at ? replaced(each, rest, rule) : each)) } as unknown as T;
 }
 
 /** The value under an operator, or null when there is none yet. */

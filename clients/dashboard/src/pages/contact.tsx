@@ -1,29 +1,41 @@
 /** One contact: its attributes, editable in place, its memberships with since and until, its history, and why. */
-import { useCallback, useEffect, useState, type FormEvent } from "react";
+import { useCallback, useEffect, useRef, useState, type FormEvent } from "react";
 import useSWR from "swr";
 import { Link } from "wouter";
-import { ask, contactPath, type Change, type Contact, type Explanation, type Segment, type Value } from "../api";
+import { ask, contactPath, type Change, type Contact, type Explanation, type PastMembership, type Segment, type Value } from "../api";
 import { age, instant, kindOf, readValue, writeValue } from "../format";
 import { useChanges, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
 import { ExplainTree } from "../parts/explain-tree";
 import { useNow } from "../parts/now";
+import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
 
-const HISTORY = 100;
+const HISTORY = 20;
 const UNTIL_ASKED_MAX = 20;
+const REFRESH_AGAIN_MS = 1_000;
 
 export function ContactPage({ id }: { id: string }) {
   const path = contactPath(id);
   const { data: contact, error, mutate } = useSWR<Contact>(path, { refreshInterval: 10_000 });
-  const { data: history, mutate: again } = useSWR<{ changes: Change[] }>(contact ? `${path}/changes?limit=${HISTORY}` : null);
+  const pages = usePages();
+  const { data: history, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
+    contact ? `${path}/changes?limit=${HISTORY}${pages.after ? `&after=${encodeURIComponent(pages.after)}` : ""}` : null);
   const [explained, setExplained] = useState("");
   const [round, setRound] = useState(0);
   const refresh = useCallback(async () => {
     setRound((before) => before + 1);
     await Promise.all([mutate(), again()]);
   }, [mutate, again]);
-  const onChange = useCallback((change: LiveChange) => { if (change.contact_id === id) void refresh(); }, [id, refresh]);
+  const later = useRef(0);
+  const onChange = useCallback((change: LiveChange) => {
+    if (change.contact_id !== id) return;
+    void refresh();
+    // A change is told when it is committed, which may be a moment before the evaluator's own reads know it.
+    clearTimeout(later.current);
+    later.current = window.setTimeout(() => void refresh(), REFRESH_AGAIN_MS);
+  }, [id, refresh]);
+  useEffect(() => () => clearTimeout(later.current), []);
   useChanges(onChange);
   const now = useNow();
 
@@ -66,6 +78,8 @@ export function ContactPage({ id }: { id: string }) {
         <h2>History</h2>
         {history && history.changes.length === 0 && <p className="hint">This contact has never entered a segment.</p>}
         <ol className="changes">{history?.changes.map((change) => <ChangeLine key={change.event_id} change={change} dated without="contact" />)}</ol>
+        {history && <Pager pages={pages} next={history.next} of="history" />}
+        {history && history.changes.length > 0 && !history.next && <p className="hint">A contact’s latest changes are kept here; all of them stand in the memberships topic.</p>}
       </section>
     </>
   );
@@ -200,6 +214,34 @@ function Why({ id, segment, round, onSegment }: { id: string; segment: string; r
       <datalist id="explainable">{known?.segments.slice(0, 1_000).map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}</datalist>
       {segment && error && (error.status === 404 ? <p className="hint">There is no segment “{segment}”.</p> : <Trouble error={error} />)}
       {segment && data && <ExplainTree explanation={data} segment={segment} />}
+      {segment && data && <AsOf id={id} segment={segment} />}
     </>
   );
+}
+
+const UNKNOWN: Record<string, string> = {
+  beyond_history: "Not known: only the latest changes are kept",
+  not_evaluated_yet: "Not known yet: the contact has not been evaluated through that instant",
+  settling: "Not known yet: a new version of the segment has not reached this contact; ask again in a moment",
+};
+
+/** Whether the contact was in the segment at an instant, from what is kept of its history. */
+function AsOf({ id, segment }: { id: string; segment: string }) {
+  const [at, setAt] = useState("");
+  const asked = at && !Number.isNaN(Date.parse(`${at}Z`)) ? new Date(`${at}Z`).toISOString() : "";
+  const query = new URLSearchParams({ segment, at: asked });
+  const { data, error } = useSWR<PastMembership>(asked ? `${contactPath(id)}/membership?${query.toString()}` : null);
+  return (
+    <div className="as-of">
+      <label className="stacked">Was it in {segment} at <input type="datetime-local" step="1" value={at} onChange={(event) => setAt(event.target.value)} /> UTC?</label>
+      {error && <Trouble error={error} />}
+      {asked && data && <p className="verdict" data-testid="as-of" data-holds={data.member ?? undefined}>{answered(data)}</p>}
+    </div>
+  );
+}
+
+function answered({ at, member, since, unknown, history_begins_at: begins }: PastMembership): string {
+  if (member === null) return `${UNKNOWN[unknown ?? ""] ?? "Not known"}${begins ? `, and they begin at ${instant(begins)}` : ""}.`;
+  const standing = since ? ` ${member ? "since" : "; it had left at"} ${instant(since)}` : "";
+  return member ? `Yes: at ${instant(at)} it was in${standing}.` : `No: at ${instant(at)} it was not in${standing}.`;
 }

@@ -2,17 +2,17 @@
 import { useDeferredValue, useState, type FormEvent } from "react";
 import useSWR from "swr";
 import { Link, useLocation } from "wouter";
+import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
 
 const PAGE = 100;
 
 export function Contacts() {
   const [prefix, setPrefix] = useState("");
-  const [pages, setPages] = useState<(string | null)[]>([null]);
+  const pages = usePages();
   const wanted = useDeferredValue(prefix);
   const [, go] = useLocation();
-  const after = pages[pages.length - 1] ?? null;
-  const asked = new URLSearchParams({ prefix: wanted, limit: String(PAGE), ...(after ? { after } : {}) });
+  const asked = new URLSearchParams({ prefix: wanted, limit: String(PAGE), ...(pages.after ? { after: pages.after } : {}) });
   const { data, error, mutate } = useSWR<{ contacts: { id: string }[]; next: string | null }>(`/contacts?${asked.toString()}`);
 
   function open(event: FormEvent) {
@@ -26,19 +26,14 @@ export function Contacts() {
         <h1>Contacts</h1>
         <p className="facts">by id; Enter opens the one that is typed</p>
         <input type="search" autoFocus aria-label="Contact id" placeholder="Id, or how it begins" value={prefix}
-          onChange={(event) => { setPrefix(event.target.value); setPages([null]); }} />
+          onChange={(event) => { setPrefix(event.target.value); pages.reset(); }} />
       </form>
       {error && <Trouble error={error} retry={() => void mutate()} />}
       {!data && !error && <Skeleton lines={8} />}
       {data && data.contacts.length > 0 && (
         <ul className="ids">{data.contacts.map(({ id }) => <li key={id}><Link href={`/contacts/${encodeURIComponent(id)}`}>{id}</Link></li>)}</ul>
       )}
-      {data && (pages.length > 1 || data.next) && (
-        <p className="pager">
-          <button type="button" disabled={pages.length === 1} onClick={() => setPages(pages.slice(0, -1))}>Earlier</button>
-          <button type="button" disabled={!data.next} onClick={() => setPages([...pages, data.next])}>Later</button>
-        </p>
-      )}
+      {data && <Pager pages={pages} next={data.next} of="contacts" names={["Earlier", "Later"]} />}
       {data && data.contacts.length === 0 && (
         <Empty title={wanted ? `No id begins with “${wanted}”` : "No contacts yet"}>
           <p>Contacts appear with their first write. Send one with <code>tidegate contacts set u_17 plan=pro</code>, or upload a file under <Link href="/imports">Imports</Link>.</p>

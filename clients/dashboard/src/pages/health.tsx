@@ -2,6 +2,7 @@
 import useSWR from "swr";
 import type { PartitionStatus, Status } from "../api";
 import { age, count, counted, duration } from "../format";
+import { DeadLetters } from "../parts/dead-letters";
 import { useNow } from "../parts/now";
 import { Skeleton, Trouble } from "../parts/states";
 
@@ -28,10 +29,6 @@ export function Health() {
         <div><dt>Time rules published late by</dt><dd>{duration(late)} <small>at most</small></dd></div>
         <div><dt>Dead letters</dt><dd>{count(data.dead_letters)} <small>since the evaluators started</small></dd></div>
       </dl>
-      {data.dead_letters > 0 && (
-        <p className="hint">A dead letter is a record that could not be understood; nothing else waited for it. Read them with <code>tidegate dead-letters list</code>,
-          repair the producer, then send them again with <code>tidegate dead-letters replay</code>.</p>
-      )}
       <div className="scroll-x" tabIndex={0} role="region" aria-label="Partitions">
         <table className="plain">
           <thead>
@@ -56,6 +53,10 @@ export function Health() {
           </tbody>
         </table>
       </div>
+      <section aria-label="Dead letters">
+        <h2>Dead letters</h2>
+        <DeadLetters />
+      </section>
     </>
   );
 }

@@ -1,5 +1,5 @@
 /** Importing a CSV file: upload, say what the columns are, see what would happen, write it, and get back what was refused. */
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import useSWR from "swr";
 import { API, ask } from "../api";
 import { age, count, counted, duration } from "../format";
@@ -14,15 +14,17 @@ interface DryRun {
   rows_total: number; would_create: number | null; would_update: number | null; would_leave: number | null; would_write: number;
   would_reject: number; blank_rows: number; errors: ErrorGroup[]; note: string | null;
 }
+interface PreviewRow { row: number; cells: string[]; problems?: { column: string; expected: string; found: string; fix: string }[] }
 interface Import {
   id: string; name: string; state: string; created_at: string; rows_total: number | null; rows_read: number; accepted: number; rejected: number;
   bytes_total: number; bytes_read: number; rate_rows_per_s: number | null; eta_s: number | null; repeat_of: string | null;
   problem: { message: string; fix: string } | null; columns: Column[]; suggested_id_column: string | null; mapping: Mapping | null;
-  dry_run: DryRun | null; errors: ErrorGroup[]; format: { encoding: string; delimiter: string; header: boolean };
+  dry_run: DryRun | null; errors: ErrorGroup[]; preview?: PreviewRow[]; format: { encoding: string; delimiter: string; header: boolean };
 }
 
 const TYPES = ["text", "number", "boolean", "instant", "list"];
 const AT_WORK = new Set(["checking", "running"]);
+const MAPPED_AFTER_MS = 300;
 
 export default function Imports() {
   const [open, setOpen] = useState<string | null>(null);
@@ -85,6 +87,16 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
   const { data, error, mutate } = useSWR<Import>(path, { refreshInterval: (latest) => (latest && AT_WORK.has(latest.state) ? 500 : 0) });
   const [edited, setEdited] = useState<Mapping | null>(null);
   const [trouble, setTrouble] = useState<unknown>(null);
+  const isMappable = data !== undefined && edited !== null && edited.id_column !== "" && ["uploaded", "checked"].includes(data.state);
+  useEffect(() => {
+    // The mapping is sent as it is made, so that the first rows are always shown as it takes them.
+    if (!isMappable) return undefined;
+    const timer = setTimeout(() => void ask<Import>(`${path}/mapping`, { method: "PUT", json: edited }).then(
+      (mapped) => { setTrouble(null); setEdited((now) => (now === edited ? null : now)); return mutate(mapped, { revalidate: false }); },
+      setTrouble,
+    ), MAPPED_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [edited, isMappable, path, mutate]);
   if (!data) return error ? <Trouble error={error} /> : <Skeleton lines={6} />;
   const mapping = edited ?? data.mapping ?? suggested(data);
 
@@ -111,7 +123,8 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
         <button type="button" className="quiet" onClick={onClose}>Close</button>
       </div>
       {data.problem && <p className="trouble" role="alert">{data.problem.message}. {data.problem.fix}</p>}
-      {isOpen && <MappingTable columns={data.columns} mapping={mapping} onMapping={setEdited} />}
+      {isOpen && <MappingTable columns={data.columns} mapping={mapping} isSuggested={edited === null && data.mapping === null} onMapping={setEdited} />}
+      {isOpen && data.preview && data.preview.length > 0 && <FirstRows rows={data.preview} columns={data.columns} mapping={mapping} />}
       {AT_WORK.has(data.state) && <Progress import_={data} />}
       {data.state === "checked" && data.dry_run && edited === null && <Outcome run={data.dry_run} />}
       {["completed", "failed", "cancelled"].includes(data.state) && (
@@ -138,11 +151,12 @@ function suggested(data: Import): Mapping {
   return { id_column: data.suggested_id_column ?? "", columns, blank: "keep" };
 }
 
-function MappingTable({ columns, mapping, onMapping }: { columns: Column[]; mapping: Mapping; onMapping: (mapping: Mapping) => void }) {
+function MappingTable({ columns, mapping, isSuggested, onMapping }: { columns: Column[]; mapping: Mapping; isSuggested: boolean; onMapping: (mapping: Mapping) => void }) {
   const change = (name: string, part: Partial<ColumnMapping>) =>
     onMapping({ ...mapping, columns: { ...mapping.columns, [name]: { ...(mapping.columns[name] ?? { attribute: null, type: "text" }), ...part } } });
   return (
     <>
+      {isSuggested && <p className="hint">Everything below is a suggestion made from the first rows. Change what is wrong; nothing is written before the dry run.</p>}
       <div className="filters">
         <label>Contact id is in <select value={mapping.id_column} onChange={(event) => onMapping({ ...mapping, id_column: event.target.value })}>
           <option value="">choose a column</option>{columns.map(({ name }) => <option key={name}>{name}</option>)}</select></label>
@@ -151,7 +165,7 @@ function MappingTable({ columns, mapping, onMapping }: { columns: Column[]; mapp
       </div>
       <div className="scroll-x" tabIndex={0} role="region" aria-label="Columns">
         <table className="plain mapping">
-          <thead><tr><th scope="col">Column</th><th scope="col">Samples</th><th scope="col">Attribute</th><th scope="col">Type</th><th scope="col">Suggested because</th></tr></thead>
+          <thead><tr><th scope="col">Column</th><th scope="col">Samples</th><th scope="col">Attribute</th><th scope="col">Type</th><th scope="col">Where that comes from</th></tr></thead>
           <tbody>{columns.map((column) => {
             const chosen = mapping.columns[column.name];
             return (
@@ -161,10 +175,43 @@ function MappingTable({ columns, mapping, onMapping }: { columns: Column[]; mapp
                 <td><input aria-label={`Attribute of ${column.name}`} placeholder="left out" value={chosen?.attribute ?? ""} onChange={(event) => change(column.name, { attribute: event.target.value || null })} /></td>
                 <td><select aria-label={`Type of ${column.name}`} value={chosen?.type ?? "text"} onChange={(event) => change(column.name, { type: event.target.value })}>
                   {TYPES.map((type) => <option key={type}>{type}</option>)}</select></td>
-                <td className="muted">{column.attribute_reason}; {column.type_reason}</td>
+                <td className="muted origin"><Origin column={column} chosen={chosen} isId={mapping.id_column === column.name} /></td>
               </tr>
             );
           })}</tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
+/** Whether a column's mapping is still what was suggested, and why that was. */
+function Origin({ column, chosen, isId }: { column: Column; chosen: ColumnMapping | undefined; isId: boolean }) {
+  const isSame = chosen === undefined || ((chosen.attribute ?? "") === ((isId ? chosen.attribute : column.attribute) ?? "") && chosen.type === column.type);
+  if (!isSame) return <><span className="badge good">chosen</span> suggested was {column.attribute ? <code>{column.attribute}</code> : "to leave it out"} as {column.type}</>;
+  return <><span className="badge">suggested</span> {column.attribute_reason}; {column.type_reason}</>;
+}
+
+/** The first rows of the file as the mapping takes them: a cell that it cannot take says what was expected. */
+function FirstRows({ rows, columns, mapping }: { rows: PreviewRow[]; columns: Column[]; mapping: Mapping }) {
+  return (
+    <>
+      <h3>The first {counted(rows.length, "row")}</h3>
+      <div className="scroll-x rows" tabIndex={0} role="region" aria-label="First rows">
+        <table className="plain first-rows">
+          <thead><tr><th scope="col" className="number">Row</th>{columns.map(({ name }) => {
+            const { attribute, type } = mapping.columns[name] ?? { attribute: null, type: "text" };
+            return <th scope="col" key={name} data-left-out={(!attribute && mapping.id_column !== name) || undefined}>{name}<small>{mapping.id_column === name ? `contact id${attribute ? `, ${type}` : ""}` : attribute ? type : "left out"}</small></th>;
+          })}</tr></thead>
+          <tbody>{rows.map((row) => (
+            <tr key={row.row}>
+              <td className="number muted">{row.row}</td>
+              {columns.map(({ name, position }) => {
+                const problem = row.problems?.find((each) => each.column === name);
+                return <td key={name} className={problem ? "refused" : ""} title={problem ? `Expected ${problem.expected}. ${problem.fix}` : undefined}>
+                  {row.cells[position - 1] ?? ""}{problem && <small>expected {problem.expected}</small>}</td>;
+              })}
+            </tr>))}</tbody>
         </table>
       </div>
     </>
@@ -202,6 +249,17 @@ function Outcome({ run }: { run: DryRun }) {
 
 function Errors({ groups }: { groups: ErrorGroup[] }) {
   if (groups.length === 0) return null;
-  return <ul className="faults" aria-label="Errors by repair">{groups.map((group, at) => (
-    <li key={at}>{counted(group.count, "row")}{group.column && <> in <code>{group.column}</code></>}: expected {group.expected}, found {group.found.map((each) => JSON.stringify(each)).join(", ")} (row {group.rows.join(", ")})<small>{group.fix}</small></li>))}</ul>;
+  const repairs = new Map<string, ErrorGroup[]>();
+  for (const group of groups) repairs.set(group.fix, [...(repairs.get(group.fix) ?? []), group]);
+  const byCount = [...repairs].map(([fix, parts]) => ({ fix, parts, rows: parts.reduce((sum, each) => sum + each.count, 0) })).sort((a, b) => b.rows - a.rows);
+  return (
+    <ul className="faults repairs" aria-label="Errors by repair">{byCount.map(({ fix, parts, rows }) => (
+      <li key={fix}>
+        <strong>{fix[0]?.toUpperCase()}{fix.slice(1)}</strong>: repairs {counted(rows, "row")}
+        {parts.map((group) => (
+          <small key={`${group.code} ${group.column}`}>{group.column && <><code>{group.column}</code>: </>}expected {group.expected}, found {group.found.map((each) => JSON.stringify(each)).join(", ")} in {counted(group.count, "row")} ({group.rows.length < group.count ? "the first are " : ""}row {group.rows.join(", ")})</small>
+        ))}
+      </li>))}
+    </ul>
+  );
 }

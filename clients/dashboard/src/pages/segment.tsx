@@ -2,20 +2,30 @@
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import useSWR, { useSWRConfig } from "swr";
 import { Link, useLocation } from "wouter";
-import { ask, Problem, segmentPath, type AttributeSeen, type Change, type Preview, type Segment } from "../api";
-import { age, count, counted, instant, slug } from "../format";
+import { ask, Problem, segmentPath, type AttributeSeen, type Change, type Cost, type Segment } from "../api";
+import { age, count, counted, duration, instant, microseconds, slug } from "../format";
 import { useChanges, useCount, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
 import { useDraft, type Draft } from "../parts/draft";
+import { MissingChoices } from "../parts/missing-choices";
 import { useNow } from "../parts/now";
+import { Pager, usePages } from "../parts/pager";
 import { Skeleton, Trouble } from "../parts/states";
+import type { Group } from "../query";
 import { Badges } from "./segments";
 
 const TextEditor = lazy(() => import("../parts/text-editor"));
 const Builder = lazy(() => import("../parts/builder"));
 const Chart = lazy(() => import("../parts/chart"));
 const CHANGES_SHOWN = 50;
-const MISSING_ASKED_MAX = 6;
+const EXAMPLES: readonly [string, string][] = [
+  ["Active lately, on a plan", "plan is Pro AND last_active within last 7 days AND email_verified"],
+  ["A trial about to end", "trial_ends_at within next 3 days AND has_upgraded is false"],
+  ["Gone quiet", "last_active more than 30 days ago AND plan is not Free"],
+  ["Several countries", "country in [US, CA, UK]"],
+  ["Everybody at a company", 'email contains "@acme."'],
+];
+const COST_EVERY_MS = 60_000;
 
 export default function SegmentPage({ id }: { id: string | null }) {
   const { data: saved, error, mutate } = useSWR<Segment>(id === null ? null : segmentPath(id), { refreshInterval: 5_000 });
@@ -33,6 +43,7 @@ export default function SegmentPage({ id }: { id: string | null }) {
 
 function Standing({ segment }: { segment: Segment }) {
   const members = useCount(segment.id, segment.members);
+  const { data: cost } = useSWR<Cost>(`${segmentPath(segment.id)}/cost`, { refreshInterval: COST_EVERY_MS });
   const now = useNow();
   return (
     <>
@@ -45,15 +56,20 @@ function Standing({ segment }: { segment: Segment }) {
           <div><dt>Members now</dt><dd data-testid="members" className="live-count" key={members}>{count(members)}</dd></div>
           <div><dt>Entered, last hour</dt><dd className="entered" data-none={!segment.last_hour.entered || undefined}>{count(segment.last_hour.entered)}</dd></div>
           <div><dt>Left, last hour</dt><dd className="exited" data-none={!segment.last_hour.exited || undefined}>{count(segment.last_hour.exited)}</dd></div>
+          <div><dt>Cost per evaluation</dt><dd>{microseconds(cost?.evaluation_us)} <small>a contact</small></dd></div>
+          <div><dt>Count is of</dt><dd>{segment.as_of ? age(segment.as_of, now) : "–"} {segment.lag_ms > 0 && <small className="warn">behind by {duration(segment.lag_ms)}</small>}</dd></div>
         </dl>
           <p className="hint">Enters and exits counted since {instant(segment.last_hour.since).slice(11, 16)} UTC{segment.counted_at && <>; members last changed {age(segment.counted_at, now)}</>}.</p>
+          {segment.settling && <p className="hint" role="status"><progress value={segment.settled_percent} max={100} aria-label="How many contacts have been brought to this version" /> {Math.floor(segment.settled_percent)} % of the contacts have been brought to version {segment.version}.</p>}
         </div>
         {members !== null && <Suspense fallback={<div className="chart" />}><Chart trend={segment.last_hour.trend} members={members} now={now} /></Suspense>}
       </div>
       {segment.unreadable_attributes.length > 0 && (
-        <p className="notice">Values that could not be read, and count as missing: {segment.unreadable_attributes.map((each) => (
-          <span key={each.attribute}><code>{each.attribute}</code> {counted(each.count, "time")}, for example <code>{JSON.stringify(each.sample)}</code>; </span>))}
-          correct them at their source, or test the attribute as text.</p>
+        <div className="notice" data-testid="unreadable">
+          <strong>Some values cannot be read, and count as missing.</strong> Correct them at their source, or test the attribute as text.
+          <ul>{segment.unreadable_attributes.map((each) => (
+            <li key={`${each.attribute} ${each.reading}`}><code>{each.attribute}</code> as {each.reading}: on {counted(each.count, "contact")}, for example <code>{JSON.stringify(each.sample)}</code>{each.settling && " (still counting)"}</li>))}</ul>
+        </div>
       )}
     </>
   );
@@ -78,6 +94,8 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
 
   useEffect(() => {
     if (saved) setText(saved.text, 0);
+    // The contacts are read while the first condition is being written, so that its count is there at once.
+    else void ask("/segments/preview?within_ms=0&sample=0", { method: "POST", json: { where: { attribute: "id", set: true } } }).catch(() => undefined);
   }, []);
   useEffect(() => {
     if (!elsewhere || !saved) return;
@@ -146,8 +164,20 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
           <button type="button" onClick={() => { setBase(saved.version); setTrouble(null); }}>Keep my text and edit that version</button></p>
       )}
       {said && <p className="notice" role="status">{said}</p>}
-      <Outlook draft={draft} saved={saved} isChanged={isChanged} />
+      {saved === null && draft.text === "" && <Examples onText={(text) => setText(text, 0)} />}
+      <Outlook draft={draft} saved={saved} isChanged={isChanged} onTree={setTree} />
     </section>
+  );
+}
+
+function Examples({ onText }: { onText: (text: string) => void }) {
+  return (
+    <div className="examples">
+      <h3>Begin with an example, then change it</h3>
+      <ul>{EXAMPLES.map(([name, text]) => (
+        <li key={text}><button type="button" className="quiet" onClick={() => onText(text)}>{name} <code>{text}</code></button></li>))}</ul>
+      <p className="hint">A condition is held to every contact at every moment: contacts enter when it becomes true and leave when it ceases to be, also by time alone.</p>
+    </div>
   );
 }
 
@@ -167,14 +197,22 @@ function Reading({ draft }: { draft: Draft }) {
   );
 }
 
-function Outlook({ draft, saved, isChanged }: { draft: Draft; saved: Segment | null; isChanged: boolean }) {
+function Outlook({ draft, saved, isChanged, onTree }: { draft: Draft; saved: Segment | null; isChanged: boolean; onTree: (tree: Group) => void }) {
   const { preview, readings } = draft;
   if (!readings || !preview) return null;
   return (
     <div className="outlook" aria-live="polite" data-stale={draft.previewing || undefined}>
       <div>
-        <p className="matches" data-testid="matches"><strong>{count(preview.matched)}</strong> of {counted(preview.total, "contact")} match now</p>
-        {saved && isChanged && (
+        {preview.complete ? (
+          <p className="matches" data-testid="matches"><strong>{count(preview.matched)}</strong> of {counted(preview.total, "contact")} match now</p>
+        ) : (
+          <>
+            <p className="matches" data-testid="matches-so-far"><strong>{count(preview.matched)}</strong> of the first {counted(preview.counted, "contact")} match</p>
+            <progress value={preview.counted} max={preview.total} aria-label="How many contacts have been counted" />
+            <p className="hint">Counting all {count(preview.total)}. This is slow only the first time.</p>
+          </>
+        )}
+        {saved && isChanged && preview.complete && (
           <p className="difference" data-testid="difference">Saving makes <strong className="entered">{counted(preview.would_enter, "contact")} enter</strong> and <strong className="exited">{counted(preview.would_leave, "contact")} leave</strong>.</p>
         )}
         {readings.depends_on_time && <p className="hint">This depends on the time, so contacts also enter and leave without a write.</p>}
@@ -185,36 +223,24 @@ function Outlook({ draft, saved, isChanged }: { draft: Draft; saved: Segment | n
           <ul className="ids sample">{preview.sample.map((each) => <li key={each}><Link href={`/contacts/${encodeURIComponent(each)}`}>{each}</Link></li>)}</ul>
         )}
       </div>
-      {readings.attributes.length > 0 && (
-        <div>
-          <h3>Missing values</h3>
-          <ul className="missing">{readings.attributes.slice(0, MISSING_ASKED_MAX).map((name) => <Missing key={name} name={name} total={preview.total} />)}</ul>
-          <p className="hint">A test on a missing value does not hold, and its “not” does. Write <code>including missing</code> or <code>excluding missing</code> after a condition to decide otherwise.</p>
-        </div>
-      )}
+      {preview.complete && <MissingChoices tree={draft.tree} onTree={onTree} />}
     </div>
   );
 }
 
-/** How many contacts lack an attribute: the count of the condition that says so. */
-function Missing({ name, total }: { name: string; total: number }) {
-  const { data } = useSWR(["missing", name], () =>
-    ask<Preview>("/segments/preview?sample=0", { method: "POST", json: { where: { attribute: name, set: false } } }));
-  if (!data) return <li><code>{name}</code> …</li>;
-  return <li><code>{name}</code> {data.matched === 0 ? "is never missing" : <>is missing on {counted(data.matched, "contact")} of {count(total)}</>}</li>;
-}
-
 function Population({ id }: { id: string }) {
-  const [pages, setPages] = useState<(string | null)[]>([null]);
-  const after = pages[pages.length - 1];
+  const pages = usePages();
+  const changePages = usePages();
+  const isNewest = changePages.number === 1;
   const { data: members, error, mutate } = useSWR<{ members: { contact_id: string; since: string }[]; next: string | null }>(
-    `${segmentPath(id)}/members?limit=50${after ? `&after=${encodeURIComponent(after)}` : ""}`, { refreshInterval: 10_000 });
-  const { data: history, mutate: again } = useSWR<{ changes: Change[] }>(`${segmentPath(id)}/changes?limit=${CHANGES_SHOWN}`, { refreshInterval: 10_000 });
+    `${segmentPath(id)}/members?limit=50${cursor(pages.after)}`, { refreshInterval: 10_000 });
+  const { data: history, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
+    `${segmentPath(id)}/changes?limit=${CHANGES_SHOWN}${cursor(changePages.after)}`, { refreshInterval: isNewest ? 10_000 : 0 });
   const now = useNow(5_000);
   const onChange = useCallback((change: LiveChange) => {
-    if (change.segment_id !== id) return;
-    void again((before) => ({ changes: [{ ...change, at: new Date(change.at_ms).toISOString() }, ...(before?.changes ?? [])].slice(0, CHANGES_SHOWN) }), { revalidate: false });
-  }, [id, again]);
+    if (change.segment_id !== id || !isNewest) return;
+    void again((before) => before && ({ ...before, changes: [{ ...change, at: new Date(change.at_ms).toISOString() }, ...before.changes] }), { revalidate: false });
+  }, [id, again, isNewest]);
   useChanges(onChange);
   return (
     <div className="columns">
@@ -230,18 +256,18 @@ function Population({ id }: { id: string }) {
                 <td title={instant(each.since)}>{age(each.since, now)}</td></tr>))}</tbody>
           </table>
         )}
-        {members && (pages.length > 1 || members.next) && (
-          <p className="pager">
-            <button type="button" disabled={pages.length === 1} onClick={() => setPages(pages.slice(0, -1))}>Earlier</button>
-            <button type="button" disabled={!members.next} onClick={() => setPages([...pages, members.next])}>Later</button>
-          </p>
-        )}
+        {members && <Pager pages={pages} next={members.next} of="members" names={["Earlier", "Later"]} />}
       </section>
       <section>
         <h2>Changes</h2>
         {history && history.changes.length === 0 && <p className="hint">Nobody has entered or left yet.</p>}
         <ol className="changes">{history?.changes.map((change) => <ChangeLine key={change.event_id} change={change} dated without="segment" />)}</ol>
+        {history && <Pager pages={changePages} next={history.next} of="changes" />}
       </section>
     </div>
   );
+}
+
+function cursor(after: string | null): string {
+  return after === null ? "" : `&after=${encodeURIComponent(after)}`;
 }

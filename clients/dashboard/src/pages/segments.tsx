@@ -1,10 +1,10 @@
 /** All segments with their live counts: searched, sorted, and shown by window so that ten thousand stay quick. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useMemo, useRef, useState } from "react";
+import { useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import useSWR from "swr";
 import { Link, useLocation } from "wouter";
-import type { Segment, Status } from "../api";
-import { age, count, counted } from "../format";
+import { segmentPath, type Cost, type Segment, type Status } from "../api";
+import { age, count, counted, microseconds } from "../format";
 import { newestCount, useCount } from "../live";
 import { useNow } from "../parts/now";
 import { Sparkline } from "../parts/sparkline";
@@ -13,8 +13,11 @@ import { Empty, Skeleton, Trouble } from "../parts/states";
 type Order = "name" | "members" | "entered" | "exited" | "saved_at";
 const ROW_PX = 58;
 const READ_EVERY_MS = 10_000;
+/** A row that stays in sight this long asks what its condition costs; one that is scrolled past does not. */
+const COST_AFTER_MS = 400;
+const COST_KEPT_MS = 300_000;
 const COLUMNS: readonly [Order, string][] = [
-  ["name", "Segment"], ["members", "Members"], ["entered", "Entered, 1 h"], ["exited", "Left, 1 h"], ["saved_at", "Saved"],
+  ["name", "Segment"], ["members", "Members"], ["entered", "Entered, 1 h"], ["exited", "Left, 1 h"],
 ];
 
 export function Segments() {
@@ -91,6 +94,11 @@ function List({ segments, order, since, onOrder }: {
           </div>
         ))}
         <div role="columnheader" className="trend">Members, 1 h</div>
+        <div role="columnheader" className="cost" title="How long the whole condition takes for one contact, measured now">Cost</div>
+        <div role="columnheader" className="as_of" title="How old the count is">Count of</div>
+        <div role="columnheader" className="saved_at" aria-sort={order.by === "saved_at" ? (order.down ? "descending" : "ascending") : "none"}>
+          <button type="button" onClick={() => onOrder("saved_at")}>Saved<span aria-hidden="true">{order.by === "saved_at" ? (order.down ? " ↓" : " ↑") : ""}</span></button>
+        </div>
       </div>
       <div ref={scroller} className="scroller" role="rowgroup" tabIndex={0} aria-label="Segment rows">
         <div style={{ height: rows.getTotalSize(), position: "relative" }}>
@@ -119,10 +127,22 @@ function Row({ segment, top, index, now }: { segment: Segment; top: number; inde
       </div>
       <div role="cell" className="entered" data-none={!segment.last_hour.entered || undefined}>{segment.last_hour.entered ? `+${count(segment.last_hour.entered)}` : "0"}</div>
       <div role="cell" className="exited" data-none={!segment.last_hour.exited || undefined}>{segment.last_hour.exited ? `−${count(segment.last_hour.exited)}` : "0"}</div>
-      <div role="cell" className="saved_at">{age(segment.saved_at, now)}</div>
       <div role="cell" className="trend"><Sparkline trend={segment.last_hour.trend} members={members} now={now} /></div>
+      <div role="cell" className="cost">{microseconds(useCost(segment))}</div>
+      <div role="cell" className="as_of" data-lagging={segment.lag_ms > READ_EVERY_MS || undefined}>{segment.as_of ? age(segment.as_of, now) : "–"}</div>
+      <div role="cell" className="saved_at">{age(segment.saved_at, now)}</div>
     </div>
   );
+}
+
+function useCost(segment: Segment): number | null | undefined {
+  const [isSeen, setSeen] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setSeen(true), COST_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  const { data } = useSWR<Cost>(isSeen ? `${segmentPath(segment.id)}/cost` : null, { dedupingInterval: COST_KEPT_MS, revalidateIfStale: false });
+  return data?.evaluation_us;
 }
 
 export function Badges({ segment }: { segment: Segment }) {

@@ -3,7 +3,7 @@ import { QueryBuilder, type ActionProps, type CombinatorSelectorProps, type Fiel
 import { createContext, useContext, useState } from "react";
 import type { AttributeSeen, Value } from "../api";
 import { readValue, writeValue } from "../format";
-import { carried, operatorOf, OPERATORS, SEGMENT_FIELD, SEGMENT_OPERATORS, type Group } from "../query";
+import { carried, hasMissingPolicy, missingPolicy, operatorOf, OPERATORS, replaced, SEGMENT_FIELD, SEGMENT_OPERATORS, withPolicy, type ConditionRule, type Group } from "../query";
 
 interface Known { attributes: readonly AttributeSeen[]; segments: readonly string[] }
 const KnownNames = createContext<Known>({ attributes: [], segments: [] });
@@ -40,7 +40,7 @@ export default function Builder({ tree, known, onTree }: { tree: Group; known: K
           notToggle: Not,
           addRuleAction: (props) => <Act {...props} text="Add condition" />,
           addGroupAction: (props) => <Act {...props} text="Add group" />,
-          removeRuleAction: (props) => <Act {...props} text="Remove" name="Remove condition" quiet />,
+          removeRuleAction: (props) => <Act {...props} text="✕" name="Remove condition" quiet />,
           removeGroupAction: (props) => <Act {...props} text="Remove group" quiet />,
         }}
       />
@@ -93,15 +93,31 @@ function Test({ value, field, rule, path, schema, handleOnChange }: OperatorSele
   );
 }
 
-/** The tree with the rule at a path exchanged. */
-function replaced<T>(tree: T, path: readonly number[], rule: unknown): T {
-  const [at, ...rest] = path;
-  if (at === undefined) return rule as T;
-  const group = tree as unknown as { rules: unknown[] };
-  return { ...group, rules: group.rules.map((each, index) => (index === at ? replaced(each, rest, rule) : each)) } as unknown as T;
+/** The value that is tested, then what surrounds the test: letters' case, and missing values. */
+function Tested(props: ValueEditorProps) {
+  const { rule, operator, path, schema } = props;
+  const condition = rule as unknown as ConditionRule;
+  const { dispatchQuery, getQuery } = schema as unknown as { dispatchQuery: (query: unknown) => void; getQuery: () => RuleGroupType };
+  const exchange = (next: ConditionRule) => dispatchQuery(replaced(getQuery(), path, next));
+  return (
+    <>
+      <TestedValue {...props} />
+      {operatorOf(operator).cased && (
+        <button type="button" className="quiet case" aria-label="Match case" title="Match upper and lower case exactly" aria-pressed={condition.exact ?? false}
+          onClick={() => exchange({ ...condition, exact: !condition.exact })}>Aa</button>
+      )}
+      {hasMissingPolicy(condition) && (
+        <select className="quiet policy" aria-label="When there is no value" value={missingPolicy(condition)} data-chosen={condition.missing ? true : undefined}
+          onChange={(event) => exchange(withPolicy(condition, event.target.value as "include" | "exclude"))}>
+          <option value="exclude">missing: no</option>
+          <option value="include">missing: yes</option>
+        </select>
+      )}
+    </>
+  );
 }
 
-function Tested({ value, rule, operator, handleOnChange }: ValueEditorProps) {
+function TestedValue({ value, rule, operator, handleOnChange }: ValueEditorProps) {
   const { attributes, segments } = useContext(KnownNames);
   const { input } = operatorOf(operator);
   if (input === "none") return null;

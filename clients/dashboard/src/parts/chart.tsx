@@ -3,7 +3,7 @@ import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
-const HEIGHT = 150;
+const HEIGHT = 124;
 
 export default function Chart({ trend, members, now }: { trend: [number, number][]; members: number; now: number }) {
   const host = useRef<HTMLDivElement>(null);

@@ -5,11 +5,13 @@
  */
 import { useCallback, useEffect, useRef, useState } from "react";
 import { ask, Problem, type Fault, type Preview, type Readings } from "../api";
-import { treeOf, whereOf, type Group } from "../query";
+import { named, treeOf, whereOf, type Group } from "../query";
 
 const VALIDATE_AFTER_MS = 120;
 const PREVIEW_AFTER_MS = 180;
-const EMPTY: Group = { combinator: "and", rules: [{ field: "", operator: "is", value: "" }] };
+/** After this long an answer about the contacts counted so far is better than none. */
+const PATIENCE_MS = 600;
+const EMPTY: Group = named({ combinator: "and", rules: [{ field: "", operator: "is", value: "" }] });
 
 export interface Draft {
   text: string; tree: Group; readings: Readings | null; faults: readonly Fault[]; unfinished: boolean;
@@ -42,8 +44,11 @@ export function useDraft(id: string | null) {
         }));
         await new Promise((resolve) => setTimeout(resolve, PREVIEW_AFTER_MS));
         if (mine !== round.current) return;
-        const preview = await ask<Preview>("/segments/preview", { method: "POST", json: { ...json, where: readings.where }, signal: asked.signal });
-        if (mine === round.current) setDraft((before) => ({ ...before, preview, previewing: false }));
+        for (let isWhole = false; !isWhole && mine === round.current;) {
+          const preview = await ask<Preview>(`/segments/preview?within_ms=${PATIENCE_MS}`, { method: "POST", json: { ...json, where: readings.where }, signal: asked.signal });
+          isWhole = preview.complete;
+          if (mine === round.current) setDraft((before) => ({ ...before, preview, previewing: false }));
+        }
       } catch (error) {
         if (mine !== round.current || asked.signal.aborted) return;
         const refused = error instanceof Problem && error.errors.length > 0;

@@ -1,0 +1,53 @@
+/** What each condition makes of contacts that lack its attribute: both choices with their counts, to be chosen from. */
+import useSWR from "swr";
+import { ask, type Preview } from "../api";
+import { count, counted } from "../format";
+import { conditionsOf, missingPolicy, replaced, whereOf, withPolicy, type ConditionRule, type Group } from "../query";
+
+const CONDITIONS_MAX = 6;
+const POLICIES = ["exclude", "include"] as const;
+
+export function MissingChoices({ tree, onTree }: { tree: Group; onTree: (tree: Group) => void }) {
+  const conditions = conditionsOf(tree);
+  if (conditions.length === 0) return null;
+  return (
+    <div className="missing">
+      <h3>Missing values</h3>
+      <ul>{conditions.slice(0, CONDITIONS_MAX).map(({ rule, way }) => <Choice key={`${way.join(".")} ${rule.field}`} rule={rule} way={way} tree={tree} onTree={onTree} />)}</ul>
+      {conditions.length > CONDITIONS_MAX && <p className="hint">The first {CONDITIONS_MAX} conditions are shown; each has its choice in the builder.</p>}
+    </div>
+  );
+}
+
+/** The exact count of an expression; asked again only when it is another one. */
+function useMatches(where: unknown): Preview | undefined {
+  const { data } = useSWR(where === null ? null : ["matches", JSON.stringify(where)], () =>
+    ask<Preview>("/segments/preview?sample=0", { method: "POST", json: { where } }), { keepPreviousData: false });
+  return data;
+}
+
+function Choice({ rule, way, tree, onTree }: { rule: ConditionRule; way: readonly number[]; tree: Group; onTree: (tree: Group) => void }) {
+  const lacking = useMatches({ attribute: rule.field, set: false });
+  if (!lacking) return <li><code>{rule.field}</code> …</li>;
+  if (lacking.matched === 0) return <li><code>{rule.field}</code> <span className="muted">is never missing</span></li>;
+  return (
+    <li>
+      <code>{rule.field}</code> is missing on {counted(lacking.matched, "contact")} of {count(lacking.total)}
+      <span className="choices" role="group" aria-label={`Contacts without ${rule.field}`}>
+        {POLICIES.map((policy) => {
+          const chosen = replaced(tree, way, withPolicy(rule, policy));
+          return <Policy key={policy} policy={policy} isOn={missingPolicy(rule) === policy} where={whereOf(chosen)} onChoose={() => onTree(chosen)} />;
+        })}
+      </span>
+    </li>
+  );
+}
+
+function Policy({ policy, isOn, where, onChoose }: { policy: "include" | "exclude"; isOn: boolean; where: unknown; onChoose: () => void }) {
+  const found = useMatches(where);
+  return (
+    <button type="button" aria-pressed={isOn} onClick={onChoose}>
+      {policy === "include" ? "they pass" : "they do not pass"}: {found ? count(found.matched) : "…"} match
+    </button>
+  );
+}
