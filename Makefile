@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test faults fuzz bench bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack run schemas dashboard browser clean
+.PHONY: help setup check format test faults fuzz bench bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack bench-preview run schemas dashboard browser clean
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -61,6 +61,9 @@ bench-ingest: setup ## HTTP and CSV ingest on a real broker
 
 bench-stack: setup ## Set-up time, idle CPU and memory of the local stack
 	@$(PYTHON) -m bench.stack
+
+bench-preview: setup ## Time to preview a segment over 100,000 and 1,000,000 contacts, counts verified
+	@$(PYTHON) -m bench.preview
 
 schemas: setup ## Regenerate the JSON Schemas, AsyncAPI and OpenAPI documents and the reference pages
 	@$(PYTHON) -m schemas.generate
