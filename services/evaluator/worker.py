@@ -32,6 +32,11 @@ class Pace:
     commit_records: int = 2_000
     commit_after_ms: int = COMMIT_AFTER_MS
     """A transaction is open no longer than this under load."""
+    backlog_queue_min: int = 2_000
+    """With so many live records waiting, what is read is late already, and transactions grow: a contact that is written
+    several times in one is encoded, sent and stored once."""
+    backlog_commit_records: int = 8_000
+    backlog_commit_after_ms: int = 1_000
     commit_gap_ms: int = COMMIT_GAP_MS
     """Without load it commits at once, but leaves at least this between two commits, and more when they take long."""
     position_after_ms: int = 5_000
@@ -236,9 +241,12 @@ class PartitionWorker:
         """When the uncommitted should be committed if nothing more arrives; None if there is nothing."""
         pace = self.pace
         if self._outputs_since is not None:
-            if max(self._records_since, self.partition.changed_contacts) >= pace.commit_records:
+            is_backlog = self.queued >= pace.backlog_queue_min
+            records = pace.backlog_commit_records if is_backlog else pace.commit_records
+            if max(self._records_since, self.partition.changed_contacts) >= records:
                 return self._last_commit
-            latest = self._outputs_since + pace.commit_after_ms / 1_000
+            after_ms = max(pace.commit_after_ms, pace.backlog_commit_after_ms if is_backlog else 0)
+            latest = self._outputs_since + after_ms / 1_000
             return latest if self._queue else min(latest, self._last_commit + self._gap.seconds)
         if self._ahead_since is not None:
             return self._ahead_since + pace.position_after_ms / 1_000

@@ -169,6 +169,19 @@ async def test_commits_that_take_long_are_made_less_often(partition: Partition) 
     await driven.stop()
 
 
+async def test_transactions_grow_while_many_records_wait_and_shrink_with_the_queue(partition: Partition) -> None:
+    pace = Pace(batch_records_max=10, commit_records=20, backlog_queue_min=50, backlog_commit_records=100)
+    log = RecordingLog()
+    worker = PartitionWorker(partition, log, monotonic=lambda: 0.0, now_ms=lambda: InstantMs(NOW), pace=pace)
+    worker.feed([write(offset, plan=f"p{offset}") for offset in range(200)])
+    task = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.1)
+    worker.stop()
+    await task
+    commits = [call for call in log.calls if call.startswith("commit ")]
+    assert commits[:4] == ["commit 100", "commit 160", "commit 180", "commit 200"]
+
+
 @pytest.mark.parametrize("refuse", ["begin", "contacts-changelog", "control-changelog", "acknowledged", "commit 1"])
 async def test_a_refused_step_ends_the_worker_before_it_touches_the_store(partition: Partition, refuse: str) -> None:
     driven = Driven(partition, refuse)
