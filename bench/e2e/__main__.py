@@ -1,30 +1,60 @@
-"""`python -m bench.e2e [--quick] [--broker host:port] [backlog|latency|recovery …]`: prints one line a measurement."""
+"""`python -m bench.e2e [part …] [--quick] [--contacts …] [--segments …] [--rates …]`: one table a section, with goals.
+
+By default about 20 minutes: 20,000 contacts with every number of segments, and 1,000,000 contacts with 100; name
+`--contacts 20000 1000000 --segments 10 100 1000 10000` for the whole matrix, which takes hours.
+"""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.e2e.backlog import measure_backlog
+from bench.e2e.backlog import Backlog, Work, filled, measure_backlog
 from bench.e2e.burst import measure_burst
 from bench.e2e.latency import measure_latency
-from bench.e2e.peers import PeerRate, measure_plain_loop, measure_stock_faust
-from bench.e2e.recovery import measure_recovery
-from bench.e2e.workspace import BenchWorkspace
+from bench.e2e.peers import PeerRate
+from bench.e2e.recovery import RecoveryTime, measure_recovery
+from bench.e2e.report import (
+    BACKLOG_GOALS_PER_S,
+    LATENCY_GOALS_MS,
+    NO_GOAL,
+    RECOVERED_CONTACTS,
+    WARM_GOAL_S,
+    WIPED_GOAL_S,
+    Table,
+    at_least,
+    at_most,
+)
+from bench.e2e.takeover import measure_takeovers
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from deploy.local.say import to_standard_error
 
-PARTS = ("backlog", "latency", "recovery", "burst", "peers")
+PARTS = ("backlog", "latency", "takeover", "burst")
 PARTITIONS = 8
-CONTACTS = 20_000
+FEW, MANY = 20_000, RECOVERED_CONTACTS
 SEGMENTS = (10, 100, 1_000, 10_000)
-PEER_SEGMENTS = (10, 100, 1_000)
+MANY_SEGMENTS = (100,)
+LATENCY_SEGMENTS = 1_000
 RATES_PER_S = (50, 200, 1_000, 3_000)
+UPDATES = {10: 300_000, 100: 300_000, 1_000: 200_000, 10_000: 60_000}
+PEER_UPDATES = {10: 60_000, 100: 60_000, 1_000: 20_000, 10_000: 0}
+"""Few enough that a peer takes about a minute; at 10,000 segments already the contacts would take it longer."""
+LATENCY_TITLES = (
+    "writes/s",
+    "isolation       ",
+    "p50",
+    "p99",
+    "p99.9",
+    "longest",
+    "sender p99",
+    "goal of p50",
+    "goal of p99 ",
+)
+SECONDS, QUICK_SECONDS = 20.0, 6.0
 
 
 @contextmanager
@@ -42,71 +72,123 @@ def _broker(named: str | None) -> Iterator[str]:
             kafka.stop()
 
 
-def _run(broker: str, parts: list[str], quick: bool) -> None:
-    if "backlog" in parts:
-        for segments in (100,) if quick else SEGMENTS:
-            updates = 50_000 if quick else 300_000
-            found = measure_backlog(broker, PARTITIONS, CONTACTS, segments, updates)
-            print(
-                f"backlog: {segments} segments, {CONTACTS:,} contacts, {found.updates:,} writes: "
-                f"{found.rate_per_s:,.0f}/s, {found.cpu_us_per_update:.1f} µs of processor a write, "
-                f"{found.rss_mib:.0f} MiB"
-            )
-    if "latency" in parts:
-        rates = (200, 1_000) if quick else RATES_PER_S
-        for latency in measure_latency(
-            broker, PARTITIONS, CONTACTS, 100 if quick else 1_000, rates, 5 if quick else 20
-        ):
-            print(
-                f"latency: {latency.rate_per_s}/s, {latency.isolation}: p50 {latency.p50:.1f} ms, "
-                f"p99 {latency.p99:.1f}, p99.9 {latency.p999:.1f}, longest {latency.longest:.1f} "
-                f"({latency.writes} writes)"
-            )
-    if "recovery" in parts:
-        recovery = measure_recovery(broker, PARTITIONS, 100_000 if quick else 1_000_000, 20)
-        print(
-            f"recovery: {recovery.contacts:,} contacts from {recovery.records:,} changelog records: "
-            f"{recovery.cold_recovery_ms / 1_000:.1f} s on a wiped disk, "
-            f"{recovery.warm_recovery_ms / 1_000:.2f} s warm, {recovery.rss_mib:.0f} MiB"
-        )
-
-    if "burst" in parts:
-        burst = measure_burst(broker, PARTITIONS, 10_000 if quick else 100_000, 5 if quick else 20)
-        print(
-            f"burst: {burst.deadlines:,} deadlines at one instant, all committed {burst.published_s:.1f} s after it; "
-            f"live writes p99 {burst.before.p99:.1f} ms before, {burst.across.p99:.1f} ms across it"
-        )
-
-    if "peers" in parts:
-        for segments in (100,) if quick else PEER_SEGMENTS:
-            for peer in _peers(broker, segments, 20_000 if quick else 100_000):
-                print(f"peer: {segments} segments: {peer.rate_per_s:,.0f}/s: {peer.name}")
+def _works(arguments: argparse.Namespace) -> list[Work]:
+    if arguments.quick:
+        return [Work(2_000, 100, 40_000, 5_000, with_faust=True)]
+    works = []
+    for contacts in arguments.contacts or (FEW, MANY):
+        default = SEGMENTS if contacts < MANY else MANY_SEGMENTS
+        for segments in arguments.segments or default:
+            updates = UPDATES.get(segments, 100_000)
+            peers = PEER_UPDATES.get(segments, 0) if contacts < MANY else 0
+            works.append(Work(contacts, segments, updates, peers, with_faust=segments <= 1_000))
+    return works
 
 
-def _peers(broker: str, segments: int, updates: int) -> Iterator[PeerRate]:
-    workspace = BenchWorkspace(broker, PARTITIONS, CONTACTS, segments)
-    workspace.create()
-    records = [*workspace.definitions(), *workspace.creations()]
-    warm = len(records)
-    records += list(workspace.updates(updates))
-    workspace.produce(records)
-    ends = Counter(record.partition for record in records)
-    yield measure_plain_loop(workspace, ends, warm)
-    yield measure_stock_faust(workspace, ends, warm)
+def _backlog(broker: str, works: list[Work]) -> None:
+    table = Table(
+        f"BACKLOG on {PARTITIONS} partitions, one process. Ours and the peers read the same topic, and what each\n"
+        "published was judged by the same checker, which looks at members and changes: see below each row",
+        ("contacts x segments", " " * 40, "writes/s", "us CPU", "MiB", "goal"),
+    )
+    recovered: list[RecoveryTime] = []
+    for work in works:
+        with filled(broker, PARTITIONS, work) as found:
+            for one in measure_backlog(found, work):
+                _backlog_row(table, work, one)
+            if (work.contacts >= MANY and not recovered) or len(works) == 1:
+                recovered.append(measure_recovery(found))
+    for recovery in recovered:
+        _recovery(recovery)
+
+
+def _backlog_row(table: Table, work: Work, one: Backlog | PeerRate) -> None:
+    size = f"{work.contacts:,} x {work.segments:,}"
+    if isinstance(one, PeerRate):
+        table.row(size, one.name, f"{one.rate_per_s:,.0f}", "", "", NO_GOAL, note=str(one.judged))
+        return
+    goal = BACKLOG_GOALS_PER_S.get(work.segments) if work.contacts <= FEW else None
+    cells = (f"{one.rate_per_s:,.0f}", f"{one.cpu_us_per_update:.1f}", f"{one.rss_mib:.0f}")
+    note = f"{one.judged}; {one.stages}"
+    table.row(size, "tidegate, transactions and persistence", *cells, at_least(one.rate_per_s, goal), note=note)
+
+
+def _recovery(found: RecoveryTime) -> None:
+    table = Table(
+        f"RECOVERY of {found.contacts:,} contacts, {found.records:,} changelog records",
+        ("disk", "recovered s", "with start s", "MiB", "goal" + " " * 12),
+    )
+    has_goal = found.contacts >= MANY
+    wiped, warm = f"{found.wiped_s:.2f}", f"{found.warm_s:.2f}"
+    goal = at_most(found.wiped_s, WIPED_GOAL_S if has_goal else None, " s")
+    table.row("wiped", wiped, f"{found.wiped_process_s:.2f}", f"{found.rss_mib:.0f}", goal)
+    goal = at_most(found.warm_s, WARM_GOAL_S if has_goal else None, " s")
+    table.row("warm", warm, f"{found.warm_process_s:.2f}", f"{found.warm_rss_mib:.0f}", goal)
+
+
+def _latency(broker: str, arguments: argparse.Namespace, seconds: float) -> None:
+    segments = (arguments.segments or [100 if arguments.quick else LATENCY_SEGMENTS])[0]
+    rates = arguments.rates or ((200, 1_000) if arguments.quick else RATES_PER_S)
+    table = Table(
+        f"LATENCY in ms, open loop, from a write's planned instant to its change read; {FEW:,} contacts, "
+        f"{segments:,} segments",
+        LATENCY_TITLES,
+    )
+    for at_rate in measure_latency(broker, PARTITIONS, FEW, segments, rates, seconds):
+        share = f"{at_rate.cpu_share:.0%} of a core, {at_rate.commits_per_s:.0f} commits/s; {at_rate.stages}"
+        for one in at_rate.readers:
+            p50, p99 = LATENCY_GOALS_MS.get((one.rate_per_s, one.isolation), (None, None))
+            cells = [f"{value:.1f}" for value in (one.p50, one.p99, one.p999, one.longest, one.sender_late)]
+            goals = at_most(one.p50, p50), at_most(one.p99, p99)
+            note = share if one is at_rate.readers[-1] else ""
+            table.row(f"{one.rate_per_s:,}", one.isolation, *cells, *goals, note=note)
+
+
+def _takeover(broker: str) -> None:
+    table = Table(
+        "TAKEOVER: the longest that any write waited, 100 writes/s",
+        ("event" + " " * 45, "s", "writes", "goal" + " " * 12),
+    )
+    for one in measure_takeovers(broker, PARTITIONS):
+        table.row(one.event, f"{one.longest_s:.2f}", str(one.writes), at_most(one.longest_s, one.goal_s, " s"))
+
+
+def _burst(broker: str, quick: bool, seconds: float) -> None:
+    burst = measure_burst(broker, PARTITIONS, 10_000 if quick else 100_000, seconds)
+    table = Table(
+        f"BURST of {burst.deadlines:,} deadlines at one instant; 200 live writes/s beside it, uncommitted, ms",
+        ("live writes", "p50", "p99", "longest"),
+    )
+    for name, one in (("before", burst.before), ("across it", burst.across)):
+        table.row(name, f"{one.p50:.1f}", f"{one.p99:.1f}", f"{one.longest:.1f}")
+    print(f"  all of its changes were committed and read {burst.published_s:.1f} s after the instant", flush=True)
 
 
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m bench.e2e", description="Measure the evaluator on a real broker.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="small sizes, about a minute")
+    parser.add_argument("--quick", action="store_true", help="small sizes, a few minutes")
+    parser.add_argument("--contacts", type=int, nargs="+", help="of the backlog; recovery is measured at a million")
+    parser.add_argument("--segments", type=int, nargs="+", help="of the backlog; the first is that of latency")
+    parser.add_argument("--rates", type=int, nargs="+", help="writes a second of latency")
+    parser.add_argument("--seconds", type=float, help="how long each rate is sent")
     parser.add_argument("--broker", help="bootstrap address; by default one is started for the run")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.parts) - set(PARTS))
     if unknown:
         parser.error(f"unknown part {unknown[0]!r}: choose from {', '.join(PARTS)}")
+    parts = arguments.parts or PARTS
+    seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
     with _broker(arguments.broker) as broker:
-        _run(broker, arguments.parts or list(PARTS), arguments.quick)
+        if "latency" in parts:
+            _latency(broker, arguments, seconds)
+        if "takeover" in parts:
+            _takeover(broker)
+        if "burst" in parts:
+            _burst(broker, arguments.quick, seconds)
+        if "backlog" in parts:
+            _backlog(broker, _works(arguments))
 
 
 if __name__ == "__main__":

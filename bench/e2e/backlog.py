@@ -1,63 +1,108 @@
-"""How fast a backlog is worked off, by an evaluator that starts with its contacts in place."""
+"""How fast a backlog is worked off, by an evaluator that starts with its contacts in place, and by the peers.
+
+All read the same topic; each passes the same checker before its figure counts.
+"""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.e2e.checker import Judged, Reference, clock_of, read_published
 from bench.e2e.evaluator import POLL_S, EvaluatorUnderTest
+from bench.e2e.peers import PeerRate, measure_peers
+from bench.e2e.stages import Stages
 from bench.e2e.workspace import BenchWorkspace, Sent
+from schemas.topics import Topic
+from segmentation.model import InstantMs
 
 
-class Backlog(NamedTuple):
-    """One measurement."""
+class Work(NamedTuple):
+    """What is to be measured. `peer_updates` are the first of the updates; the peers are timed on these alone."""
 
     contacts: int
     segments: int
     updates: int
+    peer_updates: int = 0
+    with_faust: bool = False
+
+
+class Backlog(NamedTuple):
+    """One measurement of ours."""
+
     rate_per_s: float
     cpu_us_per_update: float
     rss_mib: float
+    stages: str
+    judged: Judged
 
 
-def measure_backlog(broker: str, partitions: int, contacts: int, segments: int, updates: int) -> Backlog:
-    """Load segments and contacts, stop, write a backlog, start, and time the way to its end."""
-    workspace = BenchWorkspace(broker, partitions, contacts, segments)
-    workspace.create()
-    with tempfile.TemporaryDirectory() as directory:
-        state = Path(directory) / "state"
-        ends = _produce(workspace, [*workspace.definitions(), *workspace.creations()], {})
-        with EvaluatorUnderTest(workspace, state) as evaluator:
-            await_positions(evaluator, ends)
+class Filled:
+    """A workspace whose segments and contacts an evaluator has taken in, and that evaluator's state."""
+
+    def __init__(self, broker: str, partitions: int, work: Work, directory: Path) -> None:
+        self.workspace = BenchWorkspace(broker, partitions, work.contacts, work.segments)
+        self.workspace.create()
+        self.state = directory / "state"
+        self.ends: Counter[int] = Counter()
+        self._clocks: dict[int, InstantMs] = {}
+        self.produce([*self.workspace.definitions(), *self.workspace.creations()])
+        with EvaluatorUnderTest(self.workspace, self.state) as evaluator:
+            await_positions(evaluator, self.ends)
             while evaluator.settling():
                 time.sleep(POLL_S)
-        before = sum(ends.values())
-        ends = _produce(workspace, list(workspace.updates(updates)), ends)
-        with EvaluatorUnderTest(workspace, state) as evaluator:
-            began, cpu = time.perf_counter(), evaluator.cpu_s
-            done_before = sum(evaluator.positions().values()) - before
-            await_positions(evaluator, ends)
-            took = time.perf_counter() - began
-            done = sum(ends.values()) - before - done_before
-            return Backlog(
-                contacts,
-                segments,
-                updates,
-                done / took,
-                (evaluator.cpu_s - cpu) / done * 1e6,
-                evaluator.rss_mib,
-            )
+
+    @property
+    def written(self) -> int:
+        """Records so far."""
+        return sum(self.ends.values())
+
+    def produce(self, records: Sequence[Sent]) -> None:
+        """Send records, and keep each partition's end and clock."""
+        self.workspace.produce(records)
+        for record in records:
+            self.ends[record.partition] += 1
+            clock = self._clocks.get(record.partition, InstantMs(0))
+            self._clocks[record.partition] = max(clock, InstantMs(record.timestamp_ms))
+
+    def judge(self) -> Judged:
+        """Hold what was published to the reference, as of each partition's clock."""
+        published = read_published(self.workspace, self.workspace.name(Topic.MEMBERSHIPS))
+        return Reference(self.workspace).judge("the evaluator", published, clock_of(self.workspace, self._clocks))
 
 
-def _produce(workspace: BenchWorkspace, records: list[Sent], ends: dict[int, int]) -> dict[int, int]:
-    """Send records; the end of each partition after them."""
-    workspace.produce(records)
-    after = dict(ends)
-    for record in records:
-        after[record.partition] = after.get(record.partition, 0) + 1
-    return after
+@contextmanager
+def filled(broker: str, partitions: int, work: Work) -> Iterator[Filled]:
+    """A filled workspace; its state is removed afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="tidegate-bench-"))
+    try:
+        yield Filled(broker, partitions, work, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def measure_backlog(found: Filled, work: Work) -> Iterator[Backlog | PeerRate]:
+    """Write the peers' part, run the peers, write the rest, start ours and time the way to its end."""
+    workspace, warm = found.workspace, found.written
+    if work.peer_updates:
+        found.produce(list(workspace.updates(work.peer_updates)))
+        yield from measure_peers(workspace, dict(found.ends), warm, with_faust=work.with_faust)
+    found.produce(list(workspace.updates(work.updates - work.peer_updates)))
+    with EvaluatorUnderTest(workspace, found.state) as evaluator:
+        before, began, cpu = Stages.of(evaluator), time.perf_counter(), evaluator.cpu_s
+        done_before = sum(evaluator.positions().values())
+        await_positions(evaluator, found.ends)
+        took = time.perf_counter() - began
+        done = found.written - done_before
+        spent, rss_mib = evaluator.cpu_s - cpu, evaluator.rss_mib
+        stages = Stages.of(evaluator).since(before).of_a_write()
+        yield Backlog(done / took, spent / done * 1e6, rss_mib, stages, found.judge())
 
 
 def await_positions(evaluator: EvaluatorUnderTest, ends: dict[int, int]) -> None:

@@ -27,8 +27,10 @@ from segmentation.model import AttributeName, InstantMs, SegmentId
 
 BURST = "burst"
 LIVE_RATE_PER_S = 200
-LEAD_S = 45
+LEAD_S = 30
 """From writing the deadlines to their instant: enough for them to be evaluated before it."""
+PROBES_START_S = 2.0
+"""Readers and sender are processes that take this long to begin."""
 BURST_TIMEOUT_S = 120
 TICK_INTERVAL_S = 1.0
 
@@ -65,7 +67,7 @@ def measure_burst(broker: str, partitions: int, deadlines: int, seconds: float) 
         ticking.start()
         try:
             before = probes.run(LIVE_RATE_PER_S, seconds)[0]
-            time.sleep(max(0.0, at / 1_000 - seconds / 2 - time.time()))
+            time.sleep(max(0.0, at / 1_000 - seconds / 2 - PROBES_START_S - time.time()))
             watch = _Watch(workspace, deadlines)
             across = probes.run(LIVE_RATE_PER_S, seconds)[0]
             published = watch.finished_at() - at / 1_000

@@ -27,8 +27,9 @@ ROOT = Path(__file__).parents[2]
 class EvaluatorUnderTest:
     """Starts, watches and stops one evaluator."""
 
-    def __init__(self, workspace: BenchWorkspace, directory: Path) -> None:
+    def __init__(self, workspace: BenchWorkspace, directory: Path, static_member: str | None = "bench") -> None:
         self._admin_port, self._read_port = free_ports(2)
+        self.admin_url = f"http://127.0.0.1:{self._admin_port}"
         self._log = directory.parent / f"{directory.name}.log"
         self.ready_s = 0.0
         self._environment = {
@@ -40,37 +41,44 @@ class EvaluatorUnderTest:
             "TIDEGATE_DATA_DIR": str(directory),
             "TIDEGATE_ADMIN_PORT": str(self._admin_port),
             "TIDEGATE_READ_API_PORT": str(self._read_port),
-            "TIDEGATE_STATIC_MEMBER": "bench",
+            **({"TIDEGATE_STATIC_MEMBER": static_member} if static_member is not None else {}),
         }
 
-    def __enter__(self) -> EvaluatorUnderTest:
+    def start(self) -> None:
+        """Start it, and return when it is ready."""
         began = time.perf_counter()
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "services.evaluator"]
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=ROOT)
         self.watched = psutil.Process(self._process.pid)
-        while not self._answers(f"http://127.0.0.1:{self._admin_port}/ready"):
+        while not self._answers(f"{self.admin_url}/ready"):
             if self._process.poll() is not None or time.perf_counter() - began > READY_TIMEOUT_S:
                 raise RuntimeError(f"the evaluator did not become ready, see {self._log}")
             time.sleep(POLL_S)
         self.ready_s = time.perf_counter() - began
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Ask it to stop, and wait until it has."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.kill()
 
     def kill(self) -> None:
         """End it without a word."""
         self._process.kill()
         self._process.wait()
+
+    def __enter__(self) -> EvaluatorUnderTest:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     @property
     def cpu_s(self) -> float:
@@ -93,6 +101,12 @@ class EvaluatorUnderTest:
         """Whether a backfill is under way."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._read_port}/internal/v1/counts", timeout=30) as answer:
             return any(counts["settling"] for counts in orjson.loads(answer.read())["partitions"].values())
+
+    def metrics(self) -> str:
+        """What it exports to Prometheus."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._admin_port}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
 
     def log_line(self, event: str) -> dict[str, object]:
         """The last logged event of a name."""

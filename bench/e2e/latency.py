@@ -1,35 +1,39 @@
 """How long a write takes to its membership change, open loop: writes are sent on time whatever the answers do.
 
-From the moment the producer is handed the record to the moment a consumer has the change, once for a consumer that
-reads uncommitted records and once for one that reads committed ones.
+From the planned instant of a write to the moment a consumer has its change, once for a consumer that reads uncommitted
+records and once for one that reads committed ones. Sender and readers are processes of their own. Each write changes
+what the workload would change and also toggles the probe, so each write is matched with a change of the probe segment.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from bench.e2e.backlog import await_positions
-from bench.e2e.evaluator import EvaluatorUnderTest
+from bench.e2e.evaluator import POLL_S, EvaluatorUnderTest
+from bench.e2e.stages import Stages
 from bench.e2e.workspace import PROBE_SEGMENT, BenchWorkspace
-from schemas.partitioner import partition_for_key
 from schemas.topics import Topic
 
 ISOLATIONS = ("read_uncommitted", "read_committed")
-DRAIN_S = 3.0
-WARM_UP_S = 2.0
-KEY_PREFIX = f"{PROBE_SEGMENT}|".encode()
+DRAIN_S = 1.5
+WARM_UP_S = 5.0
+"""Writes at the same rate before those that count: a process and a broker that have just started are another matter."""
+ROOT = Path(__file__).parents[2]
 
 
 class Latency(NamedTuple):
-    """One measurement. Units: milliseconds."""
+    """One measurement. Units: milliseconds. `sender_late` is how late the sender itself was at its 99th percentile."""
 
     rate_per_s: int
     isolation: str
@@ -38,15 +42,25 @@ class Latency(NamedTuple):
     p99: float
     p999: float
     longest: float
+    sender_late: float
+
+
+class LatencyAtRate(NamedTuple):
+    """Both readers' latencies at one rate, what the evaluator spent, and where the time went."""
+
+    readers: list[Latency]
+    cpu_share: float
+    """Processor time of the evaluator a second of load."""
+    commits_per_s: float
+    stages: str
 
 
 def measure_latency(
     broker: str, partitions: int, contacts: int, segments: int, rates: Sequence[int], seconds: float
-) -> list[Latency]:
+) -> Iterator[LatencyAtRate]:
     """One evaluator, one rate after another."""
     workspace = BenchWorkspace(broker, partitions, contacts, segments, replay_history=False)
     workspace.create()
-    found: list[Latency] = []
     with (
         tempfile.TemporaryDirectory() as directory,
         EvaluatorUnderTest(workspace, Path(directory) / "state") as evaluator,
@@ -57,102 +71,96 @@ def measure_latency(
         for record in records:
             ends[record.partition] = ends.get(record.partition, 0) + 1
         await_positions(evaluator, ends)
+        while evaluator.settling():
+            time.sleep(POLL_S)
         probes = Probes(workspace)
         for rate in rates:
-            found += probes.run(rate, seconds)
-    return found
+            probes.run(rate, WARM_UP_S)
+            before, cpu = Stages.of(evaluator), evaluator.cpu_s
+            readers = probes.run(rate, seconds)
+            spent, stages = evaluator.cpu_s - cpu, Stages.of(evaluator).since(before)
+            yield LatencyAtRate(readers, spent / seconds, stages.commits / seconds, stages.of_a_commit())
 
 
 class Probes:
-    """Sends toggling writes and notes when each change is seen."""
+    """Sends toggling writes and learns when each change was seen."""
 
     def __init__(self, workspace: BenchWorkspace) -> None:
         self._workspace = workspace
         self._values: dict[int, int] = {}
-        self._turn = 0
 
-    def run(self, rate: int, seconds: float) -> list[Latency]:
-        """Send at a rate for some seconds; one measurement for each isolation level."""
-        sent: dict[tuple[int, int], float] = {}
-        seen: dict[str, dict[tuple[int, int], float]] = {isolation: {} for isolation in ISOLATIONS}
-        stop = threading.Event()
-        readers = [threading.Thread(target=self._read, args=(each, seen[each], stop)) for each in ISOLATIONS]
-        for reader in readers:
-            reader.start()
-        time.sleep(WARM_UP_S)
-        self._send(rate, seconds, sent)
-        time.sleep(DRAIN_S)
-        stop.set()
-        for reader in readers:
-            reader.join()
-        return [_summary(rate, isolation, sent, seen[isolation]) for isolation in ISOLATIONS]
+    def run(self, rate: int, seconds: float, drain_s: float = DRAIN_S) -> list[Latency]:
+        """Send at a rate for some seconds, wait for the rest; one measurement for each isolation level."""
+        with tempfile.TemporaryDirectory() as directory:
+            plan = self._plan(rate, seconds, Path(directory) / "records.json")
+            with _reader(self._workspace, ISOLATIONS[0]) as first, _reader(self._workspace, ISOLATIONS[1]) as second:
+                sent = _run("bench.e2e.sending", plan)
+                time.sleep(drain_s)
+                seen = [_finish(first), _finish(second)]
+        return [_summary(rate, isolation, sent, found) for isolation, found in zip(ISOLATIONS, seen, strict=True)]
 
-    def _send(self, rate: int, seconds: float, sent: dict[tuple[int, int], float]) -> None:
+    def _plan(self, rate: int, seconds: float, path: Path) -> dict[str, object]:
         workspace = self._workspace
-        producer = Producer(
-            {"bootstrap.servers": workspace.broker, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
-        )
-        name = workspace.name(Topic.CONTACT_CHANGES)
-        began = time.perf_counter()
-        for number in range(int(rate * seconds)):
-            due = began + number / rate
-            while (wait := due - time.perf_counter()) > 0:
-                producer.poll(min(wait, 0.005))
-            contact = self._turn % workspace.contacts
-            self._turn += 1
+        records = []
+        for contact, partition, attributes in workspace.live_writes(int(rate * seconds)):
             value = self._values[contact] = 1 - self._values.get(contact, 0)
-            key = workspace.key(contact)
-
-            def on_delivery(error: Any, message: Message, at: float = time.perf_counter()) -> None:
-                if error is None:
-                    sent[message.partition() or 0, message.offset() or 0] = at
-
-            producer.produce(
-                name,
-                key=key,
-                value=orjson.dumps({"attributes": {"probe": value}}),
-                partition=partition_for_key(key, workspace.partitions),
-                on_delivery=on_delivery,
-            )
-            producer.poll(0)
-        producer.flush(30)
-
-    def _read(self, isolation: str, seen: dict[tuple[int, int], float], stop: threading.Event) -> None:
-        workspace = self._workspace
-        consumer = Consumer(
-            {
-                "bootstrap.servers": workspace.broker,
-                "group.id": f"{workspace.prefix}{isolation}",
-                "enable.auto.commit": False,
-                "isolation.level": isolation,
-                "fetch.wait.max.ms": 100,
-            }
-        )
-        name = workspace.name(Topic.MEMBERSHIPS)
-        ends = [
-            TopicPartition(name, partition, consumer.get_watermark_offsets(TopicPartition(name, partition))[1])
-            for partition in range(workspace.partitions)
-        ]
-        consumer.assign(ends)
-        while not stop.is_set():
-            for message in consumer.consume(500, 0.005):
-                at = time.perf_counter()
-                key = message.key()
-                if message.error() is None and isinstance(key, bytes) and key.startswith(KEY_PREFIX):
-                    change = orjson.loads(message.value() or b"null")
-                    seen.setdefault((change["cause"]["partition"], change["offset"]), at)
-        consumer.close()
+            body = orjson.dumps({"attributes": {**attributes, "probe": value}})
+            records.append((partition, workspace.key(contact).decode(), body.decode()))
+        path.write_bytes(orjson.dumps(records))
+        topic = workspace.name(Topic.CONTACT_CHANGES)
+        return {"broker": workspace.broker, "topic": topic, "rate_per_s": rate, "records": str(path)}
 
 
-def _summary(
-    rate: int, isolation: str, sent: dict[tuple[int, int], float], seen: dict[tuple[int, int], float]
-) -> Latency:
+@contextmanager
+def _reader(workspace: BenchWorkspace, isolation: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A reader that listens already."""
+    plan = {
+        "broker": workspace.broker,
+        "topic": workspace.name(Topic.MEMBERSHIPS),
+        "partitions": workspace.partitions,
+        "group": f"{workspace.prefix}{isolation}",
+        "isolation": isolation,
+        "key_prefix": f"{PROBE_SEGMENT}|",
+    }
+    command = [sys.executable, "-m", "bench.e2e.reading", json.dumps(plan)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        try:
+            if process.stdout is None or process.stdout.readline().strip() != b"listening":
+                raise RuntimeError("a reader of memberships did not start")
+            yield process
+        finally:
+            process.kill()
+
+
+def _finish(process: subprocess.Popen[bytes]) -> dict[tuple[int, int], float]:
+    """End a reader; the instants at which it saw each change first."""
+    said, _ = process.communicate()
+    found: dict[tuple[int, int], float] = {}
+    for partition, offset, at in orjson.loads(said):
+        found.setdefault((partition, offset), at)
+    return found
+
+
+def _run(module: str, plan: dict[str, object]) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-m", module, json.dumps(plan)], stdout=subprocess.PIPE, check=True, cwd=ROOT
+    )
+    said: dict[str, object] = orjson.loads(done.stdout)
+    return said
+
+
+def _summary(rate: int, isolation: str, said: dict[str, object], seen: dict[tuple[int, int], float]) -> Latency:
+    places = said["places"]
+    if not isinstance(places, list):
+        raise TypeError("the sender did not say where its records went")
+    sent = {(partition, offset): at for partition, offset, at in places}
     missing = sent.keys() - seen.keys()
     if missing:
         raise RuntimeError(f"{len(missing)} of {len(sent)} writes at {rate}/s led to no change read {isolation}")
-    took = sorted((seen[place] - at) * 1_000 for place, at in sent.items())
+    took: list[float] = sorted((seen[place] - at) * 1_000 for place, at in sent.items())
 
     def quantile(share: float) -> float:
         return took[min(len(took) - 1, int(len(took) * share))]
 
-    return Latency(rate, isolation, len(took), quantile(0.5), quantile(0.99), quantile(0.999), took[-1])
+    late = float(str(said["late_p99_ms"]))
+    return Latency(rate, isolation, len(took), quantile(0.5), quantile(0.99), quantile(0.999), took[-1], late)

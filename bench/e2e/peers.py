@@ -1,8 +1,8 @@
 """What the same work costs elsewhere: a stock Faust agent with a table, and a plain consumer loop that keeps nothing.
 
 Both evaluate every segment with the same compiled closures at every write, and publish every change. Neither fires
-deadlines or survives a crash exactly; they are here to say what the platform alone can do. Rule: an answer counts only
-if the members that a peer ends with are the right ones.
+deadlines or survives a crash exactly; they are here to say what the platform alone can do. Rule: a rate counts only if
+what was published passes the checker that ours has to pass.
 """
 
 from __future__ import annotations
@@ -12,26 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from bench.e2e.checker import Judged, Reference, read_published
+from bench.e2e.naive import Naive
 from bench.e2e.workspace import BenchWorkspace
-from schemas.codec import SEGMENT_DEFINED_HEADERS, TYPE_HEADER
 from schemas.topics import Topic
-from segmentation.attributes import AttributeCatalogue
-from segmentation.errors import Rejection
-from segmentation.expression.compiler import CompiledSegment, compile_segment
-from segmentation.expression.jsonform import parse_json
-from segmentation.model import InstantMs, SegmentId, SegmentState
 
-PEER_TIMEOUT_S = 600
-DEFINED = dict(SEGMENT_DEFINED_HEADERS)[TYPE_HEADER]
+PEER_TIMEOUT_S = 900
 
 
 class PeerRate(NamedTuple):
@@ -39,47 +34,28 @@ class PeerRate(NamedTuple):
 
     name: str
     rate_per_s: float
+    judged: Judged
 
 
-class Naive:
-    """Contacts in memory, every segment evaluated at every write."""
+def measure_peers(
+    workspace: BenchWorkspace, ends: Mapping[int, int], warm: int, *, with_faust: bool
+) -> Iterator[PeerRate]:
+    """Each peer on the input through `ends`, from its beginning; the records after the first `warm` are timed."""
+    reference = Reference(workspace)
 
-    def __init__(self) -> None:
-        self.segments: dict[SegmentId, CompiledSegment] = {}
-        self.contacts: dict[bytes, tuple[dict[Any, Any], set[SegmentId]]] = {}
+    def judged(name: str, topic: str) -> Judged:
+        return reference.judge(name, read_published(workspace, topic), reference.written.__getitem__)
 
-    def define(self, value: bytes) -> None:
-        """Take a definition."""
-        body = orjson.loads(value)
-        self.segments[body["segment_id"]] = compiled(body["segment_id"], body["where"])
-
-    def write(
-        self, attributes: dict[Any, Any], members: set[SegmentId], changes: Mapping[Any, Any], now: int
-    ) -> list[tuple[SegmentId, bool]]:
-        """Merge a write in place; the segments entered (True) and left."""
-        for name, value in changes.items():
-            if value is None:
-                attributes.pop(name, None)
-            else:
-                attributes[name] = value
-        flips: list[tuple[SegmentId, bool]] = []
-        for segment_id, segment in self.segments.items():
-            holds = segment.holds(attributes, InstantMs(now), members)
-            if holds is not (segment_id in members):
-                flips.append((segment_id, holds))
-                (members.add if holds else members.discard)(segment_id)
-        return flips
+    output = _create_output(workspace, "plain-memberships")
+    rate = _plain_loop(workspace, output, ends, warm)
+    yield PeerRate("plain confluent-kafka loop, nothing kept", rate, judged("plain loop", output))
+    if with_faust:
+        output = _create_output(workspace, "faust-memberships")
+        rate = _stock_faust(workspace, output, ends, warm)
+        yield PeerRate("stock Faust agent and table", rate, judged("stock Faust", output))
 
 
-def compiled(segment_id: str, where: object) -> CompiledSegment:
-    """A segment from its JSON form."""
-    parsed = parse_json(where, AttributeCatalogue.empty())
-    if isinstance(parsed, Rejection):
-        raise TypeError(str(parsed))
-    return compile_segment(SegmentId(segment_id), 1, SegmentState.ACTIVE, parsed)
-
-
-def create_output(workspace: BenchWorkspace, name: str) -> str:
+def _create_output(workspace: BenchWorkspace, name: str) -> str:
     """A topic for a peer's changes."""
     topic = f"{workspace.prefix}{name}"
     admin = AdminClient({"bootstrap.servers": workspace.broker})
@@ -88,9 +64,8 @@ def create_output(workspace: BenchWorkspace, name: str) -> str:
     return topic
 
 
-def measure_plain_loop(workspace: BenchWorkspace, ends: Mapping[int, int], warm: int) -> PeerRate:
-    """Read the whole input with librdkafka; the records after the first `warm` are timed."""
-    output = create_output(workspace, "plain-memberships")
+def _plain_loop(workspace: BenchWorkspace, output: str, ends: Mapping[int, int], warm: int) -> float:
+    """Read the whole input with librdkafka; writes a second."""
     producer = Producer({"bootstrap.servers": workspace.broker, "linger.ms": 5, "acks": "all"})
     consumer = Consumer({"bootstrap.servers": workspace.broker, "group.id": "plain", "enable.auto.commit": False})
     name = workspace.name(Topic.CONTACT_CHANGES)
@@ -115,13 +90,11 @@ def measure_plain_loop(workspace: BenchWorkspace, ends: Mapping[int, int], warm:
     producer.flush()
     took = time.perf_counter() - began
     consumer.close()
-    _verify("plain loop", workspace, {key: members for key, (_, members) in naive.contacts.items()})
-    return PeerRate("plain confluent-kafka loop, naive closures, no persistence", (total - warm) / took)
+    return (total - warm) / took
 
 
-def measure_stock_faust(workspace: BenchWorkspace, ends: Mapping[int, int], warm: int) -> PeerRate:
-    """Run the stock agent in a process of its own, on the same input."""
-    output = create_output(workspace, "faust-memberships")
+def _stock_faust(workspace: BenchWorkspace, output: str, ends: Mapping[int, int], warm: int) -> float:
+    """Run the stock agent in a process of its own, on the same input; writes a second."""
     with tempfile.TemporaryDirectory() as directory:
         plan = {
             "broker": workspace.broker,
@@ -142,16 +115,4 @@ def measure_stock_faust(workspace: BenchWorkspace, ends: Mapping[int, int], warm
     lines = [line for line in ended.stdout.splitlines() if line.startswith(b"{")]
     if ended.returncode or not lines:
         raise RuntimeError(f"the stock Faust agent failed: {ended.stderr[-2_000:].decode()}")
-    said = orjson.loads(lines[-1])
-    members = {key.encode(): set(segments) for key, segments in said["members"].items()}
-    _verify("stock Faust", workspace, members)
-    return PeerRate("stock Faust agent and table, naive closures", said["rate_per_s"])
-
-
-def _verify(name: str, workspace: BenchWorkspace, found: Mapping[bytes, set[SegmentId]]) -> None:
-    segments = [compiled(segment_id, where) for segment_id, where in workspace.defined.items()]
-    for number, document in enumerate(workspace.documents):
-        now = workspace.last_write[number]
-        expected = {segment.segment_id for segment in segments if segment.holds(document, now, frozenset())}
-        if found.get(workspace.key(number), set()) != expected:
-            raise RuntimeError(f"{name} ended with other members than the reference for contact {number}")
+    return float(orjson.loads(lines[-1])["rate_per_s"])

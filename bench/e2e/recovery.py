@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-import time
-from pathlib import Path
 from typing import NamedTuple
 
-from bench.e2e.backlog import await_positions
-from bench.e2e.evaluator import POLL_S, EvaluatorUnderTest
-from bench.e2e.workspace import BenchWorkspace
+from bench.e2e.backlog import Filled
+from bench.e2e.evaluator import EvaluatorUnderTest
 
 
 class RecoveryTime(NamedTuple):
-    """One measurement. `recovery_ms` is from assignment to ready, without the start of the interpreter."""
+    """One measurement. The times are from assignment to ready, and those of the whole process from its start."""
 
     contacts: int
-    cold_recovery_ms: float
-    warm_recovery_ms: float
     records: int
+    wiped_s: float
+    wiped_process_s: float
+    warm_s: float
+    warm_process_s: float
     rss_mib: float
+    warm_rss_mib: float
 
 
-def measure_recovery(broker: str, partitions: int, contacts: int, segments: int) -> RecoveryTime:
-    """Fill, stop, wipe, start; then stop and start once more."""
-    workspace = BenchWorkspace(broker, partitions, contacts, segments)
-    workspace.create()
-    with tempfile.TemporaryDirectory() as directory:
-        state = Path(directory) / "state"
-        with EvaluatorUnderTest(workspace, state) as evaluator:
-            records = [*workspace.definitions(), *workspace.creations()]
-            ends: dict[int, int] = {}
-            for record in records:
-                ends[record.partition] = ends.get(record.partition, 0) + 1
-            workspace.produce(records)
-            await_positions(evaluator, ends)
-            while evaluator.settling():
-                time.sleep(POLL_S)
-        shutil.rmtree(state)
-        with EvaluatorUnderTest(workspace, state) as evaluator:
-            cold = evaluator.log_line("partitions recovered")
-            rss = evaluator.rss_mib
-        with EvaluatorUnderTest(workspace, state) as evaluator:
-            warm = evaluator.log_line("partitions recovered")
-    return RecoveryTime(
-        contacts,
-        float(str(cold["recovery_ms"])),
-        float(str(warm["recovery_ms"])),
-        int(str(cold["changelog_records"])),
-        rss,
-    )
+def measure_recovery(found: Filled) -> RecoveryTime:
+    """Wipe, start; then stop and start once more."""
+    shutil.rmtree(found.state)
+    with EvaluatorUnderTest(found.workspace, found.state) as evaluator:
+        wiped, wiped_process_s, rss_mib = (
+            evaluator.log_line("partitions recovered"),
+            evaluator.ready_s,
+            evaluator.rss_mib,
+        )
+    with EvaluatorUnderTest(found.workspace, found.state) as evaluator:
+        warm = evaluator.log_line("partitions recovered")
+        return RecoveryTime(
+            found.workspace.contacts,
+            int(str(wiped["changelog_records"])),
+            float(str(wiped["recovery_ms"])) / 1_000,
+            wiped_process_s,
+            float(str(warm["recovery_ms"])) / 1_000,
+            evaluator.ready_s,
+            rss_mib,
+            evaluator.rss_mib,
+        )

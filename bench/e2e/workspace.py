@@ -25,7 +25,7 @@ from schemas.tick import TickRecord
 from schemas.topics import Topic, topic_name
 from segmentation.expression.jsonform import to_json
 from segmentation.expression.syntax import Compare, Condition, NumberLiteral, Order
-from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId
+from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, Value
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 
@@ -81,6 +81,10 @@ class BenchWorkspace:
         """A contact's id."""
         return b"contact-%07d" % contact
 
+    def partition_of(self, contact: int) -> int:
+        """A contact's partition."""
+        return partition_for_key(self.key(contact), self.partitions)
+
     def definitions(self) -> Iterable[Sent]:
         """Every segment, to every partition."""
         expressions = [(f"s{number}", self.workload.segment()) for number in range(self.segments)]
@@ -110,6 +114,13 @@ class BenchWorkspace:
             self.last_write[write.contact] = write.now
             changes = {name: write.after.get(name) for name in write.changed}
             yield self._write(write.contact, changes, write.now)
+
+    def live_writes(self, count: int) -> Iterable[tuple[int, int, dict[AttributeName, Value | None]]]:
+        """Writes as `updates` draws them, for the present: contact, partition, and what changes, without the time."""
+        for write in self.workload.writes([dict(document) for document in self.documents], count):
+            self.documents[write.contact] = write.after
+            changes = {name: write.after.get(name) for name in write.changed}
+            yield write.contact, self.partition_of(write.contact), changes
 
     def ticks(self, at: InstantMs) -> Iterable[Sent]:
         """One tick to every partition."""
