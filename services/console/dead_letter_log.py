@@ -32,7 +32,7 @@ READ_TIMEOUT_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter. `value` may be only its beginning; `value_bytes` is its whole size."""
+    """One dead letter. `value` may be only its beginning, or left out; `value_bytes` is its whole size."""
 
     partition: int
     offset: int
@@ -48,14 +48,15 @@ class DeadLetter:
         """The letter that a record is, with at most so much of its value."""
         value: bytes | None = record.value
         headers = [(name, b"" if content is None else content) for name, content in record.headers]
+        said = DeadLetterHeaders.read_from(headers)
         return cls(
             partition=record.partition,
             offset=record.offset,
             at_ms=record.timestamp,
-            said=DeadLetterHeaders.read_from(headers),
+            said=said,
             key=record.key,
             value=None if value is None else bytes(value[:value_bytes_max]),
-            value_bytes=0 if value is None else len(value),
+            value_bytes=(said.value_left_out or 0) if value is None else len(value),
             headers=tuple(original_headers(headers)),
         )
 

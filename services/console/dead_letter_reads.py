@@ -57,6 +57,7 @@ def dead_letters_router(letters: DeadLetterLog, partitions: int, admit: Any) -> 
 
 def _listed(letter: DeadLetter) -> dict[str, Any]:
     said = letter.said
+    is_cut = len(letter.value or b"") < letter.value_bytes
     return {
         "partition": letter.partition,
         "offset": letter.offset,
@@ -64,9 +65,9 @@ def _listed(letter: DeadLetter) -> dict[str, Any]:
         "code": said.code,
         "message": said.message,
         **_shown("key", letter.key),
-        **_shown("value", letter.value, is_cut=letter.value is not None and len(letter.value) < letter.value_bytes),
+        **_shown("value", letter.value, is_cut=is_cut),
         "value_bytes": letter.value_bytes,
-        "value_is_cut": letter.value is not None and len(letter.value) < letter.value_bytes,
+        "value_is_cut": is_cut,
         "source": {"topic": said.topic, "partition": said.partition, "offset": said.offset},
     }
 

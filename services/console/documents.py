@@ -278,7 +278,9 @@ class DeadLetter(Document):
     value: str | None
     value_is_base64: bool
     value_bytes: Annotated[int, Field(description="Of the whole value.")]
-    value_is_cut: bool
+    value_is_cut: Annotated[
+        bool, Field(description="There is more: in the single read, or, where that is cut too, only at the source.")
+    ]
     source: Source
 
 

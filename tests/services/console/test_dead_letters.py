@@ -29,9 +29,22 @@ class Letters:
         self._topic = topic_name(world.settings.topic_prefix, Topic.DEAD_LETTERS)
 
     async def write(
-        self, at: int, value: bytes | None = b"{}", code: str = "bad_json", key: bytes | None = b"u", partition: int = 0
+        self,
+        at: int,
+        value: bytes | None = b"{}",
+        code: str = "bad_json",
+        key: bytes | None = b"u",
+        partition: int = 0,
+        left_out: int | None = None,
     ) -> int:
-        said = DeadLetterHeaders(code=code, message=f"no {at}", topic="contact-changes", partition=partition, offset=at)
+        said = DeadLetterHeaders(
+            code=code,
+            message=f"no {at}",
+            topic="contact-changes",
+            partition=partition,
+            offset=at,
+            value_left_out=left_out,
+        )
         async with self._producer.transaction():
             sent = await self._producer.send_and_wait(
                 self._topic,
@@ -134,6 +147,12 @@ async def test_a_list_shows_the_beginning_of_a_value_and_the_single_read_all_of_
     assert whole["value"] == "x" + text
     assert not whole["value_is_cut"]
     assert whole["headers"] == [{"name": "ce_type", "value": "contact.changed", "value_is_base64": False}]
+
+
+async def test_a_value_that_was_too_large_for_a_dead_letter_is_told_as_cut_and_not_as_absent(letters: Letters) -> None:
+    offset = await letters.write(1, value=None, left_out=9_000_000)
+    whole = (await letters.world.get(f"/dead-letters/0/{offset}")).json()
+    assert (whole["value"], whole["value_bytes"], whole["value_is_cut"]) == (None, 9_000_000, True)
 
 
 async def test_bytes_that_are_no_text_are_told_as_base64(letters: Letters) -> None:
