@@ -94,8 +94,8 @@ async def measure_growth(broker: str, prefix: str, directory: Path, seconds: flo
             ):
                 steps.append(await _step(name, evaluator, comes, watch, seconds))
         await scheduler.stop()
-        await drained(target)
-        judgement = await asyncio.to_thread(judge_workspace, broker, prefix, PARTITIONS)
+        ends = await drained(target)
+        judgement = await asyncio.to_thread(judge_workspace, broker, prefix, PARTITIONS, ends)
     return Growth(steps, judgement, stream.sent, stream.failed)
 
 

@@ -41,6 +41,9 @@ SEGMENTS: dict[str, str] = {
 SEEN_SHARE = 0.05
 """Writes that renew a contact's `seen_at`: seldom enough that it goes out of date by itself in between."""
 POLL_MS = 200
+DRAIN_POLL_S = 0.5
+DEADLINES_S = 2.0
+"""What is due when the last record is committed is fired in slices after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,24 +186,42 @@ async def define(target: Target, segments: dict[str, str]) -> None:
 
 async def lag(target: Target) -> int:
     """How many records of the input log the evaluators have not committed."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=target.bootstrap)
+    done = await _done(target)
+    return sum(end - done.get(partition, 0) for partition, end in (await _ends(target)).items())
+
+
+async def drained(target: Target, timeout_s: float = 120.0) -> dict[int, int]:
+    """Wait until everything that is on the input log now is committed; the ends of the log that were waited for."""
+    ends = await _ends(target)
+    began = time.monotonic()
+    while behind := await _behind(target, ends):
+        if time.monotonic() - began > timeout_s:
+            raise TimeoutError(f"after {timeout_s:.0f} s these are not evaluated through their ends: {behind}")
+        await asyncio.sleep(DRAIN_POLL_S)
+    await asyncio.sleep(DEADLINES_S)
+    return ends
+
+
+async def _behind(target: Target, ends: dict[int, int]) -> dict[int, int]:
+    done = await _done(target)
+    return {partition: end for partition, end in ends.items() if done.get(partition, 0) < end}
+
+
+async def _ends(target: Target) -> dict[int, int]:
     consumer = AIOKafkaConsumer(bootstrap_servers=target.bootstrap)
-    await admin.start()
     await consumer.start()
     try:
         places = [TopicPartition(target.name(Topic.CONTACT_CHANGES), each) for each in range(target.partitions)]
-        ends = await consumer.end_offsets(places)
-        done = await admin.list_consumer_group_offsets(f"{target.prefix}evaluator")
-        return sum(end - (done[at].offset if at in done else 0) for at, end in ends.items())
+        return {at.partition: end for at, end in (await consumer.end_offsets(places)).items()}
     finally:
         await consumer.stop()
+
+
+async def _done(target: Target) -> dict[int, int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=target.bootstrap)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(f"{target.prefix}evaluator")
+    finally:
         await admin.close()
-
-
-async def drained(target: Target, timeout_s: float = 120.0) -> None:
-    """Wait until everything on the input log is committed."""
-    began = time.monotonic()
-    while left := await lag(target):
-        if time.monotonic() - began > timeout_s:
-            raise TimeoutError(f"{left} records are not evaluated after {timeout_s:.0f} s")
-        await asyncio.sleep(0.5)
+    return {at.partition: kept.offset for at, kept in offsets.items()}

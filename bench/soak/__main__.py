@@ -1,0 +1,179 @@
+"""`python -m bench.soak --minutes 30 [--rate 500]`: one line a minute, then slopes and the oracle's verdict.
+
+Writes go straight to the log at the rate, and one in fifty through ingest as a request. The rate is about half of what the
+whole stack sustains on two cores together with the load itself. RSS and descriptors are judged from the end of the
+warm-up on, for our four processes; Kafka's are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.soak.resources import Held, disk_mib, held, slope_percent
+from bench.stream import SEGMENTS, Delay, Stream, Target, Watch, drained, lag, quantile
+from deploy.local.plan import KAFKA, StackPorts
+from deploy.local.ports import free_base
+from tests.oracle.workspace import Judgement, judge_workspace
+
+RATE_PER_S = 500
+REQUEST_SHARE = 50
+"""One write in so many goes through ingest."""
+CONTACTS = 5_000
+PARTITIONS = 8
+WARM_UP_SHARE = 1 / 3
+SLOPE_MAX_PERCENT = 1.0
+DESCRIPTORS_MAX = 5
+"""Descriptors that may come and go: files of the stores, connections."""
+STOP_TIMEOUT_S = 60
+VIOLATIONS_SHOWN_MAX = 20
+
+
+@dataclass(slots=True)
+class Soak:
+    """What was measured. `samples` are (minutes since the start, what each process held)."""
+
+    samples: list[tuple[float, dict[str, Held]]] = field(default_factory=list)
+    sent: int = 0
+    failed: int = 0
+    judgement: Judgement | None = None
+
+    def slopes(self, minutes: float) -> dict[str, tuple[float, int]]:
+        """By process after the warm-up: RSS slope in percent per 10 minutes, and how far descriptors spread."""
+        after = [sample for sample in self.samples if sample[0] >= minutes * WARM_UP_SHARE]
+        found = {}
+        for name in after[0][1]:
+            descriptors = [each[name].descriptors for _, each in after]
+            rss = [(at, each[name].rss_mib) for at, each in after]
+            found[name] = slope_percent(rss), max(descriptors) - min(descriptors)
+        return found
+
+    def problems(self, minutes: float, slope_max: float) -> list[str]:
+        """Everything that is not as it must be."""
+        found = [f"{self.failed} writes were not acknowledged"] if self.failed else []
+        for name, (slope, spread) in self.slopes(minutes).items():
+            if name != KAFKA and slope > slope_max:
+                found.append(f"{name}: RSS grows by {slope:.2f} % in 10 minutes, at most {slope_max} %")
+            if name != KAFKA and spread > DESCRIPTORS_MAX:
+                found.append(f"{name}: descriptors spread over {spread}, at most {DESCRIPTORS_MAX}")
+        return found + (self.judgement.violations[:VIOLATIONS_SHOWN_MAX] if self.judgement is not None else [])
+
+
+async def soak(system: dict[str, Any], folder: Path, minutes: float, rate_per_s: float, every_s: float) -> Soak:
+    """Load a running stack and watch it."""
+    target = Target(system["kafka"], "", PARTITIONS)
+    found = Soak()
+    stream, watch = Stream(target, rate_per_s, CONTACTS), Watch(target)
+    async with httpx.AsyncClient(
+        base_url=f"{system['ingest']}/api/v2", headers={"Authorization": f"Bearer {system['key']}"}
+    ) as http:
+        for segment_id, where in SEGMENTS.items():
+            (await http.post("/segments", json={"id": segment_id, "where": where})).raise_for_status()
+        async with _running(stream, watch, http, rate_per_s / REQUEST_SHARE):
+            began = time.monotonic()
+            while time.monotonic() - began < minutes * 60:
+                await asyncio.sleep(every_s)
+                at = (time.monotonic() - began) / 60
+                now = held(system["pids"])
+                found.samples.append((at, now))
+                _show(at, now, watch.take(), await lag(target), disk_mib(folder))
+    ends = await drained(target)
+    found.sent, found.failed = stream.sent, stream.failed
+    # Ticks go on, so what is judged ends where everything was committed.
+    found.judgement = await asyncio.to_thread(judge_workspace, target.bootstrap, target.prefix, PARTITIONS, ends)
+    return found
+
+
+def _show(at: float, now: dict[str, Held], delays: list[Delay], behind: int, disk: float) -> None:
+    writes = [each.delay_ms for each in delays if each.cause == "write"]
+    times = [each.delay_ms for each in delays if each.cause == "time"]
+    processes = "  ".join(
+        f"{name} {each.rss_mib:.0f} MiB/{each.descriptors} fd/{each.threads} thr" for name, each in now.items()
+    )
+    print(
+        f"{at:5.1f} min | {processes} | lag {behind} | writes p99 {quantile(writes, 0.99):.0f} ms, time rules p99 "
+        f"{quantile(times, 0.99):.0f} ms ({len(delays)} changes) | disk {disk:.0f} MiB",
+        flush=True,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _running(stream: Stream, watch: Watch, http: httpx.AsyncClient, requests_per_s: float) -> AsyncIterator[None]:
+    stop, started = asyncio.Event(), asyncio.Event()
+    reading = asyncio.create_task(watch.run(stop, started))
+    await started.wait()
+    writing = asyncio.create_task(stream.run(stop))
+    asking = asyncio.create_task(_requests(http, requests_per_s, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(reading, writing, asking)
+
+
+async def _requests(http: httpx.AsyncClient, per_s: float, stop: asyncio.Event) -> None:
+    """Write through ingest at a rate; a request that is refused ends the soak."""
+    number = 0
+    while not stop.is_set():
+        number += 1
+        body = {"id": f"r{number % CONTACTS}", "attributes": {"score": number % 100, "plan": "team"}}
+        (await http.post("/contacts", json=body)).raise_for_status()
+        await asyncio.sleep(1 / per_s)
+
+
+def run(minutes: float, rate_per_s: float, every_s: float, slope_max: float = SLOPE_MAX_PERCENT) -> list[str]:
+    """Start a stack, soak it, judge it; what is wrong, as lines."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-soak-") as directory:
+        folder, log = Path(directory) / "data", Path(directory) / "up.log"
+        options = ["--json", "--data-dir", str(folder), "--partitions", str(PARTITIONS)]
+        command = [sys.executable, "-m", "tidegate.cli.main", "up", "--port-base", str(free_base(StackPorts.SPAN))]
+        with (
+            log.open("w") as output,
+            subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=output) as up,
+        ):
+            try:
+                line = up.stdout.readline() if up.stdout is not None else b""
+                if not line:
+                    return [log.read_text()]
+                system = json.loads(line)
+                found = asyncio.run(soak(system, folder, minutes, rate_per_s, every_s))
+            finally:
+                up.terminate()
+                up.wait(STOP_TIMEOUT_S)
+    for name, (slope, spread) in found.slopes(minutes).items():
+        print(f"{name}: RSS {slope:+.2f} % in 10 minutes, descriptors spread over {spread}")
+    if found.judgement is None:
+        return ["nothing was judged"]
+    print(
+        f"{found.sent} writes, {found.failed} not acknowledged; {found.judgement.inputs} inputs judged, "
+        f"{found.judgement.expected_changes} changes, {len(found.judgement.violations)} violations"
+    )
+    return found.problems(minutes, slope_max)
+
+
+def main() -> None:
+    """Parse the command line and soak."""
+    arguments = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    arguments.add_argument("--minutes", type=float, default=30.0)
+    arguments.add_argument("--rate", type=float, default=RATE_PER_S, help="writes a second")
+    arguments.add_argument("--every", type=float, default=60.0, help="seconds between two lines")
+    options = arguments.parse_args()
+    problems = run(options.minutes, options.rate, options.every)
+    print("\n".join(problems) or "nothing grows, and every change is right")
+    raise SystemExit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What the processes of a running stack hold, minute by minute, and whether it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MIB = 1 << 20
+MINUTES = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One process at one instant."""
+
+    rss_mib: float
+    descriptors: int
+    threads: int
+
+
+def held(pids: Mapping[str, int]) -> dict[str, Held]:
+    """What each process holds now."""
+    found = {}
+    for name, pid in pids.items():
+        process = psutil.Process(pid)
+        with process.oneshot():
+            found[name] = Held(process.memory_info().rss / MIB, process.num_fds(), process.num_threads())
+    return found
+
+
+def disk_mib(folder: Path) -> float:
+    """The bytes of all files below a folder; one that goes away meanwhile holds none."""
+    size = 0
+    for path in folder.rglob("*"):
+        try:
+            size += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return size / MIB
+
+
+def slope_percent(samples: Sequence[tuple[float, float]]) -> float:
+    """How much a straight line through (minutes, value) rises in ten minutes, in percent of its middle."""
+    count = len(samples)
+    middle_x = sum(x for x, _ in samples) / count
+    middle_y = sum(y for _, y in samples) / count
+    spread = sum((x - middle_x) ** 2 for x, _ in samples)
+    if not spread or not middle_y:
+        return 0.0
+    rise = sum((x - middle_x) * (y - middle_y) for x, y in samples) / spread
+    return rise * 10.0 / middle_y * 100.0
