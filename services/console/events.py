@@ -14,8 +14,8 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
-from segmentation.model import SegmentId
-from services.console.feed import Event, Feed, Reader, decode_positions, encode_positions
+from segmentation.model import CauseKind, ChangeKind, SegmentId
+from services.console.feed import Asked, Event, Feed, Reader, decode_positions, encode_positions
 from services.console.follow import RESUME_RECORDS_MAX, missed, replay
 from services.console.problems import ProblemError, not_ready
 from services.console.settings import ConsoleSettings
@@ -32,6 +32,9 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
     @router.get("/events", dependencies=[Depends(admit)])
     async def events(
         segment: Annotated[list[str] | None, Query(description="Only these segments; all when absent.")] = None,
+        contact: Annotated[list[str] | None, Query(description="Only changes of these contacts.")] = None,
+        change: Annotated[ChangeKind | None, Query(description="Only enters, or only exits.")] = None,
+        cause: Annotated[list[CauseKind] | None, Query(description="Only changes that these caused.")] = None,
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> StreamingResponse:
         """Live membership changes (`change`) and member counts (`counts`)."""
@@ -40,7 +43,12 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
         resume = None if last_event_id is None else decode_positions(last_event_id, settings.partitions)
         if last_event_id is not None and resume is None:
             raise ProblemError(400, "bad_event_id", "Last-Event-ID is not an id of this stream", "leave it out")
-        reader = feed.join(None if segment is None else frozenset(map(SegmentId, segment)))
+        asked = Asked(
+            None if contact is None else frozenset(contact),
+            None if change is None else change.value,
+            None if cause is None else frozenset(kind.value for kind in cause),
+        )
+        reader = feed.join(None if segment is None else frozenset(map(SegmentId, segment)), asked)
         if reader is None:
             raise ProblemError(503, "too_many_readers", "too many live readers", "ask again later", retry_after_s=5)
         frames = stream(settings, feed, reader, resume, dict(feed.positions))
@@ -60,7 +68,8 @@ async def stream(
             yield _frame(Event("restart", {"reason": "too much was missed; read the lists again"}))
         elif resume is not None:
             async for event in replay(settings, resume, joined):
-                if reader.wants(SegmentId(event.data["segment_id"])):
+                told = event.data
+                if reader.takes(SegmentId(told["segment_id"]), told["contact_id"], told["change"], told["cause"]):
                     yield _frame(event)
         while True:
             try:

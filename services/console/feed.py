@@ -31,17 +31,42 @@ class Event:
     id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which changes a reader asked for beside their segments. None: all of them."""
+
+    contacts: frozenset[str] | None = None
+    change: str | None = None
+    causes: frozenset[str] | None = None
+
+    def takes(self, contact_id: str, change: str, cause: str) -> bool:
+        """Whether a change is among them."""
+        return (
+            (self.contacts is None or contact_id in self.contacts)
+            and (self.change is None or change == self.change)
+            and (self.causes is None or cause in self.causes)
+        )
+
+
+EVERY_CHANGE: Final = Asked()
+
+
 @dataclass(eq=False)
 class Reader:
     """One reader: what waits for it, and which segments it asked for (None: all)."""
 
     segments: frozenset[SegmentId] | None
+    asked: Asked = EVERY_CHANGE
     waiting: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(WAITING_EVENTS_MAX + 1))
     let_go: bool = False
 
     def wants(self, segment_id: SegmentId) -> bool:
         """Whether this reader asked for the segment."""
         return self.segments is None or segment_id in self.segments
+
+    def takes(self, segment_id: SegmentId, contact_id: str, change: str, cause: str) -> bool:
+        """Whether this reader asked for such a change."""
+        return self.wants(segment_id) and self.asked.takes(contact_id, change, cause)
 
 
 class Feed:
@@ -57,11 +82,11 @@ class Feed:
         """How many readers there are."""
         return len(self._readers)
 
-    def join(self, segments: frozenset[SegmentId] | None) -> Reader | None:
+    def join(self, segments: frozenset[SegmentId] | None, asked: Asked = EVERY_CHANGE) -> Reader | None:
         """Add a reader, told everything from the present positions on; None when there are too many."""
         if len(self._readers) >= READERS_MAX:
             return None
-        reader = Reader(segments)
+        reader = Reader(segments, asked)
         self._readers.add(reader)
         return reader
 
@@ -80,13 +105,13 @@ class Feed:
         self.started.set()
 
     def publish(self, partition: int, offset: int, record: MembershipChangeRecord | None) -> None:
-        """Tell a change to those who asked for its segment; None only moves the position."""
+        """Tell a change to those who asked for it; None only moves the position."""
         self.positions[partition] = offset + 1
         if record is None or not self._readers:
             return
         event: Event | None = None
         for reader in list(self._readers):
-            if reader.wants(record.segment_id):
+            if reader.takes(record.segment_id, record.contact_id, record.change.value, record.cause.kind.value):
                 event = event or change_event(record, encode_positions(self.positions))
                 self._tell(reader, event)
 

@@ -1,5 +1,6 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
 import { lazy, Suspense, useEffect, useState } from "react";
+import { useSWRConfig } from "swr";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { ask, Problem, keepToken, type Session } from "./api";
 import { follow, useLink } from "./live";
@@ -50,7 +51,8 @@ async function open(done: (session: Session | null) => void, say: (text: string)
 }
 
 function Frame({ session, onClose }: { session: Session; onClose: () => void }) {
-  useEffect(() => follow(), []);
+  const { mutate } = useSWRConfig();
+  useEffect(() => follow(() => void mutate(() => true)), [mutate]);
   const [place] = useLocation();
   const here = "/" + (place.split("/")[1] === "segments" ? "" : (place.split("/")[1] ?? ""));
 

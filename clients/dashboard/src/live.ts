@@ -23,11 +23,12 @@ function setLink(next: Link): void {
   linkWatchers.forEach((tell) => tell());
 }
 
-/** Open the stream; the answer closes it. */
-export function follow(): () => void {
+/** Open the stream; the answer closes it. `onRestart` is called when so much was missed that lists must be read again. */
+export function follow(onRestart: () => void): () => void {
   const source = new EventSource(`${API}/events`);
   source.addEventListener("hello", () => setLink("live"));
   source.onerror = () => setLink("waiting");
+  source.addEventListener("restart", onRestart);
   source.addEventListener("change", (event) => {
     const change = JSON.parse((event as MessageEvent<string>).data) as LiveChange;
     readers.forEach((tell) => tell(change));

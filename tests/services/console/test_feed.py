@@ -12,7 +12,7 @@ from schemas.membership_change import ChangeCause, MembershipChangeRecord
 from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
 from services.console import follow
 from services.console.events import stream
-from services.console.feed import WAITING_EVENTS_MAX, Event, Feed, decode_positions, encode_positions
+from services.console.feed import WAITING_EVENTS_MAX, Asked, Event, Feed, decode_positions, encode_positions
 from services.console.hour import Hour
 from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
@@ -44,6 +44,19 @@ def told(feed: Feed, *segments: str) -> list[Event]:
 def test_a_reader_is_told_only_the_segments_it_asked_for() -> None:
     assert [event.data["segment_id"] for event in told(Feed(2), "b")] == ["b"]
     assert [event.data["segment_id"] for event in told(Feed(2))] == ["a", "b"]
+
+
+def test_a_reader_is_told_only_the_contacts_changes_and_causes_it_asked_for() -> None:
+    def told_to(asked: Asked) -> int:
+        feed = Feed(1)
+        reader = feed.join(None, asked)
+        assert reader is not None
+        feed.publish(0, 1, change("a"))
+        return reader.waiting.qsize()
+
+    takes = [Asked(), Asked(frozenset("u")), Asked(change="enter"), Asked(causes=frozenset({"time", "write"}))]
+    leaves = [Asked(frozenset("v")), Asked(change="exit"), Asked(causes=frozenset({"write"}))]
+    assert [told_to(asked) for asked in takes + leaves] == [1, 1, 1, 1, 0, 0, 0]
 
 
 def test_an_event_id_is_the_position_in_every_partition_after_it() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -115,6 +117,29 @@ async def test_a_reader_of_one_segment_is_told_only_that(console: Console) -> No
         await console.stream.commit(Step("u", 1, ("a", "b")))
         await console.stream.commit(Step("u", 2, ("b",), enters=False))
         assert told(await events.take(2)) == [("u", "b", "enter"), ("u", "b", "exit")]
+
+
+async def test_a_reader_of_one_contacts_exits_is_told_only_those_live_and_after_a_resume(console: Console) -> None:
+    async with console.events() as events:
+        await console.stream.commit(Step("v", 1, ("a",)))
+        await events.take(1)
+        last_id = events.last_id
+    await console.stream.commit(Step("u", 2, ("a",)), Step("v", 3, ("a",), enters=False))
+    await console.stream.commit(Step("u", 4, ("a",), enters=False))
+    token = KeyFile(console.settings.keys_path).create("other", list(Scope)).token
+    headers = {"Authorization": f"Bearer {token}", "Last-Event-ID": last_id}
+    url = f"http://127.0.0.1:{console.settings.console_port}/api/v2/events?contact=u&change=exit&cause=write"
+    seen: list[tuple[str, int]] = []
+    async with asyncio.timeout(WAIT_S), httpx.AsyncClient() as http, http.stream("GET", url, headers=headers) as answer:
+        async for line in answer.aiter_lines():
+            if line.startswith("data: ") and "contact_id" in line:
+                data = json.loads(line.removeprefix("data: "))
+                seen.append((data["contact_id"] + " " + data["change"], data["at_ms"]))
+                if len(seen) == 1:
+                    await console.stream.commit(Step("u", 5, ("a",)), Step("u", 6, ("a",), enters=False))
+                else:
+                    break
+    assert [(what, at_ms % 1_000) for what, at_ms in seen] == [("u exit", 4), ("u exit", 6)]
 
 
 async def test_a_reader_that_was_away_resumes_behind_the_last_event_it_has(console: Console) -> None:
