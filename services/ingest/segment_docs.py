@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from schemas.limits import SEGMENT_DESCRIPTION_CHARACTERS_MAX, SEGMENT_NAME_CHARACTERS_MAX
+from services.ingest import where_docs
 from services.ingest.contact_docs import json_answer, json_body, leads_to, problems, reference
 
 Json = dict[str, Any]
 
-_WHERE: Final[Json] = {
-    "description": "The expression: text such as `plan is Pro AND last_active within 7d`, or the JSON form.",
-    "type": ["string", "object", "array"],
-}
+_WHERE: Final = reference("Expression")
 _EDITABLE: Final[Json] = {
     "where": _WHERE,
     "name": {"type": ["string", "null"], "minLength": 1, "maxLength": SEGMENT_NAME_CHARACTERS_MAX},
@@ -25,6 +23,7 @@ _EDITABLE: Final[Json] = {
 }
 _SLUG: Final[Json] = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,99}$"}
 SCHEMAS: Final[Json] = {
+    **where_docs.SCHEMAS,
     "SegmentCreate": {
         "type": "object",
         "required": ["id", "where"],
@@ -47,7 +46,7 @@ SCHEMAS: Final[Json] = {
         "type": "object",
         "required": ["where", "text", "english", "attributes", "segments", "depends_on_time", "advice"],
         "properties": {
-            "where": {"description": "The canonical JSON form.", "type": ["object", "array"]},
+            "where": {**reference("Conditions"), "description": "The canonical JSON form."},
             "text": {"type": "string", "description": "The canonical text form."},
             "english": {"type": "string"},
             "attributes": {"type": "array", "items": {"type": "string"}},

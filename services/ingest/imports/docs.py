@@ -12,6 +12,7 @@ from services.ingest.contact_docs import json_answer, json_body, leads_to, probl
 from services.ingest.imports.dialect import Encoding
 from services.ingest.imports.limits import IMPORTS_LISTED_MAX
 from services.ingest.imports.mapping import ImportMapping
+from services.ingest.imports.multipart import FILE_FIELD, MULTIPART
 from services.ingest.imports.records import ImportState
 from services.ingest.imports.upload_query import PARAMETERS
 
@@ -65,7 +66,10 @@ SCHEMAS: Final[Json] = {
 
 _COMMON: Final = (401, 403, 429)
 _ID: Final[Json] = {"name": "import_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-_REPEATED: Final = frozenset({"map", "type"})
+_REPEATED: Final = {
+    "map": "^.*[^ ].*=.*$",
+    "type": f"^.*[^ ].*=({'|'.join(known.value for known in AttributeType)})$",
+}
 _VALUES: Final[dict[str, list[str]]] = {
     "blank": ["keep", "remove"],
     "delimiter": ["comma", "semicolon", "tab", "pipe"],
@@ -80,7 +84,7 @@ _TRUTH: Final[Json] = {"type": "string", "enum": ["true", "false"]}
 def _parameter(name: str, description: str) -> Json:
     schema: Json = {"type": "string"} if name not in _VALUES else {"type": "string", "enum": _VALUES[name]}
     if name in _REPEATED:
-        schema = {"type": "array", "items": {"type": "string", "pattern": "^.*[^ ].*=.*$"}}
+        schema = {"type": "array", "items": {"type": "string", "pattern": _REPEATED[name]}}
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
@@ -114,9 +118,18 @@ UPLOAD: Final[Json] = {
             "description": "The file itself: CSV with any of the four delimiters, plain or gzip, at most 1 GiB.",
             "content": {
                 "text/csv": {
-                    "schema": {"type": "string"},
+                    "schema": {},
                     "examples": {"two contacts": {"value": "email,plan\nann@example.com,pro\nbob@example.com,free\n"}},
-                }
+                },
+                MULTIPART: {
+                    "schema": {
+                        "type": "object",
+                        "required": [FILE_FIELD],
+                        "description": "A form, as browsers and `curl -F` send it. Any parameter may be a field, "
+                        "before the file.",
+                        "properties": {FILE_FIELD: {"type": "string", "contentMediaType": "text/csv"}},
+                    }
+                },
             },
         },
     },

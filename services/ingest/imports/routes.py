@@ -22,17 +22,17 @@ from services.ingest.imports.errors_report import report_header
 from services.ingest.imports.inspection import preview
 from services.ingest.imports.limits import IMPORTS_LISTED_MAX
 from services.ingest.imports.mapping import ImportMapping, default_mapping
+from services.ingest.imports.multipart import MULTIPART, FormUpload
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.records import ImportRecord, ImportState
 from services.ingest.imports.resource import import_json, import_summary_json
 from services.ingest.imports.service import Imports
-from services.ingest.imports.upload import check_declared_length
+from services.ingest.imports.upload import arriving, check_declared_length
 from services.ingest.imports.upload_query import UploadQuery, read_upload_query
 from services.ingest.problems import ProblemError, invalid, model_problems
 from services.runtime.keys import Scope
 
 LIST_LIMIT: Final = 50
-_MULTIPART: Final = "multipart/form-data"
 _BEFORE_COMMIT: Final = frozenset({ImportState.UPLOADED, ImportState.CHECKING, ImportState.CHECKED})
 
 
@@ -63,16 +63,18 @@ class ImportRoutes:
 
     async def upload(self, request: Request) -> Response:
         """Keep a file and look at it; with `commit=true`, write it at once."""
-        query = read_upload_query(request.query_params.multi_items())
+        check_declared_length(request.headers.get("content-length"))
+        said = request.query_params.multi_items()
+        parts = arriving(request.stream())
+        content_type = request.headers.get("content-type", "text/csv")
+        if content_type.partition(";")[0].strip().lower() == MULTIPART:
+            form = FormUpload(parts, content_type)
+            # Of what may be said once, what is said last counts: the query.
+            said, parts = [*await form.fields(), *said], form.file()
+        query = read_upload_query(said)
         if isinstance(query, Rejection):
             raise invalid(query.problems, "the upload's parameters cannot be used")
-        kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
-        if kind == _MULTIPART:
-            raise ProblemError(
-                415, "unsupported_media_type", "the file itself is the body here", "curl --data-binary @file.csv"
-            )
-        check_declared_length(request.headers.get("content-length"))
-        record = await self._imports.upload(request.stream(), query.name, query.dialect)
+        record = await self._imports.upload(parts, query.name, query.dialect)
         if query.maps:
             record = await self._decide(record, query)
         headers = {"Location": f"{request.url.path}/{record.id}"}

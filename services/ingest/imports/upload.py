@@ -58,7 +58,7 @@ async def _receive(parts: AsyncIterator[bytes], files: ImportFiles, import_id: s
     file = await off_loop(opening.__enter__)
     try:
         held = bytearray()
-        async for part in _arriving(parts):
+        async for part in arriving(parts):
             for start in range(0, len(part), PIECE_BYTES):
                 held += part[start : start + PIECE_BYTES]
                 if len(held) >= PIECE_BYTES:
@@ -72,8 +72,8 @@ async def _receive(parts: AsyncIterator[bytes], files: ImportFiles, import_id: s
         await off_loop(opening.__exit__, None, None, None)
 
 
-async def _arriving(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The parts, each within its time."""
+async def arriving(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts of a request, each within its time. Errors: ProblemError."""
     while True:
         try:
             async with asyncio.timeout(UPLOAD_STALL_MAX_S):

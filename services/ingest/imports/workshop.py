@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from schemas.partitioner import partition_for_key
-from segmentation.errors import Problem
 from segmentation.model import InstantMs
 from services.ingest.imports.bulk_log import BulkLog
 from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, Claims
@@ -25,7 +24,7 @@ from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
 from services.ingest.imports.records import AT_WORK, FINISHED, ImportProblem, ImportRecord, ImportState
 from services.ingest.imports.run import ImportRun
-from services.ingest.problems import ProblemError, invalid
+from services.ingest.problems import ProblemError
 from services.runtime.logs import get_logger
 
 log = get_logger("imports")
@@ -227,12 +226,10 @@ def wrong_state(record: ImportRecord, detail: str) -> ProblemError:
 
 
 def mapping_of(record: ImportRecord) -> ImportMapping:
-    """The mapping that was decided. Errors: ProblemError 422 when none was."""
+    """The mapping that was decided. Errors: ProblemError 409 when none was."""
     if record.mapping is None:
         hint = "PUT a mapping first, or give id_column with the upload"
-        raise invalid(
-            (Problem("no_mapping", "nobody has said which column holds the contact id", hint, pointer="/id_column"),)
-        )
+        raise ProblemError(409, "no_mapping", "nobody has said which column holds the contact id", hint)
     return record.mapping
 
 
