@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test faults fuzz bench bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack bench-preview run schemas dashboard browser clean
+.PHONY: help setup check format test faults fuzz bench bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack bench-growth soak bench-preview run schemas dashboard browser clean
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -80,6 +80,12 @@ dashboard: clients/dashboard/node_modules ## Check, test and rebuild the dashboa
 browser: setup clients/dashboard/node_modules ## The dashboard's journeys in a real Chromium against the real stack (needs Node 20)
 	@tests/browser/chromium.sh
 	@node --test tests/browser/
+
+bench-growth: setup ## One to three to one evaluators under a judged stream
+	@$(PYTHON) -m bench.growth
+
+soak: setup ## Thirty minutes of the whole stack at half load: does anything grow, is every change right
+	@$(PYTHON) -m bench.soak --minutes 30
 
 run: setup ## Start Kafka and the five services, load the sample contacts, show membership changes live
 	@.venv/bin/tidegate up --then examples.cdnow

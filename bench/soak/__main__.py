@@ -1,8 +1,8 @@
 """`python -m bench.soak --minutes 30 [--rate 500]`: one line a minute, then slopes and the oracle's verdict.
 
-Writes go straight to the log at the rate, and one in fifty through ingest as a request. The rate is about half of what the
-whole stack sustains on two cores together with the load itself. RSS and descriptors are judged from the end of the
-warm-up on, for our four processes; Kafka's are shown.
+Writes go straight to the log at the rate, and for every fifty of them one goes through ingest as a request. The rate is
+about half of what the whole stack sustains on two cores together with the load itself. RSS and descriptors are judged
+from the end of the warm-up on, for our own processes; Kafka's are shown.
 """
 
 from __future__ import annotations

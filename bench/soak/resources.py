@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 
 MIB = 1 << 20
+BLOCK_BYTES = 512
+"""Of `st_blocks`: the broker creates its indexes at full size, with holes."""
 MINUTES = 60.0
 
 
@@ -32,11 +34,11 @@ def held(pids: Mapping[str, int]) -> dict[str, Held]:
 
 
 def disk_mib(folder: Path) -> float:
-    """The bytes of all files below a folder; one that goes away meanwhile holds none."""
+    """What all files below a folder take on the disk; one that goes away meanwhile takes nothing."""
     size = 0
     for path in folder.rglob("*"):
         try:
-            size += path.stat().st_size if path.is_file() else 0
+            size += path.stat().st_blocks * BLOCK_BYTES if path.is_file() else 0
         except FileNotFoundError:
             continue
     return size / MIB

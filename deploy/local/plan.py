@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
 from deploy.local.errors import LocalStackError
-from deploy.local.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK, free_ports
 from services.runtime import settings as runtime_settings
 
 PARTITIONS_MAX = runtime_settings.PARTITIONS_MAX
+EVALUATORS_MAX = 16
 PORT_BASE_MIN = 1024
 PORT_BASE_MAX = 65_500
 SERVICE_STOP_GRACE_MS = 9_000
@@ -29,6 +30,11 @@ WEBHOOKS = "webhooks"
 START_STAGES = ((EVALUATOR, SCHEDULER, INGEST), (CONSOLE, WEBHOOKS))
 """Services of one stage start together, the next stage when all of them are ready. Kafka and its topics come before."""
 SERVICES = tuple(name for stage in START_STAGES for name in stage)
+
+
+def further_evaluators(count: int) -> list[str]:
+    """The names of the evaluators beyond the first."""
+    return [f"{EVALUATOR}-{number}" for number in range(2, count + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,11 @@ class StackPorts:
         admin = {name: base + 10 + n for n, name in enumerate((INGEST, EVALUATOR, SCHEDULER, CONSOLE, WEBHOOKS))}
         return cls(base, base + 1, base + 2, base + 3, base + 4, base + 5, MappingProxyType(admin))
 
+    def with_evaluators(self, count: int) -> StackPorts:
+        """Free ports for the metrics of evaluators beyond the first, whose reads take any free port."""
+        more = dict(zip(further_evaluators(count), free_ports(count - 1), strict=True))
+        return replace(self, admin=MappingProxyType({**self.admin, **more}))
+
     def of_services(self) -> list[tuple[str, int]]:
         """Every port that a service needs, with what it is needed for."""
         public = [
@@ -78,6 +89,18 @@ class StackPlan:
     data_directory: Path
     ports: StackPorts
     partitions: int
+    evaluators: int = 1
+
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """`START_STAGES` with every evaluator."""
+        first, *later = START_STAGES
+        return (*first, *further_evaluators(self.evaluators)), *later
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Every service by name."""
+        return tuple(name for stage in self.stages for name in stage)
 
     @property
     def ingest_url(self) -> str:
@@ -105,7 +128,8 @@ class StackPlan:
 
     def command(self, service: str) -> list[str]:
         """The command that runs a service, by the Python that runs the supervisor."""
-        return [sys.executable, "-m", f"services.{service}"]
+        kind, _, _ = service.partition("-")
+        return [sys.executable, "-m", f"services.{kind}"]
 
     def settings(self) -> dict[str, str]:
         """The settings that all services share, by variable name."""
@@ -122,11 +146,20 @@ class StackPlan:
             "TIDEGATE_WEBHOOKS_PORT": str(self.ports.webhooks),
             "TIDEGATE_INGEST_URL": self.ingest_url,
             "TIDEGATE_WEBHOOKS_URL": self.webhooks_url,
-            # The one local evaluator keeps its place in the group, so that after a crash it works on without waiting
-            # for its former self to time out.
+            # A local evaluator keeps its place in the group, so that after a crash it works on without waiting for its
+            # former self to time out.
             "TIDEGATE_STATIC_MEMBER": EVALUATOR,
         }
 
+    def own_settings(self, service: str) -> dict[str, str]:
+        """The settings of one service alone. Each evaluator needs a directory of its own."""
+        own = {"TIDEGATE_ADMIN_PORT": str(self.ports.admin[service])}
+        if service in further_evaluators(self.evaluators):
+            own["TIDEGATE_DATA_DIR"] = str(self.data_directory / service)
+            own["TIDEGATE_READ_API_PORT"] = "0"
+            own["TIDEGATE_STATIC_MEMBER"] = service
+        return own
+
     def environment(self, service: str) -> dict[str, str]:
         """Everything in a service's environment. What the person set is kept, except where the stack decides."""
-        return {**os.environ, **self.settings(), "TIDEGATE_ADMIN_PORT": str(self.ports.admin[service])}
+        return {**os.environ, **self.settings(), **self.own_settings(service)}

@@ -22,7 +22,7 @@ from deploy.local.filelock import FileLock
 from deploy.local.kafka import LocalKafka
 from deploy.local.local_key import local_key
 from deploy.local.output import Output
-from deploy.local.plan import KAFKA, SERVICE_STOP_GRACE_MS, SERVICES, START_STAGES, StackPlan
+from deploy.local.plan import KAFKA, SERVICE_STOP_GRACE_MS, StackPlan
 from deploy.local.ports import require_free
 from deploy.local.supervised import State, Supervised
 from services.runtime import clock
@@ -58,7 +58,7 @@ class LocalStack:
             plan.data_directory / KAFKA, plan.ports.kafka, plan.ports.controller, output.say, self._continue_or_stop
         )
         self._broker = Supervised(KAFKA, self._launch_kafka, output.say)
-        self._services = {name: Supervised(name, partial(self._launch, name), output.say) for name in SERVICES}
+        self._services = {name: Supervised(name, partial(self._launch, name), output.say) for name in plan.services}
         self._key = ""
 
     @property
@@ -81,7 +81,7 @@ class LocalStack:
             self._check_surroundings()
             self._start_broker()
             self._key = local_key(self._plan.data_directory)
-            for stage in START_STAGES:
+            for stage in self._plan.stages:
                 self._start_stage(stage)
         except BaseException:
             self.stop()

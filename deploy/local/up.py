@@ -48,6 +48,7 @@ class UpOptions:
     port_base: int | None = None
     as_json: bool = False
     partitions: int = 8
+    evaluators: int = 1
     colour: bool = True
     then: str | None = None
     """A module to run attached to the terminal once the stack is ready; the services' logs go to files meanwhile."""
@@ -61,7 +62,8 @@ def run_stack(options: UpOptions) -> int:
     stopping = Event()
     try:
         with _data_directory(options) as directory:
-            plan = StackPlan(directory, _ports(options), options.partitions)
+            ports = _ports(options).with_evaluators(options.evaluators)
+            plan = StackPlan(directory, ports, options.partitions, options.evaluators)
             log_directory = directory / LOG_DIRECTORY if options.then else None
             output = Output(stream, colour=colour, log_directory=log_directory)
             stack = LocalStack(plan, output, stopping)

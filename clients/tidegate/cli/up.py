@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.local.plan import PARTITIONS_MAX, PORT_BASE_MAX, PORT_BASE_MIN
+from deploy.local.plan import EVALUATORS_MAX, PARTITIONS_MAX, PORT_BASE_MAX, PORT_BASE_MIN
 from deploy.local.up import UpOptions, run_stack
 
 app = typer.Typer(add_completion=False)
@@ -37,6 +37,9 @@ def up(
     partitions: Annotated[
         int, typer.Option(min=1, max=PARTITIONS_MAX, help="Partitions of the topics; fixed when they are created.")
     ] = 8,
+    evaluators: Annotated[
+        int, typer.Option(min=1, max=EVALUATORS_MAX, help="Evaluators that share the partitions; may differ each time.")
+    ] = 1,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour, also on a terminal.")] = False,
     then: Annotated[
         str | None, typer.Option(metavar="MODULE", help="Run this Python module on the terminal once all is ready.")
@@ -51,6 +54,7 @@ def up(
                 port_base=port_base,
                 as_json=as_json,
                 partitions=partitions,
+                evaluators=evaluators,
                 colour=not no_color,
                 then=then,
             )
