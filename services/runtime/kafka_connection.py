@@ -1,8 +1,9 @@
-"""A Kafka connection that says it is lost when it is lost, under either event loop.
+"""A Kafka connection that says it is lost when it is lost, and is closed when it is closed, under either event loop.
 
 Rule: the client library is told of a lost connection by the one kind of error that it recovers from. It expects what
 asyncio's transports raise; uvloop's raise RuntimeError when written to after a reset, which would end the client's
-sending task for good. Everything else is the library's.
+sending task for good. And a closed connection is gone at once: over TLS the library would wait half a minute for a
+farewell that a broker busy with a request does not send. Everything else is the library's.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # the library 
             return super()._send_sasl_token(payload, expect_response=expect_response)
         except RuntimeError as error:
             raise self._lost(error) from error
+
+    def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
+        """Close; the future of the end. Nothing is lost by not waiting: every request in hand has just failed."""
+        writer = self._writer
+        closed = super().close(reason=reason, exc=exc)
+        if writer is not None and self._ssl_context is not None:
+            writer.transport.abort()
+        return closed
 
     def _lost(self, error: RuntimeError) -> KafkaConnectionError:
         self.close(reason=conn.CloseReason.CONNECTION_BROKEN, exc=error)

@@ -1,12 +1,15 @@
-"""A connection that was reset is reported lost under uvloop as under asyncio, so that clients connect again."""
+"""A reset connection is lost under uvloop as under asyncio, so that clients connect again; a closed one is closed."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import trustme
 import uvloop
 from aiokafka import conn as library
 from aiokafka.errors import KafkaConnectionError
@@ -43,6 +46,35 @@ def test_a_request_after_a_reset_is_a_lost_connection(
 
     with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(KafkaConnectionError):
         runner.run(send_after_reset())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_closing_over_tls_does_not_wait_for_a_broker_that_is_busy(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    authority = trustme.CA()
+    broker, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(broker)
+    authority.configure_trust(client)
+
+    async def close(host: str, port: int) -> None:
+        connection = Unversioned(host, port, security_protocol="SSL", ssl_context=client)
+        await connection.connect()
+        async with asyncio.timeout(5):
+            await connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as beside:
+        listening.settimeout(5)
+
+        def shake_hands_and_say_no_more() -> ssl.SSLSocket:
+            accepted, _ = listening.accept()
+            accepted.settimeout(5)
+            return broker.wrap_socket(accepted, server_side=True)
+
+        busy = beside.submit(shake_hands_and_say_no_more)
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(close(*listening.getsockname()))
+        busy.result().close()
 
 
 def test_every_client_connects_by_it() -> None:
