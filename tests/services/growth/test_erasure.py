@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,14 +17,11 @@ from deploy.local.ports import free_ports
 from deploy.local.say import to_standard_error
 from schemas.topics import Topic
 from segmentation.model import SegmentId
-from services.ingest.service import Ingest
-from services.ingest.settings import IngestSettings
-from services.runtime.keys import KeyFile, Scope
 from tests.faults.process import Evaluator, Scheduler
 from tests.faults.workspace import Workspace
 from tests.oracle.checker import fold
 from tests.services.growth.figures import tell
-from tests.services.ingest.conftest import client_of
+from tests.services.growth.serving import ingest
 from tidegate.cli.main import app
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
@@ -81,19 +77,6 @@ async def test_no_file_holds_a_value_of_an_erased_contact_after_clearing(
         assert await scheduler.stop() == 0
     tell(f"erasure: {said.strip()}; the id itself is left in {files_with(tmp_path, ERASED)}")
     assert files_with(tmp_path, CANARY) == []
-
-
-@asynccontextmanager
-async def ingest(workspace: Workspace, data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    settings = IngestSettings(
-        kafka_bootstrap=workspace.broker,
-        topic_prefix=workspace.prefix,
-        partitions=workspace.partitions,
-        data_dir=data,
-    )
-    token = KeyFile(settings.keys_path).create("all", frozenset(Scope)).token
-    async with Ingest.running(settings) as running, client_of(running.app, token) as http:
-        yield http
 
 
 async def write_everywhere(workspace: Workspace, http: httpx.AsyncClient) -> None:
