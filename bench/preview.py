@@ -38,7 +38,8 @@ COUNTRIES = ("US", "CA", "UK", "NO", "DE", "FR", "BR", "JP", "IN", "AU")
 QUEUE_RECORDS_MAX = 200_000
 EVALUATED_TIMEOUT_S = 1_200
 HTTP_TIMEOUT_S = 120
-PATIENCE_MS = 700
+PATIENCE_MS = 600
+PATIENCE_MS_MAX = 4_000
 GOAL_MS = 1_000.0
 DAY_S = 86_400
 
@@ -138,9 +139,10 @@ def _write(bootstrap: str, people: list[Attributes], http: httpx.Client) -> floa
 
 def _first(http: httpx.Client, people: list[Attributes]) -> None:
     """The first preview, asked for as the dashboard does: by parts, until it speaks of every contact."""
-    began, first_ms, asked = time.perf_counter(), 0.0, 0
+    began, first_ms, asked, patience_ms = time.perf_counter(), 0.0, 0, PATIENCE_MS
     while True:
-        answer = http.post(f"/segments/preview?within_ms={PATIENCE_MS}", json={"where": "plan is pro"})
+        answer = http.post(f"/segments/preview?within_ms={patience_ms}", json={"where": "plan is pro"})
+        patience_ms = min(2 * patience_ms, PATIENCE_MS_MAX)
         found = answer.raise_for_status().json()
         asked += 1
         first_ms = first_ms or (time.perf_counter() - began) * 1_000

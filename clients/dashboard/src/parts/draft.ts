@@ -11,6 +11,8 @@ const VALIDATE_AFTER_MS = 120;
 const PREVIEW_AFTER_MS = 180;
 /** After this long an answer about the contacts counted so far is better than none. */
 const PATIENCE_MS = 600;
+/** Each such answer costs a count, so that they become rarer while the contacts are read. */
+const PATIENCE_MS_MAX = 4_000;
 const EMPTY: Group = named({ combinator: "and", rules: [{ field: "", operator: "is", value: "" }] });
 
 export interface Draft {
@@ -44,8 +46,8 @@ export function useDraft(id: string | null) {
         }));
         await new Promise((resolve) => setTimeout(resolve, PREVIEW_AFTER_MS));
         if (mine !== round.current) return;
-        for (let isWhole = false; !isWhole && mine === round.current;) {
-          const preview = await ask<Preview>(`/segments/preview?within_ms=${PATIENCE_MS}`, { method: "POST", json: { ...json, where: readings.where }, signal: asked.signal });
+        for (let isWhole = false, patience = PATIENCE_MS; !isWhole && mine === round.current; patience = Math.min(patience * 2, PATIENCE_MS_MAX)) {
+          const preview = await ask<Preview>(`/segments/preview?within_ms=${patience}`, { method: "POST", json: { ...json, where: readings.where }, signal: asked.signal });
           isWhole = preview.complete;
           if (mine === round.current) setDraft((before) => ({ ...before, preview, previewing: false }));
         }
