@@ -1,0 +1,105 @@
+"""What each service may do on Kafka: the table behind every `KafkaUser`, and behind the test that runs with it.
+
+Rule: a service has the operations that it uses and no other. `Write` and `Read` imply `Describe` at the broker, so it
+stands alone only where nothing else is needed. Every service reads the settings of its topics when it starts, which is
+`DescribeConfigs`. Names are those of a workspace without a prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from schemas.topics import Topic
+
+
+class Resource(StrEnum):
+    """What a grant is about, as Strimzi spells it."""
+
+    TOPIC = "topic"
+    GROUP = "group"
+    TRANSACTIONAL_ID = "transactionalId"
+
+
+class Operation(StrEnum):
+    """What may be done, as Strimzi spells it."""
+
+    READ = "Read"
+    WRITE = "Write"
+    DESCRIBE = "Describe"
+    DESCRIBE_CONFIGS = "DescribeConfigs"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Operations on one resource, or on all whose names begin so."""
+
+    resource: Resource
+    name: str
+    operations: tuple[Operation, ...]
+    prefix: bool = False
+
+
+def _reads(*topics: Topic) -> tuple[Grant, ...]:
+    return tuple(Grant(Resource.TOPIC, topic.value, (Operation.READ, Operation.DESCRIBE_CONFIGS)) for topic in topics)
+
+
+def _writes(*topics: Topic) -> tuple[Grant, ...]:
+    return tuple(Grant(Resource.TOPIC, topic.value, (Operation.WRITE, Operation.DESCRIBE_CONFIGS)) for topic in topics)
+
+
+def _reads_and_writes(*topics: Topic) -> tuple[Grant, ...]:
+    operations = (Operation.READ, Operation.WRITE, Operation.DESCRIBE_CONFIGS)
+    return tuple(Grant(Resource.TOPIC, topic.value, operations) for topic in topics)
+
+
+def _group(name: str, *, prefix: bool = False) -> Grant:
+    return Grant(Resource.GROUP, name, (Operation.READ,), prefix)
+
+
+def _transactions(prefix: str) -> Grant:
+    return Grant(Resource.TRANSACTIONAL_ID, prefix, (Operation.WRITE,), prefix=True)
+
+
+EVALUATOR_GROUP = "evaluator"
+
+GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
+    {
+        "ingest": (
+            *_reads_and_writes(Topic.CONTACT_CHANGES, Topic.SEGMENTS, Topic.ATTRIBUTES, Topic.REQUESTS),
+            *_reads(Topic.EVALUATOR_STATUS, Topic.DEAD_LETTERS),
+            _transactions("ingest-merge-"),
+        ),
+        "evaluator": (
+            *_reads(Topic.CONTACT_CHANGES),
+            *_reads_and_writes(Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG),
+            *_writes(Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.DEAD_LETTERS),
+            _group(EVALUATOR_GROUP),
+            _transactions("evaluator-"),
+        ),
+        "scheduler": (
+            *_reads(Topic.SEGMENTS),
+            *_writes(Topic.CONTACT_CHANGES),
+            _group("tidegate-scheduler"),
+        ),
+        "console": _reads(Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.ATTRIBUTES, Topic.DEAD_LETTERS),
+        "webhooks": (
+            *_reads_and_writes(Topic.WEBHOOKS),
+            *_reads(Topic.MEMBERSHIPS),
+            _group("tidegate-webhook-", prefix=True),
+        ),
+        # What scales the evaluators by their lag looks at both ends of the log, and reads nothing of it.
+        "autoscaler": (
+            Grant(Resource.TOPIC, Topic.CONTACT_CHANGES.value, (Operation.DESCRIBE,)),
+            Grant(Resource.GROUP, EVALUATOR_GROUP, (Operation.DESCRIBE,)),
+        ),
+    }
+)
+"""By service; the user is `user_name` of it."""
+
+
+def user_name(service: str) -> str:
+    """The Kafka user of a service, and the name of the secret with its password."""
+    return f"tidegate-{service}"
