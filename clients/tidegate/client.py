@@ -20,6 +20,8 @@ from tidegate.responses import (
     AuditPage,
     ChangePage,
     Contact,
+    DeadLetter,
+    DeadLetterPage,
     Import,
     MemberPage,
     PastMembership,
@@ -106,6 +108,11 @@ class Tidegate:
         path = f"/segments/{_id(definition.id)}"
         return _segment(await self._wire.request("PUT", path, json=body, headers={"If-Match": etag}))
 
+    async def set_segment_state(self, segment_id: str, state: str, *, etag: str) -> Segment:
+        """Pause (`paused`) or resume (`active`) a segment; a paused one keeps its members. Errors: ConflictError."""
+        path, headers = f"/segments/{_id(segment_id)}", {"If-Match": etag}
+        return _segment(await self._wire.request("PUT", path, json={"state": state}, headers=headers))
+
     async def delete_segment(self, segment_id: str, *, etag: str) -> None:
         """Delete a segment: its members exit. Errors: ConflictError when `etag` is no longer the newest."""
         await self._wire.request("DELETE", f"/segments/{_id(segment_id)}", headers={"If-Match": etag})
@@ -158,6 +165,16 @@ class Tidegate:
         """How far an import is. Errors: NotFoundError."""
         return Import.model_validate(decoded(await self._wire.request("GET", f"/imports/{_id(import_id)}")))
 
+    async def map_import(self, import_id: str, mapping: Mapping[str, Any]) -> Import:
+        """Decide how columns become attributes; the answer's `preview` shows what the first rows become."""
+        answer = await self._wire.request("PUT", f"/imports/{_id(import_id)}/mapping", json=mapping)
+        return Import.model_validate(decoded(answer))
+
+    async def import_step(self, import_id: str, step: str) -> Import:
+        """Go on with an import: `dry-run`, `commit` or `cancel`. Errors: ConflictError when it is not its turn."""
+        answer = await self._wire.request("POST", f"/imports/{_id(import_id)}/{step}")
+        return Import.model_validate(decoded(answer))
+
     async def import_errors(self, import_id: str) -> str:
         """The rejected rows as CSV, each with what was expected and how to fix it."""
         return (await self._wire.request("GET", f"/imports/{_id(import_id)}/errors.csv")).text
@@ -174,6 +191,31 @@ class Tidegate:
     async def revoke_key(self, key_id: str) -> None:
         """Refuse a key from now on. Errors: NotFoundError."""
         await self._wire.request("DELETE", f"/keys/{_id(key_id)}")
+
+    # Operating
+
+    async def dead_letters(
+        self, *, code: str | None = None, limit: int = 50, after: str | None = None
+    ) -> DeadLetterPage:
+        """A page of records that could not be evaluated, newest first; pass `next` back as `after`.
+
+        A page may be shorter than `limit`, even empty, before the last.
+        """
+        params = {"code": code, "limit": limit, "after": after}
+        return DeadLetterPage.model_validate(decoded(await self._wire.request("GET", "/dead-letters", params=params)))
+
+    async def dead_letter(self, partition: int, offset: int) -> DeadLetter:
+        """One of them, whole. Errors: NotFoundError."""
+        answer = await self._wire.request("GET", f"/dead-letters/{partition}/{offset}")
+        return DeadLetter.model_validate(decoded(answer))
+
+    async def replay_dead_letter(
+        self, partition: int, offset: int, value: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Put a record back on the log, as it was or repaired. Errors: RefusedError if it would fail again."""
+        path, body = f"/dead-letters/{partition}/{offset}/replay", {} if value is None else {"value": value}
+        replayed: dict[str, Any] = decoded(await self._wire.request("POST", path, json=body, once=True))
+        return replayed
 
     async def audit(self, *, kind: str | None = None, limit: int = 50, before: str | None = None) -> AuditPage:
         """A page of who changed what, newest first; pass `next` back as `before`. Needs the scope admin."""

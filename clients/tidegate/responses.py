@@ -125,6 +125,38 @@ class Import(Response):
     rejected: int = 0
 
 
+class DeadLetterSource(Response):
+    """Where the record was that could not be evaluated."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class DeadLetter(Response):
+    """A record that could not be evaluated, and why. `partition` and `offset` are its place among the dead letters."""
+
+    partition: int
+    offset: int
+    at: datetime
+    code: str
+    message: str
+    key: str | None
+    key_is_base64: bool = False
+    value: str | None
+    value_is_base64: bool = False
+    value_bytes: int = 0
+    value_is_cut: bool = False
+    source: DeadLetterSource
+
+
+class DeadLetterPage(Response):
+    """Dead letters, newest first."""
+
+    dead_letters: list[DeadLetter]
+    next: str | None = None
+
+
 class ApiKey(Response):
     """An API key. `key`, the secret itself, is there only in the answer that created it."""
 

@@ -1,4 +1,4 @@
-"""`tidegate import`: a CSV file into contacts, with progress.
+"""`tidegate import`: a CSV file into contacts, with a review where a person is there for it, and with progress.
 
 Rule: the file is streamed, never held in memory; what is rejected is named with its row, and the repair file is written
 beside the input. The service does the reading of the CSV.
@@ -7,7 +7,10 @@ beside the input. The service does the reading of the CSV.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from tidegate.cli import import_review
 from tidegate.cli.connection import EXIT_REFUSED, AsJson, Key, Url, talk
 from tidegate.cli.output import complain, print_json, say
 from tidegate.client import Tidegate
@@ -25,40 +29,130 @@ app = typer.Typer(add_completion=False)
 CHUNK_BYTES: Final = 256 * 1024
 POLL_S: Final = 0.3
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+CHECKED: Final = frozenset({"checked"})
 
 
 @app.command("import")
 def import_csv(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False, readable=True)],
-    id_column: Annotated[str, typer.Option("--id", metavar="COLUMN", help="The column that holds contact ids.")],
+    id_column: Annotated[
+        str | None, typer.Option("--id", metavar="COLUMN", help="The column that holds contact ids.")
+    ] = None,
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="COLUMN=ATTRIBUTE", help="Rename a column; COLUMN= leaves it out."),
     ] = None,
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="COLUMN=TYPE", help="text, number, boolean, instant or list."),
+        typer.Option("--type", metavar="COLUMN=TYPE", help="text, number, boolean, instant, version or list."),
     ] = None,
     blank_removes: Annotated[
         bool, typer.Option("--blank-removes", help="A blank cell removes the attribute; by default it is kept.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without a review, also on a terminal.")] = False,
     url: Url = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import contacts from a CSV file and wait until every row is accepted or rejected."""
-    params: dict[str, Any] = {
-        "commit": "true",
-        "id_column": id_column,
-        "filename": file.name,
-        "blank": "remove" if blank_removes else "keep",
-        "map": mapping or None,
-        "type": types or None,
-    }
-    ended = talk(lambda tidegate: _run(tidegate, file, params, quiet=as_json), url, key)
+    """Import contacts from a CSV file and wait until every row is accepted or rejected.
+
+    On a terminal the columns, a dry run and the commit are reviewed first; elsewhere, and with --yes, it is written at
+    once.
+    """
+    reviews = is_interactive() and not (yes or as_json)
+    if id_column is None and not reviews:
+        raise typer.BadParameter("name the column that holds contact ids", param_hint="--id")
+    wanted = Wanted(file, id_column, mapping or [], types or [], blank_removes)
+    work = (
+        partial(_reviewed, wanted=wanted, asks=reviews, dry_run=dry_run, quiet=as_json)
+        if dry_run or reviews
+        else partial(_run, wanted=wanted, quiet=as_json)
+    )
+    ended = talk(work, url, key)
+    _tell(ended, file, url, key, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for on the command line."""
+
+    file: Path
+    id_column: str | None
+    mapping: list[str]
+    types: list[str]
+    blank_removes: bool
+
+    def params(self) -> dict[str, Any]:
+        """As an upload that is committed at once is told."""
+        return {
+            "commit": "true",
+            "id_column": self.id_column,
+            "filename": self.file.name,
+            "blank": "remove" if self.blank_removes else "keep",
+            "map": self.mapping or None,
+            "type": self.types or None,
+        }
+
+
+def is_interactive() -> bool:
+    """Whether a person is there to be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+async def _run(tidegate: Tidegate, wanted: Wanted, *, quiet: bool) -> Import:
+    started = await tidegate.start_import(_chunks(wanted.file), params=wanted.params())
+    return await follow_import(tidegate, started, quiet=quiet)
+
+
+async def _reviewed(tidegate: Tidegate, wanted: Wanted, *, asks: bool, dry_run: bool, quiet: bool) -> Import:
+    """Upload, map, try out, and write if that is wanted; what is not written is cancelled."""
+    uploaded = await tidegate.start_import(_chunks(wanted.file), params={"filename": wanted.file.name})
+    written = False
+    try:
+        mapping = _decided(uploaded, wanted)
+        if asks:
+            import_review.ask_mapping(uploaded, mapping)
+        mapped = await tidegate.map_import(uploaded.id, mapping)
+        if asks:
+            import_review.show_preview(mapped)
+        tried = await tidegate.import_step(uploaded.id, "dry-run")
+        checked = await follow_import(tidegate, tried, doing="checking", until=CHECKED, quiet=quiet)
+        if not quiet:
+            import_review.show_dry_run(checked)
+        if dry_run or (asks and not typer.confirm("Write these rows?")):
+            return checked
+        started = await tidegate.import_step(uploaded.id, "commit")
+        written = True
+        return await follow_import(tidegate, started, quiet=quiet)
+    finally:
+        if not written:
+            await tidegate.import_step(uploaded.id, "cancel")
+
+
+def _decided(uploaded: Import, wanted: Wanted) -> import_review.Decided:
+    try:
+        mapping = import_review.suggested(uploaded, wanted.id_column, blank_removes=wanted.blank_removes)
+        for text in wanted.mapping:
+            import_review.change(mapping, text)
+        for text in wanted.types:
+            import_review.retype(mapping, text)
+    except import_review.MappingRefusedError as error:
+        complain(str(error))
+        raise typer.Exit(2) from error
+    return mapping
+
+
+def _tell(ended: Import, file: Path, url: str | None, key: str | None, *, as_json: bool) -> None:
+    """How it ended; what was rejected is written beside the input. Errors: ends the command if not all is well."""
     if as_json:
         print_json(ended.model_dump(mode="json"))
-    else:
+    if ended.state in CHECKED:
+        if not as_json:
+            say("nothing was written")
+        would_reject = ((ended.model_extra or {}).get("dry_run") or {}).get("would_reject", 0)
+        raise typer.Exit(EXIT_REFUSED if would_reject or ended.state == "failed" else 0)
+    if not as_json:
         say(f"{ended.state}: {ended.accepted:,} accepted, {ended.rejected:,} rejected of {ended.rows_read:,} rows")
     if ended.rejected:
         errors = file.with_suffix(".errors.csv")
@@ -68,15 +162,17 @@ def import_csv(
         raise typer.Exit(EXIT_REFUSED)
 
 
-async def _run(tidegate: Tidegate, file: Path, params: dict[str, Any], *, quiet: bool) -> Import:
-    started = await tidegate.start_import(_chunks(file), params=params)
-    return await follow_import(tidegate, started, quiet=quiet)
-
-
-async def follow_import(tidegate: Tidegate, started: Import, *, quiet: bool = False) -> Import:
-    """Show an import's progress until it ends."""
+async def follow_import(
+    tidegate: Tidegate,
+    started: Import,
+    *,
+    doing: str = "importing",
+    until: frozenset[str] = frozenset(),
+    quiet: bool = False,
+) -> Import:
+    """Show an import's progress until it ends, or is in a state of `until`."""
     columns = (
-        TextColumn("importing"),
+        TextColumn(doing),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[rows]} rows, {task.fields[rejected]} rejected"),
@@ -86,7 +182,7 @@ async def follow_import(tidegate: Tidegate, started: Import, *, quiet: bool = Fa
     with Progress(*columns, console=errors, disable=quiet or not errors.is_terminal, transient=True) as progress:
         task = progress.add_task("import", total=None, rows="0", rejected="0")
         current = started
-        while current.state not in ENDED:
+        while current.state not in ENDED | until:
             await asyncio.sleep(POLL_S)
             current = await tidegate.import_status(started.id)
             progress.update(

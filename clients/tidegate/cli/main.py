@@ -36,9 +36,11 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "explain": Subcommand("tidegate.cli.explain"),
     "backtest": Subcommand("tidegate.cli.backtest"),
     "tail": Subcommand("tidegate.cli.tail"),
+    "dead-letters": Subcommand("tidegate.cli.dead_letters"),
     "keys": Subcommand("tidegate.cli.keys"),
     "audit": Subcommand("tidegate.cli.audit"),
     "doctor": Subcommand("tidegate.cli.doctor"),
+    "bench": Subcommand("tidegate.cli.bench"),
     "admin": Subcommand("tidegate.cli.admin", server=True),
 }
 """In the order of `tidegate --help`."""

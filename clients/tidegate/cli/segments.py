@@ -1,4 +1,4 @@
-"""`tidegate segments`: list, create, edit, show, delete, preview.
+"""`tidegate segments`: list, create, edit, show, pause, resume, delete, preview.
 
 Rule: an expression is given as text, or as JSON when it begins with `{` or `[`; the service reads it, and its errors
 are shown where they are in the text. An edit names the version that it replaces.
@@ -7,6 +7,7 @@ are shown where they are in the text. An edit names the version that it replaces
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -103,6 +104,18 @@ def delete(segment_id: SegmentId, url: Url = None, key: Key = None) -> None:
 
 
 @app.command()
+def pause(segment_id: SegmentId, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Pause a segment: its members stay as they are, and nothing enters or exits."""
+    _show_state(talk(partial(_set_state, segment_id, "paused"), url, key), as_json=as_json)
+
+
+@app.command()
+def resume(segment_id: SegmentId, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Resume a paused segment: what should have entered and exited meanwhile does so now."""
+    _show_state(talk(partial(_set_state, segment_id, "active"), url, key), as_json=as_json)
+
+
+@app.command()
 def preview(expression: Expression, url: Url = None, key: Key = None, as_json: AsJson = False) -> None:
     """Say how many contacts an expression matches now, without saving it."""
     found = talk(lambda tidegate: tidegate.preview(_where(expression)), url, key, expression)
@@ -112,6 +125,20 @@ def preview(expression: Expression, url: Url = None, key: Key = None, as_json: A
     say(f"{found.matched:,} of {found.total:,} contacts match")
     if found.sample:
         say(f"for example {', '.join(found.sample)}")
+
+
+async def _set_state(segment_id: str, state: str, tidegate: Tidegate) -> Segment:
+    current = await tidegate.segment(segment_id)
+    if current.state == state:
+        return current
+    return await tidegate.set_segment_state(segment_id, state, etag=current.etag)
+
+
+def _show_state(segment: Segment, *, as_json: bool) -> None:
+    if as_json:
+        print_json(segment.model_dump(mode="json"))
+        return
+    say(f"{segment.id} version {segment.version} is {segment.state}")
 
 
 def _where(expression: str) -> Where:
