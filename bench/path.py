@@ -2,7 +2,8 @@
 
 Open loop: requests leave at their planned instants whatever the answers do, and latency counts from those instants,
 so a stall is paid for by every request behind it. Each write flips one membership, so every write is matched with its
-change. Readers of uncommitted and of committed records listen side by side.
+change. Readers of uncommitted and of committed records listen side by side,
+in processes of their own.
 
 `python -m bench.path [--rates 50 100 200] [--seconds 20] [--segments 100]`
 """
@@ -17,19 +18,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer
+import orjson
 
+from bench.e2e.latency import ISOLATIONS, reader
 from schemas.topics import Topic, topic_name
+from services.runtime.settings import RuntimeSettings
 
 PROBE = "probe"
+PARTITIONS: int = RuntimeSettings.model_fields["partitions"].default
 CONTACTS = 500
 WARM_UP_S = 3.0
-DRAIN_S = 5.0
 CONNECTIONS = 32
 
 
@@ -38,7 +42,7 @@ class Samples:
     """Seconds from the planned instant of a request to the reading of its change, by isolation."""
 
     sent: dict[tuple[str, int], float] = field(default_factory=dict)
-    read: dict[str, list[float]] = field(default_factory=lambda: {"read_uncommitted": [], "read_committed": []})
+    read: dict[str, list[float]] = field(default_factory=lambda: {isolation: [] for isolation in ISOLATIONS})
 
 
 def main() -> None:
@@ -71,15 +75,15 @@ async def measure(system: dict[str, Any], rates: list[int], seconds: float, segm
         print(f"{segments} segments, {CONTACTS} contacts; HTTP request sent → membership change read")
         for rate in rates:
             samples = Samples()
-            readers = [asyncio.create_task(listen(system["kafka"], level, samples)) for level in samples.read]
-            await asyncio.sleep(WARM_UP_S)
-            count = await load(http, rate, seconds, samples)
-            await asyncio.sleep(DRAIN_S)
-            for reader in readers:
-                reader.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
-            for level, latencies in samples.read.items():
-                report(rate, level, count, latencies)
+            with ExitStack() as readers:
+                at = system["kafka"], topic_name("", Topic.MEMBERSHIPS), PARTITIONS
+                reading = {isolation: readers.enter_context(reader(*at, isolation)) for isolation in ISOLATIONS}
+                warm = await load(http, rate, WARM_UP_S, Samples())
+                count = await load(http, rate, seconds, samples)
+                for isolation, process in reading.items():
+                    note(process.communicate(b"%d\n" % (warm + count))[0], samples, isolation)
+            for isolation, latencies in samples.read.items():
+                report(rate, isolation, count, latencies)
 
 
 async def define(http: aiohttp.ClientSession, segments: int) -> None:
@@ -99,12 +103,12 @@ async def load(http: aiohttp.ClientSession, rate: int, seconds: float, samples: 
     """Send at planned instants. The n-th write of a contact makes its n-th change, which is how they are matched."""
     count = int(rate * seconds)
     turns = dict.fromkeys(range(CONTACTS), 0)
-    begun = time.perf_counter()
+    begun = time.monotonic()
     sends: set[asyncio.Task[None]] = set()
     base = str(time.monotonic_ns())
     for number in range(count):
         planned = begun + number / rate
-        await asyncio.sleep(max(0.0, planned - time.perf_counter()))
+        await asyncio.sleep(max(0.0, planned - time.monotonic()))
         contact = number % CONTACTS
         turns[contact] += 1
         contact_id = f"c{base}-{contact}"
@@ -122,25 +126,14 @@ async def send(http: aiohttp.ClientSession, body: dict[str, Any]) -> None:
         await answer.read()
 
 
-async def listen(bootstrap: str, isolation: str, samples: Samples) -> None:
-    """Read changes of the probe and note how long each took."""
-    topic = topic_name("", Topic.MEMBERSHIPS)
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, isolation_level=isolation, fetch_max_wait_ms=100)
-    await consumer.start()
+def note(said: bytes, samples: Samples, isolation: str) -> None:
+    """Match what a reader read with what was sent."""
     seen: dict[str, int] = {}
-    try:
-        await consumer.seek_to_end()
-        async for record in consumer:
-            now = time.perf_counter()
-            change = json.loads(record.value) if record.value else {}
-            if change.get("segment_id") == PROBE:
-                contact_id = change["contact_id"]
-                seen[contact_id] = seen.get(contact_id, 0) + 1
-                planned = samples.sent.get((contact_id, seen[contact_id]))
-                if planned is not None:
-                    samples.read[isolation].append(now - planned)
-    finally:
-        await consumer.stop()
+    for _, _, at, contact_id in orjson.loads(said):
+        seen[contact_id] = seen.get(contact_id, 0) + 1
+        planned = samples.sent.get((contact_id, seen[contact_id]))
+        if planned is not None:
+            samples.read[isolation].append(at - planned)
 
 
 def report(rate: int, isolation: str, count: int, latencies: list[float]) -> None:

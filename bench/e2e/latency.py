@@ -26,7 +26,6 @@ from bench.e2e.workspace import PROBE_SEGMENT, BenchWorkspace
 from schemas.topics import Topic
 
 ISOLATIONS = ("read_uncommitted", "read_committed")
-DRAIN_S = 1.5
 WARM_UP_S = 5.0
 """Writes at the same rate before those that count: a process and a broker that have just started are another matter."""
 ROOT = Path(__file__).parents[2]
@@ -89,14 +88,15 @@ class Probes:
         self._workspace = workspace
         self._values: dict[int, int] = {}
 
-    def run(self, rate: int, seconds: float, drain_s: float = DRAIN_S) -> list[Latency]:
-        """Send at a rate for some seconds, wait for the rest; one measurement for each isolation level."""
+    def run(self, rate: int, seconds: float) -> list[Latency]:
+        """Send at a rate for some seconds and wait for the last change; one measurement for each isolation level."""
         with tempfile.TemporaryDirectory() as directory:
             plan = self._plan(rate, seconds, Path(directory) / "records.json")
-            with _reader(self._workspace, ISOLATIONS[0]) as first, _reader(self._workspace, ISOLATIONS[1]) as second:
+            at = self._workspace.broker, self._workspace.name(Topic.MEMBERSHIPS), self._workspace.partitions
+            with reader(*at, ISOLATIONS[0]) as first, reader(*at, ISOLATIONS[1]) as second:
                 sent = _run("bench.e2e.sending", plan)
-                time.sleep(drain_s)
-                seen = [_finish(first), _finish(second)]
+                count = int(rate * seconds)
+                seen = [_finish(first, count), _finish(second, count)]
         return [_summary(rate, isolation, sent, found) for isolation, found in zip(ISOLATIONS, seen, strict=True)]
 
     def _plan(self, rate: int, seconds: float, path: Path) -> dict[str, object]:
@@ -112,13 +112,13 @@ class Probes:
 
 
 @contextmanager
-def _reader(workspace: BenchWorkspace, isolation: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A reader that listens already."""
+def reader(broker: str, topic: str, partitions: int, isolation: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A reader that listens already to changes of the probe."""
     plan = {
-        "broker": workspace.broker,
-        "topic": workspace.name(Topic.MEMBERSHIPS),
-        "partitions": workspace.partitions,
-        "group": f"{workspace.prefix}{isolation}",
+        "broker": broker,
+        "topic": topic,
+        "partitions": partitions,
+        "group": f"{topic}-{isolation}",
         "isolation": isolation,
         "key_prefix": f"{PROBE_SEGMENT}|",
     }
@@ -132,13 +132,10 @@ def _reader(workspace: BenchWorkspace, isolation: str) -> Iterator[subprocess.Po
             process.kill()
 
 
-def _finish(process: subprocess.Popen[bytes]) -> dict[tuple[int, int], float]:
-    """End a reader; the instants at which it saw each change first."""
-    said, _ = process.communicate()
-    found: dict[tuple[int, int], float] = {}
-    for partition, offset, at in orjson.loads(said):
-        found.setdefault((partition, offset), at)
-    return found
+def _finish(process: subprocess.Popen[bytes], count: int) -> dict[tuple[int, int], float]:
+    """Have a reader end with the `count`-th change; the instants at which it saw each."""
+    said, _ = process.communicate(b"%d\n" % count)
+    return {(partition, offset): at for partition, offset, at, _ in orjson.loads(said)}
 
 
 def _run(module: str, plan: dict[str, object]) -> dict[str, object]:

@@ -89,7 +89,7 @@ def _across(
     happening = threading.Timer(LEAD_S, happen)
     happening.start()
     try:
-        uncommitted = probes.run(PROBES_PER_S, LEAD_S + after_s, drain_s=goal_s)[0]
+        uncommitted = probes.run(PROBES_PER_S, LEAD_S + after_s)[0]
     finally:
         happening.join()
     return Takeover(event, uncommitted.longest / 1_000, goal_s, uncommitted.writes)
