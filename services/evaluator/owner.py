@@ -91,7 +91,9 @@ class PartitionOwner:
     @property
     def ready(self) -> bool:
         """Whether every assigned partition is recovered."""
-        return self._recovering is not None and self._recovering.done() and not self._recovering.cancelled()
+        recovering = self._recovering
+        done = recovering is not None and recovering.done() and not recovering.cancelled()
+        return done and recovering is not None and recovering.exception() is None
 
     @property
     def held(self) -> dict[int, int]:

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from tests.selftest.planted import all_planted
-from tests.simulation.run import run_seed
+from tests.simulation.run import run_seed, say_nothing
 
 SEEDS_MAX = 60
 """How many histories a bug may survive before it counts as missed."""
@@ -47,7 +47,7 @@ def accuse(seed: int) -> list[str]:
 
 def main() -> int:
     """Hunt, report, then run clean."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=say_nothing) as pool:
         catches = list(pool.map(hunt, range(len(all_planted()))))
         accusations = [violations for violations in pool.map(accuse, range(CLEAN_RUNS)) if violations]
     for catch in catches:

@@ -6,8 +6,9 @@ mistake of a few lines, and it lives here only.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,7 +30,7 @@ from segmentation.model import (
     Offset,
     Version,
 )
-from services.evaluator import history
+from services.evaluator import history, owner
 from services.evaluator import partition as partition_module
 from services.evaluator.partition import Partition
 from services.evaluator.ports import FencedError, InputRecord, LogError, OutputRecord
@@ -73,12 +74,12 @@ class PositionOutsideTheTransaction(SimulatedLog):
 class NotFenced(SimulatedLog):
     """A former owner that is told that it was fenced takes the partition back instead of stopping."""
 
-    async def commit(self, offset: int) -> None:
+    async def commit(self, offset: int, *, tell_group: bool) -> None:
         try:
-            await super().commit(offset)
+            await super().commit(offset, tell_group=tell_group)
         except FencedError:
             self._epoch = self._world.broker.take_over(self._id)
-            await super().commit(offset)
+            await super().commit(offset, tell_group=tell_group)
 
     def _flush_one(self) -> None:
         try:
@@ -99,7 +100,7 @@ class LocalWriteBeforeCommit(PartitionWorker):
         ends = await self._log.acknowledged()
         position = self.partition.next_offset
         self.partition.committed(ends, self._now_ms())
-        await self._log.commit(position)
+        await self._log.commit(position, tell_group=True)
         self._open = False
         self._ahead_since = self._outputs_since = None
         self._records_since = 0
@@ -234,6 +235,10 @@ def _nothing(*_: object) -> None:
     """Do nothing where something was due."""
 
 
+async def _gather(works: Iterable[Coroutine[None, None, None]]) -> None:
+    await asyncio.gather(*works)
+
+
 def _a_millisecond_late(catalogue: Catalogue, attributes: Attributes, after: InstantMs) -> InstantMs | None:
     due = _REAL_DUE(catalogue, attributes, after)
     return None if due is None else InstantMs(due + 1)
@@ -270,6 +275,7 @@ def all_planted() -> list[Planted]:
             patches=((partition_module, "decide", _deciding(_erasure_forgotten)),),
         ),
         Planted("erased contact stays in the histories", patches=((history, "erase", _nothing),)),
+        Planted("stores stay open when a recovery is broken off", patches=((owner, "_all", _gather),)),
         Planted("deadline a millisecond late", patches=((Catalogue, "due", _a_millisecond_late),)),
         Planted(
             "version off by one record", patches=((partition_module, "decide", _deciding(_write_offset_off_by_one)),)

@@ -106,7 +106,7 @@ def _check_state(broker: SimulatedBroker, cluster: Cluster, partition: int, refe
         else:
             folded[record.key or b""] = record.value
     contacts = {ContactId(key.decode()): decode_contact(row) for key, row in folded.items()}
-    disk = cluster.disks[cluster.owners[partition].machine, partition]
+    disk = cluster.disk(partition)
     return [
         *_check_contacts(contacts, reference),
         *_check_rows(partition, "contact", disk.rows, {rows.CONTACTS_START + key: row for key, row in folded.items()}),
@@ -142,7 +142,7 @@ def _check_contacts(contacts: Mapping[ContactId, ContactState], reference: Refer
 def _check_erased(cluster: Cluster, partition: int, entries: Sequence[LogEntry], reference: Reference) -> list[str]:
     """Nothing on the disk names a contact that was erased and never came back."""
     written = {entry.input.contact_id for entry in entries if isinstance(entry.input, WriteInput)}
-    disk = cluster.disks[cluster.owners[partition].machine, partition]
+    disk = cluster.disk(partition)
     violations = []
     for contact_id in sorted(written - reference.contacts.keys()):
         names = (contact_id.encode(), json.dumps(contact_id, ensure_ascii=False)[1:-1].encode())
@@ -160,7 +160,7 @@ def _check_former_lives(cluster: Cluster, partition: int, entries: Sequence[LogE
         clock = max(clock, entry.timestamp)
         if isinstance(entry.input, DeleteInput):
             erased[entry.input.contact_id] = (clock, entry.offset)
-    disk = cluster.disks[cluster.owners[partition].machine, partition]
+    disk = cluster.disk(partition)
     violations = []
     for key, row in disk.rows.items():
         # A contact's own history begins with the list of the segments whose histories name it.

@@ -44,7 +44,7 @@ def a_world() -> World:
 
 async def started(world: World, process: Process, log: SimulatedLog, disk: Disk | None = None) -> PartitionWorker:
     disk = disk if disk is not None else Disk()
-    disk.holder = process
+    disk.holder = None  # whoever had it is gone
     store = SimulatedStore(process, disk)
     await log.start()
     if is_outdated(store, world.wall_ms()):
@@ -83,8 +83,8 @@ def define(world: World, segment_id: str, where: object) -> None:
 
 
 def as_store(disk: Disk) -> SimulatedStore:
-    disk.holder = Process("somebody who looks")
-    return SimulatedStore(disk.holder, disk)
+    disk.holder = None
+    return SimulatedStore(Process("somebody who looks"), disk)
 
 
 def test_a_stop_during_a_commit_ends_the_worker_when_the_commit_ends() -> None:

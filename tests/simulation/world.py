@@ -25,6 +25,20 @@ DELAY_MS_MAX = 40
 DRAIN_RECORDS = 7
 
 
+OUTPUT_TOPICS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
+POINTS: Mapping[str, float] = {
+    **dict.fromkeys(("fence:before", "fence:after", "open:before", "open:after"), 1.0),
+    **dict.fromkeys(("positions", "connect", "bounds"), 2.0),
+    **{f"drain {topic}": 1.0 for topic in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)},
+    "begin": 1.0,
+    **{f"append {topic}:{when}": 1.0 for topic in OUTPUT_TOPICS for when in ("before", "after")},
+    **dict.fromkeys((f"append {Topic.DEAD_LETTERS}:before", f"append {Topic.DEAD_LETTERS}:after"), 5.0),
+    **dict.fromkeys(("acknowledge:before", "acknowledge:after", "commit:before", "commit:after"), 1.0),
+}
+"""Every fault point: each await between reading state and committing it, and how much likelier a kill is there than
+elsewhere, for points that are rarely passed. A full run must have killed at each of them."""
+
+
 class ProcessDeadError(BaseException):
     """Raised from a synchronous call of a killed process; nothing catches it."""
 
@@ -57,7 +71,6 @@ class World:
         self.now_ms = 0
         self.chances = Chances()
         self.kills: Counter[str] = Counter()
-        self.visited: Counter[str] = Counter()
 
     def wall_ms(self) -> InstantMs:
         """The clock on the wall of every machine."""
@@ -65,15 +78,15 @@ class World:
 
     async def point(self, process: Process, name: str, *, may_fail: bool = False) -> None:
         """A named fault point. Errors: LogError when a failure is due and the call may fail."""
-        self.visited[name] += 1
         roll = self.rng.random()
         chances = self.chances
-        if roll < chances.kill:
+        kill = chances.kill * POINTS[name]
+        if roll < kill:
             self.kills[name] += 1
             process.dead = True
-        elif roll < chances.kill + chances.freeze and process.thawed is None:
+        elif roll < kill + chances.freeze and process.thawed is None:
             process.thawed = asyncio.Event()
-        elif roll < chances.kill + chances.freeze + chances.fail and may_fail and not process.dead:
+        elif roll < kill + chances.freeze + chances.fail and may_fail and not process.dead:
             raise LogError(f"simulated failure at {name}")
         elif roll > 0.9:
             await asyncio.sleep(self.rng.random() * DELAY_MS_MAX / 1_000)
@@ -181,8 +194,9 @@ class SimulatedStore:
     """`Store` on a simulated disk, which one living process holds at a time."""
 
     def __init__(self, process: Process, disk: Disk) -> None:
-        if disk.holder is not process:
-            raise AssertionError(f"{process.name} opens a disk that it was not given")
+        if disk.holder is not None:
+            raise AssertionError(f"{process.name} opens a disk that {disk.holder.name} still holds")
+        disk.holder = process
         self._process = process
         self._disk = disk
 
@@ -222,6 +236,13 @@ class SimulatedChangelogs:
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
         self._process = process
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._world.point(self._process, "connect", may_fail=True)
+
+    async def close(self) -> None:
+        """Disconnect."""
 
     async def bounds(self, topic: Topic, partition: int) -> Bounds:
         """First and last stable offset now."""

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.topics import topic_name
 from services.evaluator.owner import Owned, PartitionOwner
+from services.evaluator.ports import LogError
 from services.evaluator.quarantine import Opened
 from services.evaluator.surroundings import KafkaSurroundings, OwnedLog, Workspace
 from services.evaluator.worker import PartitionWorker
@@ -47,6 +48,18 @@ class Started:
 class NeverStarted(Started):
     async def start(self) -> None:
         await asyncio.get_running_loop().create_future()
+
+
+class RefusingSurroundings(KafkaSurroundings):
+    """No producer can be started."""
+
+    def log(self, partition: int) -> OwnedLog:
+        return cast("OwnedLog", Refused())
+
+
+class Refused(Started):
+    async def start(self) -> None:
+        raise LogError("refused")
 
 
 class FedWorker:
@@ -132,6 +145,16 @@ async def test_a_store_that_is_still_being_opened_when_partitions_are_given_up_i
     again = await KafkaSurroundings(workspace).open_store(1)
     assert again.quarantined is None
     again.store.close()
+
+
+async def test_an_owner_whose_recovery_failed_is_not_ready(tmp_path: Path) -> None:
+    workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
+    owner = PartitionOwner(workspace, None, RefusingSurroundings(workspace))
+    owner.assign([0])
+    await asyncio.wait({owner.failed})
+    assert isinstance(owner.failed.exception(), LogError)
+    assert not owner.ready
+    await owner.revoke()
 
 
 async def test_giving_up_twice_is_harmless(owner: PartitionOwner) -> None:
