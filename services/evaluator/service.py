@@ -42,6 +42,9 @@ TOPICS = (
 GC_THRESHOLDS = (100_000, 50, 1_000)
 """Collections of the youngest objects are rarer than Python's default, which costs the tail of latencies."""
 READY_POLL_S = 0.1
+"""While partitions are recovered or none is assigned."""
+READY_AGAIN_S = 0.5
+"""Once ready: an idle process is not to be woken ten times a second."""
 STOP_TIMEOUT_S = 12.0
 """Less than the runtime's grace, so that a stop that hangs is still told as what it is."""
 
@@ -152,7 +155,7 @@ async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: P
         elif owner.owned:
             percents = [each.recovery.percent if each.recovery is not None else 0.0 for each in owner.owned.values()]
             context.health.not_ready(f"recovering {len(percents)} partitions, {min(percents):.0f} % read")
-        await asyncio.sleep(READY_POLL_S)
+        await asyncio.sleep(READY_AGAIN_S if owner.ready else READY_POLL_S)
 
 
 def working(partitions: Sequence[int], held: Mapping[int, int]) -> str:
