@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.kafka import LocalKafka
-from deploy.local.ports import free_ports
+from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.say import to_standard_error
 from tests.faults.table import shown
 
@@ -18,6 +18,33 @@ def own_broker(tmp_path: Path) -> Iterator[LocalKafka]:
     """A real broker of this test's own."""
     port, controller_port = free_ports(2)
     kafka = LocalKafka(tmp_path / "kafka", port, controller_port, to_standard_error)
+    kafka.start()
+    try:
+        yield kafka
+    finally:
+        kafka.stop()
+
+
+@pytest.fixture(scope="module")
+def ports() -> tuple[int, int]:
+    """Where the network is entered, and where it ends at the broker."""
+    entrance, far = free_ports(2)
+    return entrance, far
+
+
+@pytest.fixture(scope="module")
+def far_broker(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) -> Iterator[LocalKafka]:
+    """A broker with two doors: one beside it, and one that it advertises as the entrance of the network."""
+    port, controller_port = free_ports(2)
+    entrance, far = ports
+    listeners = f"PLAINTEXT://{LOOPBACK}:{port},FAR://{LOOPBACK}:{far}"
+    properties = {
+        "listeners": f"{listeners},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},FAR://{LOOPBACK}:{entrance}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    }
+    directory = tmp_path_factory.mktemp("far")
+    kafka = LocalKafka(directory, port, controller_port, to_standard_error, properties=properties)
     kafka.start()
     try:
         yield kafka

@@ -54,10 +54,10 @@ def wrap(kind: type, name: str, before: Callable[..., None] | None, after: Calla
     original = getattr(kind, name)
 
     @wraps(original)
-    async def wrapped(self: Any, *args: Any) -> Any:
+    async def wrapped(self: Any, *args: Any, **named: Any) -> Any:
         if before is not None:
             before(*args)
-        answer = await original(self, *args)
+        answer = await original(self, *args, **named)
         if after is not None:
             after(*args)
         return answer

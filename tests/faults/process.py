@@ -1,4 +1,4 @@
-"""An evaluator as a real process that can be killed, frozen and stopped.
+"""A service as a real process that can be killed, frozen and stopped.
 
 Rule: only processes started here are signalled, by their own handle.
 """
@@ -18,6 +18,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Self
+
+import psutil
 
 from deploy.local.ports import free_ports
 from tests.faults.workspace import Workspace
@@ -30,18 +33,16 @@ EXIT_REFUSED = 78
 """The exit code that asks for a person, not for a restart."""
 
 
-class Evaluator:
-    """One evaluator process with a state directory of its own."""
+class Service:
+    """One process with a directory of its own."""
 
-    def __init__(
-        self, workspace: Workspace, directory: Path, module: str = "services.evaluator", **settings: str
-    ) -> None:
+    def __init__(self, workspace: Workspace, directory: Path, module: str, **settings: str) -> None:
         self._module = module
         self.file_bytes_max: int | None = None
         """When set, the process's files cannot grow beyond it, as on a full disk."""
         self.directory = directory
         self._admin_port, self.read_port = free_ports(2)
-        self._log = directory / "evaluator.log"
+        self._log = directory / "process.log"
         self.restarts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {
@@ -56,7 +57,7 @@ class Evaluator:
             **{f"TIDEGATE_{name.upper()}": value for name, value in settings.items()},
         }
 
-    def __enter__(self) -> Evaluator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -71,6 +72,13 @@ class Evaluator:
     def log(self) -> str:
         """Everything that the process said."""
         return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that the process holds."""
+        if self._process is None:
+            raise AssertionError("the process was not started")
+        return int(psutil.Process(self._process.pid).memory_info().rss)
 
     @property
     def running(self) -> bool:
@@ -95,18 +103,18 @@ class Evaluator:
     async def ready(self, timeout_s: float = READY_TIMEOUT_S) -> float:
         """Wait until it works its partitions; seconds waited."""
         began = time.monotonic()
-        while not await asyncio.to_thread(self._is_ready):
+        while await self.told("/ready") is None:
             if not self.running:
-                raise AssertionError(f"the evaluator ended before it was ready:\n{self.log[-4000:]}")
+                raise AssertionError(f"the process ended before it was ready:\n{self.log[-4000:]}")
             if time.monotonic() - began > timeout_s:
-                raise AssertionError(f"the evaluator was not ready after {timeout_s} s:\n{self.log[-4000:]}")
+                raise AssertionError(f"the process was not ready after {timeout_s} s:\n{self.log[-4000:]}")
             await asyncio.sleep(POLL_S)
         return time.monotonic() - began
 
     def signal(self, number: int) -> None:
         """Send a signal."""
         if self._process is None:
-            raise AssertionError("the evaluator was not started")
+            raise AssertionError("the process was not started")
         self._process.send_signal(number)
 
     async def kill(self) -> None:
@@ -117,7 +125,7 @@ class Evaluator:
     async def ended(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait for the end; the exit code."""
         if self._process is None:
-            raise AssertionError("the evaluator was not started")
+            raise AssertionError("the process was not started")
         return await asyncio.to_thread(self._process.wait, timeout_s)
 
     async def stop(self) -> int:
@@ -142,9 +150,29 @@ class Evaluator:
                 self.restarts += 1
                 self.start()
 
-    def _is_ready(self) -> bool:
+    async def told(self, path: str) -> str | None:
+        """What its admin server answers; None if it does not answer with 200."""
+        return await asyncio.to_thread(self._told, path)
+
+    def _told(self, path: str) -> str | None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._admin_port}/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._admin_port}{path}", timeout=2) as answer:
+                return str(answer.read().decode()) if answer.status == 200 else None
         except (urllib.error.URLError, OSError):
-            return False
+            return None
+
+
+class Evaluator(Service):
+    """One evaluator process with a state directory of its own."""
+
+    def __init__(
+        self, workspace: Workspace, directory: Path, module: str = "services.evaluator", **settings: str
+    ) -> None:
+        super().__init__(workspace, directory, module, **settings)
+
+
+class Scheduler(Service):
+    """One scheduler process."""
+
+    def __init__(self, workspace: Workspace, directory: Path, **settings: str) -> None:
+        super().__init__(workspace, directory, "services.scheduler", **settings)

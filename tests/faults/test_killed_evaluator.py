@@ -48,7 +48,7 @@ async def kill_again_and_again(workspace: Workspace, directory: Path, kills: int
 async def test_nothing_is_lost_or_repeated_when_the_evaluator_is_killed_in_mid_batch(
     broker: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    workspace = Workspace(broker, topic_prefix, seed=2)
+    workspace = Workspace(broker, topic_prefix, seed=2, broker_stamps=True)
     await workspace.create()
     await kill_again_and_again(workspace, tmp_path / "one", kills=3, rate_per_s=150)
 
@@ -91,7 +91,7 @@ async def test_five_kills_during_recovery_change_nothing(broker: str, topic_pref
 async def test_a_frozen_owner_that_wakes_up_is_fenced_and_changes_nothing(
     broker: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    workspace = Workspace(broker, topic_prefix, seed=9)
+    workspace = Workspace(broker, topic_prefix, seed=9, broker_stamps=True)
     await workspace.create()
     session = {"session_timeout_ms": str(SHORT_SESSION_MS)}
     with (
@@ -107,7 +107,12 @@ async def test_a_frozen_owner_that_wakes_up_is_fenced_and_changes_nothing(
         await second.ready(timeout_s=60)
         await asyncio.sleep(2 * SHORT_SESSION_MS / 1_000)
         first.signal(signal.SIGCONT)
+        woke = time.monotonic()
         assert await first.ended() == 1
+        show(
+            "F9",
+            f"frozen for two session time-outs, outlived: fenced and ended {time.monotonic() - woke:.1f} s later",
+        )
         assert "Fenced" in first.log or "fenced" in first.log or "InvalidProducerEpoch" in first.log
         await load
         await workspace.settled()

@@ -129,10 +129,10 @@ class Workspace:
             await producer.stop()
 
     @asynccontextmanager
-    async def under_load(self, rate_per_s: float) -> AsyncIterator[None]:
+    async def under_load(self, rate_per_s: float, *, poison: bool = True) -> AsyncIterator[None]:
         """Inputs at a steady rate until the end of the block."""
         done = asyncio.Event()
-        loading = asyncio.create_task(self._load_until(done, rate_per_s))
+        loading = asyncio.create_task(self._load_until(done, rate_per_s, poison))
         try:
             yield
         except BaseException:
@@ -142,9 +142,9 @@ class Workspace:
         done.set()
         await loading
 
-    async def _load_until(self, done: asyncio.Event, rate_per_s: float) -> None:
+    async def _load_until(self, done: asyncio.Event, rate_per_s: float, poison: bool) -> None:
         while not done.is_set():
-            await self.load(LOAD_CHUNK, rate_per_s)
+            await self.load(LOAD_CHUNK, rate_per_s, poison)
 
     def _pass_time(self) -> None:
         if self.broker_stamps:
@@ -175,35 +175,47 @@ class Workspace:
         self.sent.setdefault(partition, {})[placed.offset] = (timestamp, proposed)
         self.acknowledged += 1
 
-    async def positions(self, group: str | None = None) -> dict[int, int]:
+    async def positions(self) -> dict[int, int]:
         """The input positions that are committed, by partition."""
         input_topic = self.name(Topic.CONTACT_CHANGES)
         admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
         await admin.start()
         try:
-            offsets = await admin.list_consumer_group_offsets(group or f"{self.prefix}evaluator")
+            offsets = await admin.list_consumer_group_offsets(f"{self.prefix}evaluator")
         finally:
             await admin.close()
         return {at.partition: committed.offset for at, committed in offsets.items() if at.topic == input_topic}
 
-    async def passes(self, position: int, timeout_s: float) -> None:
-        """Wait until more is committed, over all partitions, than `position`."""
-        deadline = time.monotonic() + timeout_s
+    async def passes(self, position: int, timeout_s: float) -> float:
+        """Wait until more is committed, over all partitions, than `position`; seconds waited."""
+        began = time.monotonic()
+        deadline = began + timeout_s
         while (found := sum((await self.positions()).values())) <= position:
             if time.monotonic() > deadline:
                 raise AssertionError(f"nothing was committed beyond {position} within {timeout_s:.0f} s, found {found}")
             await asyncio.sleep(POLL_S)
+        return time.monotonic() - began
 
     async def position(self) -> int:
         """How much is committed, over all partitions."""
         return sum((await self.positions()).values())
 
-    async def settled(self, group: str | None = None, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+    async def ends(self) -> dict[int, int]:
+        """Where the input log ends, by partition, whoever has written to it."""
+        wanted = [TopicPartition(self.name(Topic.CONTACT_CHANGES), partition) for partition in range(self.partitions)]
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.broker)
+        await consumer.start()
+        try:
+            return {at.partition: end for at, end in (await consumer.end_offsets(wanted)).items()}
+        finally:
+            await consumer.stop()
+
+    async def settled(self, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
         """Wait until every input is committed and nothing more is published."""
         deadline = time.monotonic() + timeout_s
-        ends = {partition: max(log) + 1 for partition, log in self.sent.items()}
+        ends = await self.ends()
         while True:
-            found = await self.positions(group)
+            found = await self.positions()
             behind = {at: (found.get(at, 0), end) for at, end in ends.items() if found.get(at, 0) < end}
             if not behind:
                 break
