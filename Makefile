@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test faults fuzz bench bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack bench-growth soak bench-preview run schemas dashboard browser clean
+.PHONY: help setup check format test faults fuzz bench bench-engine bench-partition bench-path bench-e2e bench-ingest bench-stack bench-growth soak bench-preview run schemas dashboard browser clean audit sbom
 
 UV_VERSION := 0.13.9
+PIP_AUDIT_VERSION := 2.10.1
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
@@ -86,6 +87,19 @@ bench-growth: setup ## One to three to one evaluators under a judged stream
 
 soak: setup ## Thirty minutes of the whole stack at half load: does anything grow, is every change right
 	@$(PYTHON) -m bench.soak --minutes 30
+
+audit: setup clients/dashboard/node_modules ## Known vulnerabilities of every locked dependency (needs the registries' advisories)
+	@$(UV) export --quiet --frozen --no-dev --extra server --no-emit-project --format requirements-txt --output-file .venv/audit.txt > /dev/null
+	@$(UV) tool run pip-audit@$(PIP_AUDIT_VERSION) --strict --disable-pip --require-hashes --progress-spinner off --requirement .venv/audit.txt \
+	  || { echo "pip-audit did not pass: it found what is listed above, or no advisories can be had from this machine."; exit 1; }
+	@npm --prefix clients/dashboard audit \
+	  || { echo "npm audit did not pass: it found what is listed above, or no advisories can be had from this machine."; exit 1; }
+
+sbom: setup ## Write the bills of materials (CycloneDX) of services and dashboard into dist/ (needs Node 20)
+	@mkdir -p dist
+	@$(UV) export --quiet --frozen --no-dev --extra server --format cyclonedx1.5 --output-file dist/sbom-services.cdx.json > /dev/null
+	@npm --prefix clients/dashboard sbom --silent --sbom-format cyclonedx --package-lock-only > dist/sbom-dashboard.cdx.json
+	@ls -l dist/sbom-*.cdx.json
 
 run: setup ## Start Kafka and the five services, load the sample contacts, show membership changes live
 	@.venv/bin/tidegate up --then examples.cdnow
