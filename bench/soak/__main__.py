@@ -15,14 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from bench.soak.resources import Held, disk_mib, held, slope_percent
+from bench.soak.resources import Held, disk_mib, held, peaks, slope_percent
 from bench.stream import SEGMENTS, Delay, Stream, Target, Watch, drained, lag, quantile
 from deploy.local.plan import KAFKA, StackPorts
 from deploy.local.ports import free_base
@@ -32,11 +32,13 @@ RATE_PER_S = 500
 REQUEST_SHARE = 50
 """One write in so many goes through ingest."""
 CONTACTS = 5_000
+SAMPLE_S = 5.0
 PARTITIONS = 8
-WARM_UP_SHARE = 1 / 3
+WARM_UP_SHARE = 0.5
+"""Until then the stores fill their write buffers and the block cache, which are bounded."""
 SLOPE_MAX_PERCENT = 1.0
 DESCRIPTORS_MAX = 5
-"""Descriptors that may come and go: files of the stores, connections."""
+"""Descriptors that may come and go, beside the stores' tables: connections, logs."""
 STOP_TIMEOUT_S = 60
 VIOLATIONS_SHOWN_MAX = 20
 
@@ -48,21 +50,24 @@ class Soak:
     samples: list[tuple[float, dict[str, Held]]] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
+    refused: int = 0
+    """Requests that ingest did not answer with success."""
     judgement: Judgement | None = None
 
     def slopes(self, minutes: float) -> dict[str, tuple[float, int]]:
-        """By process after the warm-up: RSS slope in percent per 10 minutes, and how far descriptors spread."""
+        """By process after the warm-up: slope of RSS peaks, percent in 10 minutes; how far descriptors spread."""
         after = [sample for sample in self.samples if sample[0] >= minutes * WARM_UP_SHARE]
         found = {}
         for name in after[0][1]:
             descriptors = [each[name].descriptors for _, each in after]
             rss = [(at, each[name].rss_mib) for at, each in after]
-            found[name] = slope_percent(rss), max(descriptors) - min(descriptors)
+            found[name] = slope_percent(peaks(rss)), max(descriptors) - min(descriptors)
         return found
 
     def problems(self, minutes: float, slope_max: float) -> list[str]:
         """Everything that is not as it must be."""
         found = [f"{self.failed} writes were not acknowledged"] if self.failed else []
+        found += [f"{self.refused} requests were not answered with success"] if self.refused else []
         for name, (slope, spread) in self.slopes(minutes).items():
             if name != KAFKA and slope > slope_max:
                 found.append(f"{name}: RSS grows by {slope:.2f} % in 10 minutes, at most {slope_max} %")
@@ -81,13 +86,18 @@ async def soak(system: dict[str, Any], folder: Path, minutes: float, rate_per_s:
     ) as http:
         for segment_id, where in SEGMENTS.items():
             (await http.post("/segments", json={"id": segment_id, "where": where})).raise_for_status()
-        async with _running(stream, watch, http, rate_per_s / REQUEST_SHARE):
-            began = time.monotonic()
+        async with _running(
+            stream, watch, _requests(http, rate_per_s / REQUEST_SHARE, found, stop := asyncio.Event()), stop
+        ):
+            began = shown = time.monotonic()
             while time.monotonic() - began < minutes * 60:
-                await asyncio.sleep(every_s)
+                await asyncio.sleep(min(SAMPLE_S, every_s))
                 at = (time.monotonic() - began) / 60
-                now = held(system["pids"])
+                now = await asyncio.to_thread(held, system["pids"])
                 found.samples.append((at, now))
+                if time.monotonic() - shown < every_s - SAMPLE_S / 2:
+                    continue
+                shown = time.monotonic()
                 _show(at, now, watch.take(), await lag(target), disk_mib(folder))
     ends = await drained(target)
     found.sent, found.failed = stream.sent, stream.failed
@@ -100,7 +110,9 @@ def _show(at: float, now: dict[str, Held], delays: list[Delay], behind: int, dis
     writes = [each.delay_ms for each in delays if each.cause == "write"]
     times = [each.delay_ms for each in delays if each.cause == "time"]
     processes = "  ".join(
-        f"{name} {each.rss_mib:.0f} MiB/{each.descriptors} fd/{each.threads} thr" for name, each in now.items()
+        f"{name} {each.rss_mib:.0f} MiB/{each.descriptors} fd/{each.threads} thr"
+        + (f"/{each.tables} tables" if each.tables else "")
+        for name, each in now.items()
     )
     print(
         f"{at:5.1f} min | {processes} | lag {behind} | writes p99 {quantile(writes, 0.99):.0f} ms, time rules p99 "
@@ -110,12 +122,14 @@ def _show(at: float, now: dict[str, Held], delays: list[Delay], behind: int, dis
 
 
 @contextlib.asynccontextmanager
-async def _running(stream: Stream, watch: Watch, http: httpx.AsyncClient, requests_per_s: float) -> AsyncIterator[None]:
-    stop, started = asyncio.Event(), asyncio.Event()
+async def _running(
+    stream: Stream, watch: Watch, requests: Coroutine[None, None, None], stop: asyncio.Event
+) -> AsyncIterator[None]:
+    started = asyncio.Event()
     reading = asyncio.create_task(watch.run(stop, started))
     await started.wait()
     writing = asyncio.create_task(stream.run(stop))
-    asking = asyncio.create_task(_requests(http, requests_per_s, stop))
+    asking = asyncio.create_task(requests)
     try:
         yield
     finally:
@@ -123,13 +137,16 @@ async def _running(stream: Stream, watch: Watch, http: httpx.AsyncClient, reques
         await asyncio.gather(reading, writing, asking)
 
 
-async def _requests(http: httpx.AsyncClient, per_s: float, stop: asyncio.Event) -> None:
-    """Write through ingest at a rate; a request that is refused ends the soak."""
+async def _requests(http: httpx.AsyncClient, per_s: float, found: Soak, stop: asyncio.Event) -> None:
+    """Write through ingest at a rate, and count what is refused."""
     number = 0
     while not stop.is_set():
         number += 1
         body = {"id": f"r{number % CONTACTS}", "attributes": {"score": number % 100, "plan": "team"}}
-        (await http.post("/contacts", json=body)).raise_for_status()
+        try:
+            found.refused += not (await http.post("/contacts", json=body)).is_success
+        except httpx.HTTPError:
+            found.refused += 1
         await asyncio.sleep(1 / per_s)
 
 

@@ -11,16 +11,18 @@ import psutil
 MIB = 1 << 20
 BLOCK_BYTES = 512
 """Of `st_blocks`: the broker creates its indexes at full size, with holes."""
-MINUTES = 60.0
+TABLE_SUFFIXES = (".sst",)
+PEAKS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One process at one instant."""
+    """One process at one instant. `tables` are open files of RocksDB, which come and go with its compaction."""
 
     rss_mib: float
     descriptors: int
     threads: int
+    tables: int = 0
 
 
 def held(pids: Mapping[str, int]) -> dict[str, Held]:
@@ -29,7 +31,10 @@ def held(pids: Mapping[str, int]) -> dict[str, Held]:
     for name, pid in pids.items():
         process = psutil.Process(pid)
         with process.oneshot():
-            found[name] = Held(process.memory_info().rss / MIB, process.num_fds(), process.num_threads())
+            tables = sum(file.path.endswith(TABLE_SUFFIXES) for file in process.open_files())
+            found[name] = Held(
+                process.memory_info().rss / MIB, process.num_fds() - tables, process.num_threads(), tables
+            )
     return found
 
 
@@ -42,6 +47,12 @@ def disk_mib(folder: Path) -> float:
         except FileNotFoundError:
             continue
     return size / MIB
+
+
+def peaks(samples: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The greatest of each fifth of the samples: memory that is filled and emptied again swings, its peaks do not."""
+    size = max(1, -(-len(samples) // PEAKS))
+    return [max(samples[begin : begin + size], key=lambda each: each[1]) for begin in range(0, len(samples), size)]
 
 
 def slope_percent(samples: Sequence[tuple[float, float]]) -> float:
