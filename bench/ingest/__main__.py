@@ -33,6 +33,7 @@ SINGLES_PER_S_MIN = 2_000
 BATCHED_CONTACTS_PER_S_MIN = 20_000
 BATCH = 100
 START_WAIT_S = 30
+READY_POLL_S = 0.1
 
 
 def contact(number: int) -> dict[str, object]:
@@ -117,7 +118,7 @@ def ingest(bootstrap: str, directory: Path) -> Iterator[tuple[str, str, psutil.P
                 break
             if time.monotonic() > deadline or process.poll() is not None:
                 raise SystemExit("ingest did not become ready")
-            time.sleep(0.1)
+            time.sleep(READY_POLL_S)
         yield f"http://127.0.0.1:{port}", token, psutil.Process(process.pid)
     finally:
         process.terminate()

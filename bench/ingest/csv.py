@@ -75,7 +75,7 @@ class Ingest:
                         return
                 except httpx.TransportError:
                     pass
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(POLL_S)
 
     def _spawn(self) -> None:
         environment = {

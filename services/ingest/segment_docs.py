@@ -13,7 +13,10 @@ from services.ingest.contact_docs import json_answer, json_body, leads_to, probl
 
 Json = dict[str, Any]
 
-_WHERE: Final = reference("Expression")
+_WHERE: Final[Json] = {
+    **reference("Expression"),
+    "description": "The expression: text such as `plan is Pro AND last_active within 7d`, or the JSON form.",
+}
 _EDITABLE: Final[Json] = {
     "where": _WHERE,
     "name": {"type": ["string", "null"], "minLength": 1, "maxLength": SEGMENT_NAME_CHARACTERS_MAX},

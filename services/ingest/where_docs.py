@@ -138,6 +138,7 @@ SCHEMAS: Final[Json] = {
         "anyOf": [_GROUP, reference("ConditionsByAttribute"), *_tests({_LONG_FORM: _NAME})],
     },
     "ConditionsByAttribute": {
+        "description": "From an attribute's name to what is asked of it; or `all`, `any`, `not`, `segment`.",
         "type": "object",
         "minProperties": 1,
         "maxProperties": limits.CONDITIONS_MAX,
