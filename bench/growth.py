@@ -30,6 +30,7 @@ PARTITIONS = 8
 CONTACTS = 600
 RATE_PER_S = 300
 WARM_UP_S = 3.0
+READY_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ async def measure_growth(broker: str, prefix: str, directory: Path, seconds: flo
         scheduler = stack.enter_context(Scheduler(workspace, directory / "scheduler"))
         first.start()
         scheduler.start()
-        await first.ready()
+        await first.ready(READY_TIMEOUT_S)
         stream = Stream(target, RATE_PER_S, CONTACTS)
         watch = Watch(target)
         async with _running(stream, watch):
@@ -104,7 +105,7 @@ async def _step(name: str, evaluator: Evaluator, comes: bool | None, watch: Watc
     watch.take()
     if comes is True:
         evaluator.start()
-        await evaluator.ready()
+        await evaluator.ready(READY_TIMEOUT_S)
     elif comes is False and await evaluator.stop() != 0:
         raise RuntimeError(f"{name}: the evaluator did not stop cleanly:\n{evaluator.log[-2_000:]}")
     change_s = time.monotonic() - began

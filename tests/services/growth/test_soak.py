@@ -28,11 +28,11 @@ def test_growth_after_the_warm_up_is_a_problem_and_before_it_is_not() -> None:
     def sample(rss: float, descriptors: int) -> dict[str, Held]:
         return {"evaluator": Held(rss, descriptors, 9), "kafka": Held(rss * rss, descriptors * 9, 9)}
 
-    flat = Soak([(0, sample(50, 10)), (10, sample(100, 20)), (20, sample(100, 22)), (30, sample(100.2, 21))])
+    flat = Soak([(0, sample(50, 10)), (16, sample(100, 20)), (23, sample(100, 22)), (30, sample(100.2, 21))])
     assert flat.problems(30, 1.0) == []
-    grows = Soak([(0, sample(50, 10)), (10, sample(100, 20)), (20, sample(103, 23)), (30, sample(106, 26))], failed=2)
+    grows = Soak([(0, sample(50, 10)), (16, sample(100, 20)), (23, sample(103, 23)), (30, sample(106, 26))], failed=2)
     assert grows.problems(30, 1.0) == [
         "2 writes were not acknowledged",
-        "evaluator: RSS grows by 2.91 % in 10 minutes, at most 1.0 %",
+        "evaluator: RSS grows by 4.16 % in 10 minutes, at most 1.0 %",
         "evaluator: descriptors spread over 6, at most 5",
     ]
