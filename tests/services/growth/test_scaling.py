@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 HELD_S = 4.0
 PAUSE_MAX_MS = 30_000
-"""A group that hangs stays silent for longer than this on any machine; the command tells how short pauses really are."""
+"""A group that hangs is silent for longer on any machine; the command tells how short pauses really are."""
 
 
 async def test_one_to_three_to_one_evaluators_under_load_lose_and_delay_nothing(
