@@ -126,13 +126,22 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
   const [written, setWritten] = useState<string | null>(null);
   const text = written ?? writeValue(value);
   const meant = written === null ? value : readValue(written);
+  // What the contact holds once every write from here has arrived: the value shown may be older than the last write.
+  const newest = useRef(value);
+  const known = JSON.stringify(value);
+  useEffect(() => { newest.current = JSON.parse(known) as Value; }, [known]);
+  const isSame = () => JSON.stringify(meant) === JSON.stringify(newest.current);
   const commit = () => {
-    if (written === null || JSON.stringify(meant) === JSON.stringify(value)) {
+    if (written === null || isSame()) {
       setWritten(null);
       return;
     }
+    newest.current = meant;
     // What is typed stays until it is read back as written; a live change of the value never takes it away.
-    void onWrite(name, meant).then((isWritten) => { if (isWritten) setWritten((now) => (now === written ? null : now)); });
+    void onWrite(name, meant).then((isWritten) => {
+      if (isWritten) setWritten((now) => (now === written ? null : now));
+      else newest.current = value;
+    });
   };
   return (
     <tr data-attribute={name}>
@@ -141,7 +150,7 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
         <input aria-label={name} value={text} spellCheck={false} data-changed={written !== null || undefined}
           onChange={(event) => setWritten(event.target.value)}
           onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setWritten(null); }}
-          onBlur={() => { if (written !== null && JSON.stringify(meant) === JSON.stringify(value)) setWritten(null); }} />
+          onBlur={() => { if (written !== null && isSame()) setWritten(null); }} />
         {written !== null && <button type="button" className="main" onClick={commit}>Write</button>}
       </div></td>
       <td className="kind">{kindOf(meant)}</td>
