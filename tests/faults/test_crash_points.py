@@ -13,7 +13,7 @@ from tests.faults.crashing_evaluator import CRASHED, PASSES_VARIABLE, POINT_VARI
 from tests.faults.process import Evaluator
 from tests.faults.workspace import Workspace
 
-pytestmark = [pytest.mark.broker, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.broker, pytest.mark.faults, pytest.mark.timeout(900)]
 ROUNDS = 2
 
 
@@ -38,7 +38,7 @@ async def test_a_crash_at_every_point_of_the_protocol_changes_nothing(
                 workspace, tmp_path / "one", module="tests.faults.crashing_evaluator", static_member="one"
             ) as evaluator:
                 evaluator.start()
-                assert await evaluator.ended(60) == CRASHED, f"{point}:\n{evaluator.log[-3000:]}"
+                assert await evaluator.ended(120) == CRASHED, f"{point}:\n{evaluator.log[-3000:]}"
                 crashes += 1
             if (round_ + number) % 2:
                 shutil.rmtree(tmp_path / "one" / "evaluator")
