@@ -16,10 +16,9 @@ import orjson
 from segmentation.expression.atoms import AtLeast, AttributeAtom, Below, Reading, Substring
 from segmentation.expression.compiler import truth_of
 from segmentation.expression.normal import Literal
-from segmentation.expression.readings import instant_of
 from segmentation.expression.syntax import TextMatchKind
 from segmentation.model import AttributeName, ContactId, ContactState, InstantMs, SegmentId, Value
-from segmentation.values import fold
+from segmentation.values import fold, read_instant
 
 BYTE_VALUES = 256
 NARROW_CODES = BYTE_VALUES
@@ -135,11 +134,14 @@ class Column:
             yield
         into.append(b"".join(parts))
 
-    def prepare(self) -> Steps:
-        """Read the values as they will probably be asked for."""
+    def prepare(self) -> None:
+        """Read what is new as it will probably be asked for, so that no later preview waits for it."""
+        if len(self.values) <= VALUES_PER_STEP:
+            return
         first = next((value for value in self.values if isinstance(value, str)), None)
-        if first is not None and len(self.values) > VALUES_PER_STEP:
-            yield from self._fold() if instant_of(first) is None else self._read_instants()
+        if first is not None:
+            for _ in self._fold() if read_instant(first) is None else self._read_instants():
+                pass
 
     def _fold(self) -> Steps:
         while len(self._folded) < len(self.values):
@@ -195,7 +197,7 @@ class Column:
     def _read_instants(self) -> Steps:
         while len(self._instants) < len(self.values):
             chunk = self.values[len(self._instants) : len(self._instants) + VALUES_PER_STEP]
-            read = [instant_of(value) for value in chunk]
+            read = [read_instant(value) for value in chunk]
             self._instants.extend(_UNREADABLE if instant is None else instant for instant in read)
             self._readable.extend(instant is not None for instant in read)
             yield
@@ -251,6 +253,7 @@ class ContactColumns:
         for name, column in self.columns.items():
             column.pad(self.rows)
             column.extend([attributes.get(name) for attributes in found])
+            column.prepare()
         for segment_id, mask in self.members.items():
             mask.extend(segment_id in contact.members for contact in contacts)
         self.alive += b"\x01" * len(contacts)

@@ -83,7 +83,6 @@ class Previews:
         self._monotonic = monotonic
         self._columns: ContactColumns | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._preparing: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._asked_at = 0.0
         self._barred_until = 0.0
@@ -125,9 +124,8 @@ class Previews:
     def close(self) -> None:
         """The partition is given up."""
         self._is_closed = True
-        for task in (self._loading, self._preparing):
-            if task is not None:
-                task.cancel()
+        if self._loading is not None:
+            self._loading.cancel()
         self._give_up()
 
     def _begin(self, segment: CompiledSegment, segments: Iterable[SegmentId]) -> ContactColumns:
@@ -153,18 +151,8 @@ class Previews:
         finally:
             if self._columns is columns:
                 self._loading = None
-                if columns.is_whole:
-                    self._preparing = asyncio.create_task(self._prepare(columns), name="prepare columns")
-                else:
+                if not columns.is_whole:
                     self._give_up()
-
-    async def _prepare(self, columns: ContactColumns) -> None:
-        """Read the values of the columns as they will probably be asked for, which no preview waits for."""
-        for column in list(columns.columns.values()):
-            for _ in column.prepare():
-                await asyncio.sleep(0)
-                if self._columns is not columns:
-                    return
 
     def _fits(self, columns: ContactColumns, segment: CompiledSegment) -> bool:
         index = self._partition.index
