@@ -93,8 +93,9 @@ def describe(app: FastAPI) -> Json:
         for method in METHODS & item.keys():
             _complete(item[method], OPERATIONS[f"{method.upper()} {path.removeprefix(API)}"], path)
     document["paths"] = served
+    of_parameters = document.get("components", {}).get("schemas", {})
     document["components"] = {
-        "schemas": _schemas(),
+        "schemas": {name: each for name, each in of_parameters.items() if "ValidationError" not in name} | _schemas(),
         "securitySchemes": {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tg_…"}},
     }
     return document

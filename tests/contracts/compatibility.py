@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final
 
-from tests.contracts.narrowing import Removed, Rooted, not_allowed
+from tests.contracts.narrowing import Comparison, Removed, Rooted
 
 Json = dict[str, Any]
 
@@ -86,9 +86,9 @@ def api_breaks(old: Json, new: Json) -> list[str]:
 
 def _breaks(old: Rooted, new: Rooted, side: Side) -> Iterator[str]:
     if side is Side.WRITES:
-        yield from not_allowed(old, new, _gone(in_narrow=True))
+        yield from Comparison(_gone(in_narrow=True)).not_allowed(old, new)
     else:
-        yield from not_allowed(new, old, _gone(in_narrow=False))
+        yield from Comparison(_gone(in_narrow=False)).not_allowed(new, old)
 
 
 def _gone(*, in_narrow: bool) -> Removed:

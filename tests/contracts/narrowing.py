@@ -6,8 +6,11 @@ Source: JSON Schema 2020-12, the keywords that pydantic and our own documents us
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 Json = dict[str, Any]
@@ -33,8 +36,12 @@ JUDGED: Final = frozenset(
      "items", "$ref", *AT_LEAST, *AT_MOST, *WORD_FOR_WORD}
 )  # fmt: skip
 EVERY_TYPE: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
-DEPTH_MAX: Final = 12
-"""Deeper than any of our records; a schema that refers to itself is judged so far."""
+
+REASONS_MAX: Final = 12
+STEPS_MAX: Final = 20_000
+"""Of one comparison; a schema that refers to itself in many ways takes more than is worth while."""
+DEPTH_MAX: Final = 24
+"""Deeper than any of our documents: what allows anything allows itself in itself for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +61,29 @@ class Rooted:
         if schema is True:
             schema = {}
         while isinstance(schema, dict) and "$ref" in schema:
-            node: Any = self.root
-            for step in str(schema["$ref"]).removeprefix("#/").split("/"):
-                node = node[step.replace("~1", "/").replace("~0", "~")]
+            node = Rooted(schema, self.root).target()
             schema = {**{name: value for name, value in schema.items() if name != "$ref"}, **node}
         if isinstance(schema, dict):
             schema = {name: each for name, each in schema.items() if name not in ANNOTATIONS and name[:2] != "x-"}
             schema = _merged(schema, self)
         return Rooted(schema, self.root)
+
+    def all_words(self) -> str:
+        """The schema and every schema that it leads to, as text."""
+        told, waiting = {"": _words(self.schema)}, [self.schema]
+        while waiting:
+            for target in re.findall(r'"\$ref": "(#/[^"]+)"', _words(waiting.pop())):
+                if target not in told:
+                    waiting.append(Rooted({"$ref": target}, self.root).target())
+                    told[target] = _words(waiting[-1])
+        return _words(told)
+
+    def target(self) -> Any:
+        """What the schema's reference leads to, as it stands."""
+        node: Any = self.root
+        for step in str(self.schema["$ref"]).removeprefix("#/").split("/"):
+            node = node[step.replace("~1", "/").replace("~0", "~")]
+        return node
 
     def branches(self) -> list[Rooted]:
         """The schema as alternatives of one type each."""
@@ -114,31 +136,113 @@ Removed = Callable[[str, bool], str | None]
 """What to say of a property that only the narrower (True) or only the wider schema names."""
 
 
-def not_allowed(narrow: Rooted, wide: Rooted, removed: Removed, path: str = "", depth: int = 0) -> Iterator[str]:
-    """Why something that `narrow` allows might be refused by `wide`, or lost. Shape: `/path: reason`, possibly none."""
-    if depth > DEPTH_MAX:
-        return
-    narrow, wide = narrow.followed(), wide.followed()
-    options = wide.branches()
-    for branch in narrow.branches():
-        kind = branch.schema["type"]
-        fits = [each for each in options if each.schema["type"] in (kind, "number" if kind == "integer" else kind)]
-        if not fits:
-            yield f"{path or '/'}: {kind} is allowed on one side only"
-            continue
-        found = [list(_of_one_type(branch, each, removed, path, depth)) for each in fits]
-        if all(found):
-            yield from min(found, key=len)
+@dataclass(slots=True)
+class Comparison:
+    """One comparison of two documents; what was found for a pair of schemas is found once."""
+
+    removed: Removed
+    found: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    steps: int = 0
+
+    def not_allowed(self, narrow: Rooted, wide: Rooted, path: str = "") -> Iterator[str]:
+        """Why something that `narrow` allows might be refused by `wide`, or lost. Shape: `/path: reason`, or none."""
+        pair = _words(narrow.schema), _words(wide.schema)
+        if pair[0] == pair[1] and narrow.all_words() == wide.all_words():
+            return
+        self.steps += 1
+        if self.steps > STEPS_MAX:
+            yield f"{path or '/'}: is too involved to be judged here"
+            return
+        if pair not in self.found:
+            self.found[pair] = []  # A schema that is within itself is as good as the rest of it.
+            self.found[pair] = _first(self._judged(narrow.followed(), wide.followed(), path))
+        yield from self.found[pair]
+
+    def _judged(self, narrow: Rooted, wide: Rooted, path: str) -> Iterator[str]:
+        if wide.schema == {} or path.count("/") > DEPTH_MAX:
+            return
+        options = _alternatives(wide)
+        for branch in _alternatives(narrow):
+            reasons = [list(self._alternative(branch, each, path)) for each in options]
+            if not all(reasons):
+                continue
+            parts = branch.followed().branches()
+            if not options and parts:
+                yield f"{path or '/'}: is allowed on one side only"
+                continue
+            if len(parts) == 1 or len(options) == 1:
+                yield from min(reasons, key=len)
+                continue
+            for part in parts:
+                of_part = [list(self._alternative(part, each, path)) for each in options]
+                if all(of_part):
+                    yield from min(of_part, key=len)
+
+    def _alternative(self, narrow: Rooted, wide: Rooted, path: str) -> Iterator[str]:
+        pair = f"one {_words(narrow.schema)}", _words(wide.schema)
+        if pair not in self.found:
+            self.found[pair] = []
+            self.found[pair] = _first(self._of_every_type(narrow, wide, path))
+        yield from self.found[pair]
+
+    def _of_every_type(self, narrow: Rooted, wide: Rooted, path: str) -> Iterator[str]:
+        options = wide.followed().branches()
+        for branch in narrow.followed().branches():
+            kind = branch.schema["type"]
+            fits = [each for each in options if each.schema["type"] in (kind, "number" if kind == "integer" else kind)]
+            if not fits:
+                yield f"{path or '/'}: {kind} is allowed on one side only"
+                continue
+            found = [_first(self._of_one_type(branch, each, path)) for each in fits]
+            if all(found):
+                yield from min(found, key=len)
+
+    def _of_one_type(self, narrow: Rooted, wide: Rooted, path: str) -> Iterator[str]:
+        yield from _values(narrow.schema, wide.schema, path)
+        yield from _bounds(narrow.schema, wide.schema, path)
+        match narrow.schema["type"]:
+            case "object":
+                yield from self._objects(narrow, wide, path)
+            case "array":
+                yield from self.not_allowed(*_both(narrow, wide, "items"), f"{path}/*")
+
+    def _objects(self, narrow: Rooted, wide: Rooted, path: str) -> Iterator[str]:
+        given, allowed = narrow.schema.get("properties", {}), wide.schema.get("properties", {})
+        for name in wide.schema.get("required", []):
+            if name not in narrow.schema.get("required", []):
+                yield f"{path}/{name}: is required on one side only"
+        for name in given.keys() | allowed.keys():
+            if name in given and name in allowed:
+                both = Rooted(given[name], narrow.root), Rooted(allowed[name], wide.root)
+                yield from self.not_allowed(*both, f"{path}/{name}")
+            elif reason := self.removed(f"{path}/{name}", name in given):
+                yield reason
+            elif name in given and wide.schema.get("additionalProperties") is False:
+                yield f"{path}/{name}: is refused on one side"
+        for name in ("additionalProperties", "propertyNames"):
+            if wide.schema.get(name, True) is not True:
+                yield from self.not_allowed(*_both(narrow, wide, name), f"{path}/<{name}>")
 
 
-def _of_one_type(narrow: Rooted, wide: Rooted, removed: Removed, path: str, depth: int) -> Iterator[str]:
-    yield from _values(narrow.schema, wide.schema, path)
-    yield from _bounds(narrow.schema, wide.schema, path)
-    match narrow.schema["type"]:
-        case "object":
-            yield from _objects(narrow, wide, removed, path, depth)
-        case "array":
-            yield from not_allowed(*_both(narrow, wide, "items"), removed, f"{path}/*", depth + 1)
+def _first(reasons: Iterator[str]) -> list[str]:
+    """Enough of them to act on; a schema that refers to itself has them over and over."""
+    return list(islice(dict.fromkeys(islice(reasons, REASONS_MAX * REASONS_MAX)), REASONS_MAX))
+
+
+def _words(schema: Any) -> str:
+    """A schema as text: equal ones of one document mean the same."""
+    return json.dumps(schema, sort_keys=True)
+
+
+def _alternatives(rooted: Rooted) -> list[Rooted]:
+    """The parts of a union as they stand, named ones by their names; the schema itself if it is none."""
+    schema = rooted.schema
+    if schema is False:
+        return []
+    for union in ("anyOf", "oneOf"):
+        if isinstance(schema, dict) and schema.keys() == {union}:
+            return [Rooted(part, rooted.root) for part in schema[union]]
+    return [rooted]
 
 
 def _values(narrow: Json, wide: Json, path: str) -> Iterator[str]:
@@ -181,23 +285,5 @@ def _not_above(given: Any, bound: Any) -> bool:
     return given is not None and given <= bound
 
 
-def _objects(narrow: Rooted, wide: Rooted, removed: Removed, path: str, depth: int) -> Iterator[str]:
-    given, allowed = narrow.schema.get("properties", {}), wide.schema.get("properties", {})
-    for name in wide.schema.get("required", []):
-        if name not in narrow.schema.get("required", []):
-            yield f"{path}/{name}: is required on one side only"
-    for name in given.keys() | allowed.keys():
-        if name in given and name in allowed:
-            yield from not_allowed(narrow.at(given[name]), wide.at(allowed[name]), removed, f"{path}/{name}", depth + 1)
-        elif reason := removed(f"{path}/{name}", name in given):
-            yield reason
-        elif name in given and wide.schema.get("additionalProperties") is False:
-            yield f"{path}/{name}: is refused on one side"
-    for name in ("additionalProperties", "propertyNames"):
-        if wide.schema.get(name, True) is not True:
-            both = _both(narrow, wide, name)
-            yield from not_allowed(*both, removed, f"{path}/<{name}>", depth + 1)
-
-
 def _both(narrow: Rooted, wide: Rooted, name: str) -> tuple[Rooted, Rooted]:
-    return narrow.at(narrow.schema.get(name, True)), wide.at(wide.schema.get(name, True))
+    return Rooted(narrow.schema.get(name, True), narrow.root), Rooted(wide.schema.get(name, True), wide.root)
