@@ -13,11 +13,11 @@ from typing import NamedTuple
 from segmentation.expression.atoms import Member
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import Conjunction, Literal
-from segmentation.index.masks import BLOCK_BITS, Bits, BlockFacet, Constraint, whole
+from segmentation.index.masks import BLOCK_BITS, Bits, BlockFacet, Constraint, whole, width_of
 from segmentation.index.places import FacetKey, Place, facet_key
 
-FEW_BITS = 8
-"""So few bits are handled one by one."""
+FEW_BITS = 16
+"""So few are tried one by one: a step of narrowing costs as much as a few truths."""
 CHUNK_BITS = 256
 """Owners are kept in chunks of so many, so that a change copies one chunk and not all."""
 Chunk = tuple[CompiledSegment | None, ...]
@@ -59,8 +59,9 @@ class Block:
                 for key, constraint in constraints_of(conjunction):
                     constraints.setdefault(key, {}).setdefault(constraint, []).append(len(owners))
                 owners.append(segment)
+        width = width_of(len(owners))
         facets = {
-            key: BlockFacet(key, {constraint: tuple(found) for constraint, found in by_constraint.items()})
+            key: BlockFacet(key, {constraint: tuple(found) for constraint, found in by_constraint.items()}, width)
             for key, by_constraint in constraints.items()
         }
         chunks = tuple(_chunk(owners[start : start + CHUNK_BITS]) for start in range(0, len(owners), CHUNK_BITS))
@@ -100,8 +101,11 @@ class Block:
         fresh = len(alternatives) - len(reused)
         bits = (*reused, *range(self._used, self._used + fresh))
         facets = dict(self._facets)
+        width = width_of(self._used + fresh)
+        if width > width_of(self._used):
+            facets = {key: facet.widened(width) for key, facet in facets.items()}
         for key, come in _by_facet(alternatives, bits).items():
-            facets[key] = (facets.get(key) or BlockFacet(key, {})).changed((), come)
+            facets[key] = (facets.get(key) or BlockFacet(key, {}, width)).changed((), come)
         return Block(_owned(self._owners, bits, segment), self._used + fresh, self._free[len(reused) :], facets)
 
     def flipping(self, moved: Iterable[Moved], places: Places) -> Candidates:
@@ -131,12 +135,14 @@ class Block:
         for key, facet in order:
             if not (up or down):
                 return set(), set()
-            if steps_left & 1 and up.bit_count() + down.bit_count() <= min(steps_left, FEW_BITS):
+            if steps_left & 1 and up.bit_count() + down.bit_count() <= FEW_BITS:
                 break
             steps_left -= 1
             old, new = places[key]
-            up &= facet.mask(new)
-            down &= facet.mask(old)
+            mask = facet.mask(new)
+            up &= mask
+            if down:
+                down &= mask if old is new else facet.mask(old)
         return self._owning(up), self._owning(down)
 
     def _narrowing_order(self) -> list[tuple[FacetKey, BlockFacet]]:

@@ -17,7 +17,8 @@ from segmentation.index.places import FacetKey, FacetKind, Place, truth
 
 BLOCK_BITS = 16_384
 """Conjunctions that a block holds."""
-FULL = (1 << BLOCK_BITS) - 1
+WIDTH_MIN = 512
+"""Bits of the masks of a small block; they are doubled as it grows, so that few conjunctions make short integers."""
 MASKS_MAX = 256
 """Masks that one facet of one block remembers: at most 2 KiB each."""
 STEPS_BETWEEN_KEPT = 32
@@ -36,11 +37,12 @@ Bits = tuple[int, ...]
 class BlockFacet:
     """The constraints of one block on one facet."""
 
-    __slots__ = ("_constraints", "_key", "_made", "_make", "pruning")
+    __slots__ = ("_constraints", "_key", "_made", "_make", "_width", "pruning")
 
-    def __init__(self, key: FacetKey, constraints: Mapping[Constraint, Bits]) -> None:
+    def __init__(self, key: FacetKey, constraints: Mapping[Constraint, Bits], width: int) -> None:
         self._key = key
         self._constraints = constraints
+        self._width = width
         self._make: SetMasks | ScaleMasks | None = None
         self._made: dict[Place, int] = {}
         self.pruning = PRUNING.get(key.kind, PRUNING_OF_SCALES) * sum(map(len, constraints.values()))
@@ -59,7 +61,11 @@ class BlockFacet:
                 del constraints[constraint]
         for constraint, bit in come:
             constraints[constraint] = (*constraints.get(constraint, ()), bit)
-        return BlockFacet(self._key, constraints)
+        return BlockFacet(self._key, constraints, self._width)
+
+    def widened(self, width: int) -> BlockFacet:
+        """The same constraints among more bits."""
+        return BlockFacet(self._key, self._constraints, width)
 
     def mask(self, place: Place) -> int:
         """The bits that this facet leaves at a place."""
@@ -67,7 +73,8 @@ class BlockFacet:
         if found is None:
             if self._make is None:
                 on_scale = self._key.kind not in {FacetKind.MATCHES, FacetKind.PRESENCE}
-                self._make = ScaleMasks(self._constraints) if on_scale else SetMasks(self._constraints)
+                of_kind = ScaleMasks if on_scale else SetMasks
+                self._make = of_kind(self._constraints, self._width)
             if len(self._made) >= MASKS_MAX:
                 self._made.clear()
             found = self._made[place] = self._make(place)
@@ -92,8 +99,8 @@ class SetMasks:
 
     __slots__ = ("_joint", "_resting", "_toggles")
 
-    def __init__(self, constraints: Mapping[Constraint, Bits]) -> None:
-        self._resting = _resting(constraints)
+    def __init__(self, constraints: Mapping[Constraint, Bits], width: int) -> None:
+        self._resting = _resting(constraints, width)
         self._joint: dict[Atom, list[Joint]] = {}
         alone: dict[Atom, Bits] = {}
         for constraint, bits in constraints.items():
@@ -135,8 +142,8 @@ class ScaleMasks:
 
     __slots__ = ("_cuts", "_kept", "_resting", "_steps")
 
-    def __init__(self, constraints: Mapping[Constraint, Bits]) -> None:
-        self._resting = _resting(constraints)
+    def __init__(self, constraints: Mapping[Constraint, Bits], width: int) -> None:
+        self._resting = _resting(constraints, width)
         steps: dict[Any, list[int]] = {}
         lowest: list[int] = []
         for constraint, bits in constraints.items():
@@ -149,7 +156,7 @@ class ScaleMasks:
                 held = holds
         self._cuts = sorted(steps)
         self._steps = [_compact(tuple(steps[cut])) for cut in self._cuts]
-        mask = FULL ^ whole(bit for bits in constraints.values() for bit in bits) | whole(lowest)
+        mask = full(width) ^ whole(bit for bits in constraints.values() for bit in bits) | whole(lowest)
         self._kept = [mask]
         for number, step in enumerate(self._steps, start=1):
             mask = _toggled(mask, step)
@@ -168,10 +175,20 @@ class ScaleMasks:
         return mask
 
 
-def _resting(constraints: Mapping[Constraint, Bits]) -> int:
+def width_of(bits: int) -> int:
+    """How wide the masks of a block of so many bits are: the next power of two."""
+    return max(WIDTH_MIN, 1 << (bits - 1).bit_length())
+
+
+def full(width: int) -> int:
+    """The mask of all bits."""
+    return (1 << width) - 1
+
+
+def _resting(constraints: Mapping[Constraint, Bits], width: int) -> int:
     """What is left where every atom is false: all but the constraints that ask for one."""
     asking = (bits for constraint, bits in constraints.items() if any(literal.positive for literal in constraint))
-    return FULL ^ whole(bit for bits in asking for bit in bits)
+    return full(width) ^ whole(bit for bits in asking for bit in bits)
 
 
 def whole(bits: Iterable[int]) -> int:

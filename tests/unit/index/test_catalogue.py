@@ -22,7 +22,7 @@ from segmentation.expression.syntax import (
     Within,
 )
 from segmentation.index.catalogue import Catalogue
-from segmentation.index.masks import BLOCK_BITS
+from segmentation.index.masks import BLOCK_BITS, WIDTH_MIN
 from segmentation.model import AttributeName, InstantMs, SegmentId, SegmentState, Value
 from tests.unit.index.builders import (
     PLAN,
@@ -171,6 +171,21 @@ def test_more_conjunctions_than_one_block_holds_are_matched_across_blocks() -> N
     assert set(flips.entered) == set(ids[11:])
     flips = catalogue.flips(before, {SCORE: count}, [PLAN, SCORE], NOW, members)
     assert (set(flips.entered), set(flips.left)) == (set(), members)
+
+
+def test_a_block_that_outgrows_its_masks_goes_on_with_wider_ones() -> None:
+    count = WIDTH_MIN + 40
+    ids = [SegmentId(f"s{number}") for number in range(count)]
+    catalogue = Catalogue.empty(wide_over=-1)
+    before: Contact = {PLAN: "pro", SCORE: 10}
+    for number, key in enumerate(ids):
+        catalogue = catalogue.define(segment(key, AllOf((score_from(number), plan_is("pro")))))
+        if number == WIDTH_MIN - 2:  # masks are made while they are narrow
+            assert catalogue.members(before, NOW) == set(ids[:11])
+    members = catalogue.members(before, NOW)
+    assert members == set(ids[:11])
+    flips = catalogue.flips(before, {**before, SCORE: count}, [SCORE], NOW, members)
+    assert set(flips.entered) == set(ids[11:])
 
 
 def test_bits_of_segments_that_are_gone_serve_those_that_come() -> None:
