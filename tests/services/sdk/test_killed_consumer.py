@@ -102,3 +102,7 @@ def _judge(file: Path, steps: list[Step]) -> None:
     for contact, effects in done.items():
         begins = written[contact].index(effects[0])
         assert effects == written[contact][begins:], f"{contact}: a gap or a repeat"
+    sys.stdout.write(
+        f"{KILLS} kills, {len(steps)} changes written, {sum(map(len, done.values()))} effects from each contact's "
+        "snapshot on: 0 gaps, 0 repeats\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date, datetime
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def test_the_backtest_of_real_orders_is_what_sql_over_the_orders_gives(tmp_path:
     shown = {(one["id"], one["enters"], one["exits"], one["contacts"]) for one in told["segments"]}
     assert shown == set(counted)
     assert len(counted) == 4
+    for segment_id, enters, exits, contacts in sorted(counted):
+        sys.stdout.write(f"{segment_id}: {enters} enters, {exits} exits, {contacts} contacts, as SQL has them\n")
     committed = ROOT / "docs" / "backtest-cdnow.svg"
     assert picture.read_text() == committed.read_text(), f"draw {committed.name} again, as docs/backtest.md says"
 
