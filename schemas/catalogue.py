@@ -16,7 +16,7 @@ from schemas.contact_row import ContactRow
 from schemas.control_rows import ClockRow, CursorRow, DefinitionRow
 from schemas.dead_letter import DeadLetterHeaders
 from schemas.evaluator_status import PartitionStatusRecord, SegmentStatusRecord
-from schemas.membership_change import MembershipChangeRecord
+from schemas.membership_change import MEMBERSHIP_CHANGED, MembershipChangeRecord
 from schemas.record import Record
 from schemas.request_record import RequestRecord
 from schemas.segment_definition import SEGMENT_DEFINED, SegmentDefinitionRecord
@@ -40,7 +40,7 @@ class Party(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One kind of record on a topic. `event_type` is its `ce_type` header, where the topic holds several kinds."""
+    """One kind of record on a topic. `event_type` is its `ce_type`, where records are events."""
 
     model: type[Record]
     key: str | None
@@ -99,6 +99,7 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
                 Message(
                     MembershipChangeRecord,
                     "`<segment id>|<contact id>`; partitioned by the contact id.",
+                    MEMBERSHIP_CHANGED,
                     tombstone="The contact or the segment was deleted, after the exit.",
                 ),
             ),

@@ -6,7 +6,7 @@ encoders are functions of their argument alone, so a recomputed record is the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from sys import intern
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
@@ -14,6 +14,14 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.contact_change import CONTACT_CHANGED
+from schemas.events import (
+    MEMBERSHIP_CHANGED_HEADERS,
+    SPEC_VERSION,
+    SPEC_VERSION_HEADER,
+    TYPE_HEADER,
+    Headers,
+    identified,
+)
 from schemas.limits import (
     ATTRIBUTE_NAME_CHARACTERS_MAX,
     ATTRIBUTES_MAX,
@@ -38,20 +46,12 @@ from segmentation.model import (
     Position,
 )
 
-TYPE_HEADER: Final = "ce_type"
-SPEC_VERSION_HEADER: Final = "ce_specversion"
-SPEC_VERSION: Final = b"1.0"
 _CONTACT_CHANGED: Final = CONTACT_CHANGED.encode()
 _TICK: Final = TICK.encode()
 _SEGMENT_DEFINED: Final = SEGMENT_DEFINED.encode()
-TICK_HEADERS: Final = [(TYPE_HEADER, _TICK), (SPEC_VERSION_HEADER, SPEC_VERSION)]
-SEGMENT_DEFINED_HEADERS: Final = [(TYPE_HEADER, _SEGMENT_DEFINED), (SPEC_VERSION_HEADER, SPEC_VERSION)]
-CONTACT_CHANGED_HEADERS: Final = [(TYPE_HEADER, _CONTACT_CHANGED), (SPEC_VERSION_HEADER, SPEC_VERSION)]
 
 _PLAIN_TYPES: Final = frozenset({str, int, float, bool, type(None)})
 _ELEMENT_TYPES: Final = frozenset({str, int, float, bool})
-
-Headers = Sequence[tuple[str, bytes]]
 
 
 class ContactWrite(NamedTuple):
@@ -263,11 +263,12 @@ def encode_contact_delete(contact_id: ContactId, origin: ChangeOrigin) -> bytes:
     )
 
 
-def encode_membership_change(change: Change, partition: int) -> tuple[bytes, bytes]:
-    """The key and the value of a change's record on `memberships`."""
+def encode_membership_change(change: Change, partition: int) -> tuple[bytes, bytes, Headers]:
+    """The key, the value and the headers of a change's record on `memberships`."""
     segment_id = change.segment_id
     contact_id = change.contact_id
     at, offset = change.version
+    event_id = f"{segment_id}|{contact_id}|{at}|{offset}"
     value = orjson.dumps(
         {
             "segment_id": segment_id,
@@ -277,7 +278,7 @@ def encode_membership_change(change: Change, partition: int) -> tuple[bytes, byt
             "member": change.kind is ChangeKind.ENTER,
             "at": at,
             "offset": offset,
-            "event_id": f"{segment_id}|{contact_id}|{at}|{offset}",
+            "event_id": event_id,
             "cause": {
                 "kind": change.cause.value,
                 "partition": partition,
@@ -286,7 +287,7 @@ def encode_membership_change(change: Change, partition: int) -> tuple[bytes, byt
             },
         }
     )
-    return f"{segment_id}|{contact_id}".encode(), value
+    return f"{segment_id}|{contact_id}".encode(), value, identified(MEMBERSHIP_CHANGED_HEADERS, event_id)
 
 
 def encode_contact(state: ContactState) -> bytes:

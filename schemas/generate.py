@@ -15,6 +15,7 @@ import yaml
 
 from schemas.catalogue import CHANNELS, Channel, Message, Party
 from schemas.dead_letter import DeadLetterHeaders
+from schemas.events import EVENT_ID_HEADER, SOURCE_HEADER, SPEC_VERSION, SPEC_VERSION_HEADER, TYPE_HEADER
 from schemas.record import Record
 from schemas.topics import SPECS, Partitioning, Topic, TopicSpec
 
@@ -113,13 +114,25 @@ def _message(message: Message) -> Json:
     else:
         document["payload"] = schema
     if message.event_type is not None:
-        event_type = {"type": "string", "const": message.event_type}
-        document["headers"] = {"type": "object", "properties": {"ce_type": event_type}}
+        document["headers"] = _event_headers(message.event_type)
     key: Json = {"description": message.key or "None."}
     document["bindings"] = {"kafka": {"key": key, "bindingVersion": "0.5.0"}}
     if message.tombstone is not None:
         document["description"] = f"A record without a value: {message.tombstone}"
     return document
+
+
+def _event_headers(event_type: str) -> Json:
+    """CloudEvents 1.0 in Kafka's binary form: what we write; whoever writes input by hand may leave all of it out."""
+    return {
+        "type": "object",
+        "properties": {
+            TYPE_HEADER: {"type": "string", "const": event_type},
+            SPEC_VERSION_HEADER: {"type": "string", "const": SPEC_VERSION.decode()},
+            SOURCE_HEADER: {"type": "string", "description": "The service that wrote the record."},
+            EVENT_ID_HEADER: {"type": "string", "description": "The same for the same event, however often written."},
+        },
+    }
 
 
 def _message_id(topic: Topic, message: Message) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 from schemas.record import Record, WireContactId, WireInstant, WireSegmentId
 from segmentation.model import CauseKind, ChangeKind, ContactId, SegmentId
 
+MEMBERSHIP_CHANGED = "membership.changed"
 KEY_SEPARATOR = "|"
 """Segment ids cannot hold it, so the first one in a key always splits it."""
 

@@ -17,7 +17,7 @@ from bench.e2e.backlog import await_positions
 from bench.e2e.evaluator import EvaluatorUnderTest
 from bench.e2e.latency import Latency, Probes
 from bench.e2e.workspace import BenchWorkspace, Sent
-from schemas.codec import SEGMENT_DEFINED_HEADERS
+from schemas.events import SEGMENT_DEFINED_HEADERS
 from schemas.partitioner import partition_for_key
 from schemas.segment_definition import SegmentDefinitionRecord
 from schemas.topics import Topic

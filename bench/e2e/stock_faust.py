@@ -16,7 +16,7 @@ import faust
 import orjson
 
 from bench.e2e.naive import Naive
-from schemas.codec import SEGMENT_DEFINED_HEADERS, TYPE_HEADER
+from schemas.events import SEGMENT_DEFINED_HEADERS, TYPE_HEADER
 
 STANDARD_OUTPUT = 1
 DEFINED = dict(SEGMENT_DEFINED_HEADERS)[TYPE_HEADER]

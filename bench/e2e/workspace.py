@@ -18,7 +18,7 @@ from confluent_kafka import Producer
 from pydantic import JsonValue
 
 from bench.engine.workload import START, Workload
-from schemas.codec import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
+from schemas.events import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
 from schemas.partitioner import partition_for_key
 from schemas.segment_definition import SegmentDefinitionRecord
 from schemas.tick import TickRecord

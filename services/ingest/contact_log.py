@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaError
 
-from schemas.codec import CONTACT_CHANGED_HEADERS, Headers
+from schemas.events import CONTACT_CHANGED_HEADERS, Headers, identified
 from schemas.partitioner import partition_for_key
 from services.ingest import metrics
 from services.ingest.admission import Admitted
@@ -154,7 +154,8 @@ class ContactLog:
         for count, record in enumerate(records, 1):
             key = record.contact_id.encode()
             partition = partition_for_key(key, self._partitions)
-            futures.append(await send(self._topic, record.value, key, partition, headers=headers))
+            told = identified(headers, record.message_id)
+            futures.append(await send(self._topic, record.value, key, partition, headers=told))
             if count == TRACED_RECORDS_MAX:
                 headers = CONTACT_CHANGED_HEADERS
             if count % CHUNK_RECORDS == 0:

@@ -19,8 +19,8 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from schemas.attribute_declaration import AttributeDeclarationRecord
-from schemas.codec import Headers
 from schemas.definitions import definition_of
+from schemas.events import Headers
 from schemas.segment_definition import KEY_NAME_HEADER, SegmentDefinitionRecord
 from schemas.topics import Topic, topic_name
 from segmentation.attributes import AttributeCatalogue, AttributeDeclaration

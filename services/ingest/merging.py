@@ -15,7 +15,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.codec import CONTACT_CHANGED_HEADERS
+from schemas.events import CONTACT_CHANGED_HEADERS, identified
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import AttributeName, ContactId, Value
@@ -81,7 +81,7 @@ class Merging:
                             record.value,
                             record.contact_id.encode(),
                             partition_for(record.contact_id, self._settings.partitions),
-                            headers=CONTACT_CHANGED_HEADERS,
+                            headers=identified(CONTACT_CHANGED_HEADERS, record.message_id),
                         )
                         for record in records
                     ]

@@ -14,19 +14,17 @@ from typing import Final
 import orjson
 
 from schemas.codec import (
-    CONTACT_CHANGED_HEADERS,
     ContactDelete,
     ContactWrite,
-    Headers,
     Malformed,
     decode_input,
 )
 from schemas.dead_letter import REPLAYED_FROM, DeadLetterHeaders, original_headers
+from schemas.events import CONTACT_CHANGED_HEADERS, EVENT_ID_HEADER, Headers
 from schemas.record import is_contact_id
 from segmentation.errors import Problem, Rejection
 from segmentation.model import ContactId
 
-EVENT_ID_HEADER: Final = "ce_id"
 _SEND_ONE: Final = 'send {"value": {"attributes": {…}}}, the record as it should have been'
 _GENERATED: Final = frozenset({b"tick", b"segment.defined"})
 

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from schemas.codec import SEGMENT_DEFINED_HEADERS
 from schemas.definitions import definition_of
+from schemas.events import SEGMENT_DEFINED_HEADERS, identified
 from schemas.segment_definition import SegmentDefinitionRecord
 from segmentation.errors import Rejection
 from segmentation.registry import SegmentRegistry
@@ -64,9 +64,8 @@ class FanOut:
             log.warning("definition refused", offset=proposal.offset, reason=accepted)
             return True
         value = accepted.encode()
-        await asyncio.gather(
-            *(self._append(partition, value, SEGMENT_DEFINED_HEADERS) for partition in range(self._partitions))
-        )
+        headers = identified(SEGMENT_DEFINED_HEADERS, f"{accepted.segment_id}|{accepted.version}")
+        await asyncio.gather(*(self._append(partition, value, headers) for partition in range(self._partitions)))
         metrics.DEFINITIONS_APPENDED.inc()
         log.info("definition appended", segment=accepted.segment_id, version=accepted.version, state=accepted.state)
         return True

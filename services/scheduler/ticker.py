@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from aiokafka.errors import KafkaError
 
-from schemas.codec import TICK_HEADERS
+from schemas.events import TICK_HEADERS, identified
 from schemas.tick import TickRecord
 from segmentation.model import InstantMs
 from services.scheduler import metrics
@@ -46,8 +46,9 @@ class Ticker:
             await asyncio.sleep(max(0.0, due - self._monotonic()))
 
     async def _round(self, due: float) -> None:
-        value = TickRecord(scheduled_at=self._now_ms(), interval_ms=self._interval_ms).encode()
-        appends = (self._append(partition, value, TICK_HEADERS) for partition in range(self._partitions))
+        tick = TickRecord(scheduled_at=self._now_ms(), interval_ms=self._interval_ms)
+        value, headers = tick.encode(), identified(TICK_HEADERS, f"tick|{tick.scheduled_at}")
+        appends = (self._append(partition, value, headers) for partition in range(self._partitions))
         try:
             await asyncio.gather(*appends)
         except KafkaError:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from random import Random
 
-from schemas.codec import SEGMENT_DEFINED_HEADERS
+from schemas.events import SEGMENT_DEFINED_HEADERS
 from schemas.topics import Topic
 from segmentation.model import ContactId
 from services.evaluator import history, rows

@@ -16,7 +16,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.codec import CONTACT_CHANGED_HEADERS
+from schemas.events import CONTACT_CHANGED_HEADERS, identified
 from schemas.partitioner import partition_for_key
 from services.ingest.imports.conversion import SOURCE_KIND, ConvertedRow
 from services.ingest.producer import give_up
@@ -26,7 +26,6 @@ BATCH_BYTES_MAX: Final = 512 * 1024
 """One request's records of one partition: larger than the largest record, smaller than the broker's limit."""
 ACK_TIMEOUT_MS: Final = 60_000
 """How long one request waits for its answer. Rows that were handed over are sent again until they are answered."""
-_HEADERS: Final = list(CONTACT_CHANGED_HEADERS)
 READ_STALL_MAX_S: Final = 20
 """How long reading back may bring nothing before it is given up."""
 
@@ -208,7 +207,9 @@ class _Reading:
 
 def _appended(batch: Any, row: ConvertedRow) -> bool:
     """Whether the batch took the row; False means that it is full."""
-    taken = batch.append(timestamp=None, key=row.key, value=row.value, headers=_HEADERS)
+    taken = batch.append(
+        timestamp=None, key=row.key, value=row.value, headers=identified(CONTACT_CHANGED_HEADERS, row.message_id)
+    )
     return taken is not None
 
 

@@ -30,6 +30,7 @@ class ConvertedRow(NamedTuple):
     attributes: dict[AttributeName, Value | None]
     key: bytes
     value: bytes
+    message_id: str
 
 
 class _Column(NamedTuple):
@@ -93,7 +94,8 @@ class RowConverter:
     def _encoded(
         self, row: Row, contact_id: ContactId, attributes: dict[AttributeName, Value | None]
     ) -> ConvertedRow | RejectedRow:
-        origin = ChangeOrigin(SOURCE_KIND, self._import_id, message_id(self._import_id, row.number))
+        message = message_id(self._import_id, row.number)
+        origin = ChangeOrigin(SOURCE_KIND, self._import_id, message)
         value = encode_contact_change(contact_id, attributes, origin)
         if len(value) > CONTACT_BYTES_MAX or len(attributes) > ATTRIBUTES_MAX:
             problem = CellProblem(
@@ -104,7 +106,7 @@ class RowConverter:
                 "shorten its cells, or leave columns out",
             )
             return RejectedRow(row.number, row.cells, (problem,))
-        return ConvertedRow(row.number, contact_id, attributes, contact_id.encode(), value)
+        return ConvertedRow(row.number, contact_id, attributes, contact_id.encode(), value, message)
 
     def _shape_problems(self, row: Row) -> tuple[CellProblem, ...]:
         """What is wrong with the row as a whole. Blank cells beyond the last column do no harm."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from schemas.codec import SEGMENT_DEFINED_HEADERS
+from schemas.events import SEGMENT_DEFINED_HEADERS
 
 NOW = 1_790_000_000_000
 

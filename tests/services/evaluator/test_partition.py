@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from schemas.codec import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
 from schemas.dead_letter import DeadLetterHeaders
+from schemas.events import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
 from schemas.topics import Topic
 from segmentation.model import ContactId, InstantMs
 from services.evaluator import partition as partition_module

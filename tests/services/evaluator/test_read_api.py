@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from schemas.codec import SEGMENT_DEFINED_HEADERS
+from schemas.events import SEGMENT_DEFINED_HEADERS
 from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.model import ContactId, InstantMs

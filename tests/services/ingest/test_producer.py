@@ -56,7 +56,7 @@ async def test_giving_up_a_flush_leaves_the_clients_sending_task_alive(running: 
             return await send(*args, **kwargs)
 
         producer.client.send = held_back
-        await bulk_log.append([ConvertedRow(1, ContactId("u_1"), {}, b"u_1", b'{"attributes":{}}')])
+        await bulk_log.append([ConvertedRow(1, ContactId("u_1"), {}, b"u_1", b'{"attributes":{}}', "imp:1")])
         flushing = asyncio.create_task(bulk_log.flush())
         await asyncio.sleep(0.1)
         flushing.cancel()

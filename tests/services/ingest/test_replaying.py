@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas.codec import SEGMENT_DEFINED_HEADERS, Headers
 from schemas.dead_letter import DeadLetterHeaders
+from schemas.events import SEGMENT_DEFINED_HEADERS, Headers
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId

@@ -64,8 +64,10 @@ class Stream:
         for step in steps:
             partition = partition_for(ContactId(step.contact), PARTITIONS)
             for change in step.changes():
-                key, value = encode_membership_change(change, partition)
-                await self._producer.send_and_wait(self._topic, value, key=key, partition=partition)
+                key, value, headers = encode_membership_change(change, partition)
+                await self._producer.send_and_wait(
+                    self._topic, value, key=key, partition=partition, headers=list(headers)
+                )
 
 
 @asynccontextmanager

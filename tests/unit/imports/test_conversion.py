@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.codec import CONTACT_CHANGED_HEADERS, ContactWrite, decode_input
+from schemas.codec import ContactWrite, decode_input
+from schemas.events import CONTACT_CHANGED_HEADERS
 from segmentation.attributes import AttributeType
 from services.ingest.imports.conversion import ConvertedRow, RowConverter
 from services.ingest.imports.errors_report import (

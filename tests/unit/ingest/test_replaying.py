@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import orjson
 import pytest
 
-from schemas.codec import CONTACT_CHANGED_HEADERS, SEGMENT_DEFINED_HEADERS, TICK_HEADERS, Headers, decode_input
+from schemas.codec import decode_input
 from schemas.dead_letter import REPLAYED_FROM, DeadLetterHeaders
+from schemas.events import CONTACT_CHANGED_HEADERS, SEGMENT_DEFINED_HEADERS, TICK_HEADERS, Headers
 from segmentation.errors import Rejection
 from services.evaluator.dead_letters import DEAD_LETTER_BYTES_MAX, dead_letter
 from services.ingest.replaying import DeadLetter, Replay, is_generated, replay

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.codec import (
-    SEGMENT_DEFINED_HEADERS,
-    TICK_HEADERS,
     ContactDelete,
     ContactWrite,
     Malformed,
@@ -25,6 +23,7 @@ from schemas.codec import (
 )
 from schemas.contact_change import ContactChangeRecord
 from schemas.contact_row import ContactRow
+from schemas.events import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
 from schemas.limits import ATTRIBUTES_MAX, CONTACT_BYTES_MAX, CONTACT_ID_BYTES_MAX
 from schemas.membership_change import MembershipChangeRecord, membership_key, split_membership_key
 from schemas.segment_definition import SegmentDefinitionRecord
@@ -193,12 +192,18 @@ def test_a_membership_change_is_written_as_its_model_says() -> None:
         0,
         2,
     )
-    key, value = encode_membership_change(change, 5)
+    key, value, headers = encode_membership_change(change, 5)
     record = MembershipChangeRecord.decode(value)
     assert record.encode() == value
     assert record.event_id == 'active_pro_users|u|"17"|1790000000123|8812'
     assert key == membership_key(change.segment_id, change.contact_id)
     assert split_membership_key(key) == (change.segment_id, change.contact_id)
+    assert dict(headers) == {
+        "ce_type": b"membership.changed",
+        "ce_specversion": b"1.0",
+        "ce_source": b"/tidegate/evaluator",
+        "ce_id": record.event_id.encode(),
+    }
 
 
 @given(
