@@ -187,6 +187,12 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 (Query("sum(tidegate_evaluator_contacts)", "contacts"),),
             ),
             Panel(
+                "Where the time goes",
+                "Processor and waiting time of the workers by stage. 1 is one whole second a second.",
+                "short",
+                (_rate("tidegate_evaluator_stage_seconds_total", "{{stage}}", "stage"),),
+            ),
+            Panel(
                 "Recovery",
                 "How long the last recovery took.",
                 "s",

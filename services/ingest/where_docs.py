@@ -35,8 +35,13 @@ _INSTANT_TEXT: Final[Json] = {
 _INSTANT: Final[Json] = {
     "anyOf": [
         _INSTANT_TEXT,
-        {"type": "number", "minimum": -62_135_596_800, "maximum": 253_402_300_799_999},
-        {"type": "number", "minimum": -62_135_596_800_000, "maximum": -100_000_000_000},
+        {
+            "type": "number",
+            "minimum": -62_135_596_800_000,
+            "maximum": 253_402_300_799_999,
+            # Seconds before the year 1 that are too few to be milliseconds.
+            "not": {"exclusiveMinimum": -100_000_000_000, "exclusiveMaximum": -62_135_596_800},
+        },
     ],
     "description": "ISO 8601 text, or epoch seconds or milliseconds, in the years 1 to 9999.",
 }

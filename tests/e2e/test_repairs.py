@@ -85,5 +85,7 @@ def test_a_dead_letter_is_found_repaired_and_evaluated(system: RunningSystem) ->
     assert [answer.status_code for answer in replayed] == [202, 202], replayed[0].text
     assert replayed[0].json() == replayed[1].json()
     awaited(system, "/contacts/poisoned", lambda contact: "repaired" in str(contact["memberships"]))
-    (entry,) = system.http.get(f"{system.console}/api/v2/audit", params={"kind": "dead_letter"}).json()["entries"]
+    entries = system.http.get(f"{system.console}/api/v2/audit", params={"kind": "dead_letter"}).json()["entries"]
+    place = f"{letter['partition']}/{letter['offset']}"
+    (entry,) = [entry for entry in entries if entry["subject"] == place]
     assert entry["to"]["repaired"] is True

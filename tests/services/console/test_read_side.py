@@ -209,6 +209,8 @@ async def test_the_difference_of_a_preview_is_exact(side: ReadSide) -> None:
         "sample": ["u0", "u1", "x1", "x2"],
         "would_enter": 3,
         "would_leave": 3,
+        "complete": True,
+        "counted": 7,
     }
 
 

@@ -89,7 +89,7 @@ async def test_a_restart_changes_nothing(running: Running, tmp_path: Path, table
 
 @pytest.mark.broker
 async def test_what_could_not_be_done_now_is_not_kept(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(_log: ContactLog, records: Any) -> list[NotAppended]:
+    async def away(_log: ContactLog, records: Any, _arrived_at: float) -> list[NotAppended]:
         return [NotAppended("away") for _ in records]
 
     with monkeypatch.context() as patched:

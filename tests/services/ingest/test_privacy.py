@@ -30,7 +30,7 @@ def logged(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
 async def test_a_canary_in_every_kind_of_request_never_reaches_the_log(
     running: Running, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def breaks(_log: ContactLog, records: Any) -> None:
+    async def breaks(_log: ContactLog, records: Any, _arrived_at: float) -> None:
         raise RuntimeError("a defect of ours")
 
     http = running.http

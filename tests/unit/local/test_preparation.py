@@ -180,7 +180,7 @@ def test_no_two_parts_of_a_stack_share_a_port() -> None:
 def test_a_port_base_gives_the_documented_order() -> None:
     ports = StackPorts.from_base(20_000)
     assert (ports.ingest, ports.console, ports.read_api, ports.kafka, ports.controller) == tuple(range(20_000, 20_005))
-    assert sorted(ports.admin.values()) == list(range(20_010, 20_014))
+    assert sorted(ports.admin.values()) == list(range(20_010, 20_015))
 
 
 def test_a_port_base_out_of_range_is_one_line() -> None:

@@ -76,12 +76,6 @@ async def test_a_file_beyond_the_limit_is_refused_by_its_length_alone(
     assert (answer.status_code, code_of(answer)) == (413, "file_too_large")
 
 
-async def test_a_form_is_refused_with_the_command_that_works(running: Running) -> None:
-    answer = await running.http.post("/api/v2/imports", files={"file": ("a.csv", b"id\n1\n", "text/csv")})
-    assert answer.status_code == 415
-    assert "--data-binary" in answer.json()["detail"]
-
-
 async def test_quotes_line_breaks_and_delimiters_inside_cells_survive(running: Running) -> None:
     notes = ['say "hi"', "two\r\nlines", "a,b;c\td", "'single'", " padded "]
     out = io.StringIO(newline="")

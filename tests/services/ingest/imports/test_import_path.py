@@ -63,7 +63,8 @@ async def test_a_file_is_uploaded_mapped_tried_and_committed_step_by_step(runnin
     assert shown["preview"][0]["cells"] == ["ann@x.de", "Änne", "3"]
     path = f"/api/v2/imports/{shown['id']}"
     refused = await running.http.post(f"{path}/commit")
-    assert refused.status_code == 422
+    assert refused.status_code == 409
+    assert "no_mapping" in refused.text
 
     mapping = {
         "id_column": "E-Mail",
