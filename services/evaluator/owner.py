@@ -181,7 +181,7 @@ class PartitionOwner:
         finally:
             await changelogs.close()
         for each in owned:
-            self._start(each, restored[each.index])
+            self._start(each, restored[each.index], positions.get(each.index))
         self.recovered_at = surroundings.monotonic()
         RECOVERY_SECONDS.set(self.recovered_at - began)
         RECOVERED_RECORDS.set(sum(recovery.records for recovery in recoveries))
@@ -211,7 +211,7 @@ class PartitionOwner:
         if owned.opened.outdated:
             log.warning("local state was older than the broker keeps tombstones and is rebuilt", partition=owned.index)
 
-    def _start(self, owned: Owned, restored: RestoredPartition) -> None:
+    def _start(self, owned: Owned, restored: RestoredPartition, group_offset: int | None) -> None:
         store = _opened(owned).store
         input_topic = self.workspace.topic_name(Topic.CONTACT_CHANGES)
         partition = self.partition_type(owned.index, self.workspace.partitions, input_topic, store, restored)
@@ -227,6 +227,7 @@ class PartitionOwner:
             on_commit=listeners.on_commit if listeners is not None else None,
             on_passed=listeners.on_passed if listeners is not None else None,
             on_flow=lambda full: self._on_flow(owned.index, full),
+            group_offset=group_offset,
         )
         owned.on_fed = listeners.on_fed if listeners is not None else None
         owned.expected = self._seeks[owned.index] = partition.next_offset

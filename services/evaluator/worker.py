@@ -91,6 +91,8 @@ class PartitionWorker:
     """Drives one `Partition` against one `TransactionalLog`.
 
     `on_passed` is told the next input offset when everything before it is committed or left nothing to commit.
+    `group_offset` is where the consumer group stands: behind the partition when the owner before was killed. None: at
+    the partition's own position.
     `run` ends when `stop` has been called and everything decided is committed, or raises what broke it.
     """
 
@@ -105,6 +107,7 @@ class PartitionWorker:
         on_commit: CommitListener | None = None,
         on_flow: FlowListener | None = None,
         on_passed: Callable[[int], None] | None = None,
+        group_offset: int | None = None,
     ) -> None:
         self.partition = partition
         self.pace = pace or Pace()
@@ -125,8 +128,9 @@ class PartitionWorker:
         self._outputs_since: float | None = None
         self._last_commit = 0.0
         self._gap = CommitGap(self.pace.commit_gap_ms / 1_000)
-        self._group_told = float("-inf")
-        self._group_offset = partition.next_offset  # what the group was told last, as far as this owner knows
+        # So that the first commit tells the group where this owner stands.
+        self._group_told = monotonic() - self.pace.group_after_ms / 1_000
+        self._group_offset = partition.next_offset if group_offset is None else group_offset
         self._evaluated_s = 0.0
         self._sent_s = 0.0
         self._records_since = 0

@@ -64,7 +64,9 @@ def partition(tmp_path: Path) -> Iterator[Partition]:
 class Driven:
     """A worker with its log, its time, and what it said."""
 
-    def __init__(self, partition: Partition, refuse: str = "", pace: Pace = PROMPT) -> None:
+    def __init__(
+        self, partition: Partition, refuse: str = "", pace: Pace = PROMPT, group_offset: int | None = None
+    ) -> None:
         self.log = RecordingLog(refuse)
         self.passed: list[int] = []
         loop = asyncio.get_running_loop()
@@ -75,6 +77,7 @@ class Driven:
             now_ms=lambda: InstantMs(NOW),
             pace=pace,
             on_passed=self.passed.append,
+            group_offset=group_offset,
         )
         self.task = asyncio.create_task(self.worker.run())
 
@@ -153,6 +156,21 @@ async def test_the_group_hears_of_the_last_position_when_nothing_follows(partiti
     await asyncio.sleep(0.2)
     assert driven.worker.commits == commits
     await driven.stop()
+
+
+async def test_the_group_hears_what_an_owner_that_was_killed_did_not_tell_it(partition: Partition) -> None:
+    before = Driven(partition)
+    await before.feed(write(0, plan="pro"))
+    await before.feed(write(1, plan="free"))
+    assert before.log.told == [1]
+    before.task.cancel()
+    await asyncio.wait({before.task})
+
+    after = Driven(partition, pace=Pace(position_after_ms=1_150), group_offset=1)
+    await asyncio.sleep(0.3)
+    assert after.log.told == [2]
+    await after.stop()
+    assert after.log.told == [2]
 
 
 async def test_commits_that_take_long_are_made_less_often(partition: Partition) -> None:
