@@ -20,10 +20,14 @@ _DEFINITION_PREFIX = b"segment|"
 
 
 class ClockRow(Record):
-    """The partition clock after the record at `offset`."""
+    """The partition clock before the record at `offset`, the next to read, and how many contacts there are then.
+
+    A row that does not say `contacts` was written by an earlier version, or by a move of the workspace.
+    """
 
     clock: WireInstant
     offset: int
+    contacts: Annotated[int, Field(ge=0)] | None = None
 
 
 class DefinitionRow(Record):

@@ -249,10 +249,12 @@ class Partition:
     def seal(self) -> tuple[list[OutputRecord], list[OutputRecord]]:
         """The contact and control records of this transaction: each changed contact once, as it now stands."""
         self._sealed = sealed = {}
-        for contact_id in self._committed:
+        for contact_id, before in self._committed.items():
             contact = self._overlay[contact_id]
             sealed[contact_id.encode()] = encode_contact(contact) if contact is not None else None
-        self._control[CLOCK_KEY] = ClockRow(clock=self.clock, offset=self.next_offset).encode()
+            self.contacts += (contact is not None) - (before is not None)
+        clock = ClockRow(clock=self.clock, offset=self.next_offset, contacts=self.contacts)
+        self._control[CLOCK_KEY] = clock.encode()
         return list(starmap(OutputRecord, sealed.items())), list(starmap(OutputRecord, self._control.items()))
 
     def committed(self, ends: Mapping[Topic, int], now: InstantMs) -> list[Change]:
@@ -267,7 +269,6 @@ class Partition:
             batch.put_contact(raw_id, before, contact, row)
             changed = self._written[contact_id]
             self.unreadable.change(contact_id, attributes_of(before), attributes_of(contact), changed)
-            self.contacts += (contact is not None) - (before is not None)
             if contact is not None and contact.due is not None:
                 dues.append((contact.due, contact_id))
         if self._erased:

@@ -62,7 +62,8 @@ def quarantine(path: Path) -> Path:
 def is_outdated(store: Store, now: InstantMs) -> bool:
     """Whether a store is too old to be brought along: a tombstone that it never read may be gone from the changelog.
 
-    Then a contact that was erased meanwhile would come back. An empty store is marked as begun now.
+    Then a contact that was erased meanwhile would come back; where the clocks hide the age, `census.py` sees it after
+    the recovery. An empty store is marked as begun now.
     """
     marks = read_marks(store)
     if marks == rows.EMPTY:

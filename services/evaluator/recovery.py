@@ -1,8 +1,8 @@
 """Bring a partition's local store level with its changelogs, or say why that is impossible.
 
 The order is: fence the former owner, then read the bounds, then drain committed records from where the store stands.
-Rule: a store that is behind is brought along, one that is broken is set aside and rebuilt, and a changelog that holds
-less than it must is refused: guessing there would lose or repeat changes without anybody noticing.
+Rule: a store that is behind is brought along, one that is broken or missed erasures is rebuilt, and a changelog that
+holds less than it must is refused: guessing there would lose or repeat changes without anybody noticing.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ from schemas.codec import decode_contact
 from schemas.contact_rest import decode_contact_rest
 from schemas.topics import Topic
 from segmentation.model import ContactId, SegmentId
-from services.evaluator import history, rows
-from services.evaluator.ports import Bounds, Changelogs, InputRecord, Store, StoreError
+from services.evaluator import census, history, rows
+from services.evaluator.ports import Bounds, Changelogs, FencedError, InputRecord, Store, StoreError
 from services.evaluator.restored import RestoredPartition, restore, scan_all
 from services.evaluator.unreadable import UnreadableValues, attributes_of
 from services.runtime.errors import StartRefusedError
+from services.runtime.logs import get_logger
 
 CHANGELOGS = (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 APPLY_RECORDS_MAX = 1_000
 """Records applied to a store between two turns of the event loop."""
+REBUILDS_MAX = 2
+"""How often one recovery begins a store anew: the broker may drop tombstones while the changelog is read."""
+
+log = get_logger("recovery")
 
 
 @dataclass(slots=True)
@@ -44,12 +49,31 @@ class Recovery:
         """How much of the changelogs has been read. Units: 0 to 100."""
         return 100.0 if self.records >= self.todo else 100.0 * self.records / self.todo
 
+    @property
+    def lacks_tombstones(self) -> bool:
+        """Whether the store, level with its changelogs, has another number of contacts than the last commit left."""
+        left = census.contacts_left(self.store)
+        return left is not None and left != self.marks.contacts
+
 
 async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dict[int, RestoredPartition]:
     """Recover partitions whose former owners are fenced; all share one reader.
 
     Errors: `StartRefusedError` when a changelog has lost records that the state needs.
     """
+    waiting = list(recoveries)
+    rebuilds = 0
+    while waiting:
+        starts = await _bring_level(waiting, changelogs)
+        waiting = [recovery for recovery in waiting if recovery.lacks_tombstones]
+        for recovery in waiting:
+            await _begin_anew(recovery, starts, changelogs, rebuilds)
+        rebuilds += 1
+    return {recovery.partition: restore(recovery.store) for recovery in recoveries}
+
+
+async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -> Mapping[tuple[Topic, int], Bounds]:
+    """Read both changelogs of each from where its store stands to their ends; the ranges that were read."""
     by_partition = {recovery.partition: recovery for recovery in recoveries}
     starts: dict[tuple[Topic, int], Bounds] = {}
     for recovery in recoveries:
@@ -68,11 +92,30 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
         for begin in range(0, len(drained.records), APPLY_RECORDS_MAX):
             _apply(recovery, drained.topic, drained.records[begin : begin + APPLY_RECORDS_MAX])
             await asyncio.sleep(0)
-    restored: dict[int, RestoredPartition] = {}
     for recovery in recoveries:
         _mark_level(recovery, starts)
-        restored[recovery.partition] = restore(recovery.store)
-    return restored
+    return starts
+
+
+async def _begin_anew(
+    recovery: Recovery, read: Mapping[tuple[Topic, int], Bounds], changelogs: Changelogs, rebuilds: int
+) -> None:
+    """Empty a store that has other contacts than the last commit left, unless that is not ours to judge any more."""
+    partition, found = recovery.partition, recovery.marks.contacts
+    for topic in CHANGELOGS:
+        if (await changelogs.bounds(topic, partition)).end != read[topic, partition].end:
+            raise FencedError("another process writes this partition since", topic=topic, partition=partition)
+    expected = census.contacts_left(recovery.store)
+    if rebuilds == REBUILDS_MAX:
+        raise StartRefusedError(
+            f"the last commit left {expected} contacts, but {Topic.CONTACTS_CHANGELOG} holds {found}: it lost records, "
+            "or one changelog was restored without the other. Restore both from one moment, or, to build everything "
+            "again from the input log, delete the local state, both changelogs and the group's offsets together",
+            topic=Topic.CONTACTS_CHANGELOG,
+            partition=partition,
+        )
+    log.warning("local state missed erasures and is rebuilt", partition=partition, contacts=found, expected=expected)
+    await census.empty(recovery.store, recovery.marks)
 
 
 def read_marks(store: Store) -> rows.Marks:

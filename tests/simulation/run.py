@@ -35,6 +35,8 @@ STORMY, CALM = 0.012, 0.002
 
 TOMBSTONES_KEPT_MS = 86_400_000
 """Kafka's `delete.retention.ms`."""
+CLOCK_LEAP = 0.1
+"""How likely the broker's clock, which is no machine's, has leapt ahead before a compaction: every tombstone goes."""
 
 home = lru_cache(maxsize=1_000)(home_partition)
 
@@ -153,7 +155,9 @@ class Simulation:
     def _compact(self) -> None:
         topic = self.rng.choice((Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG))
         log = self.broker.log(topic, self.rng.randrange(PARTITIONS))
-        log.compact(self.rng.randint(0, log.last_stable), self.world.now_ms - TOMBSTONES_KEPT_MS)
+        leapt = self.rng.random() < CLOCK_LEAP
+        oldest_kept = self.world.now_ms + 1 if leapt else self.world.now_ms - TOMBSTONES_KEPT_MS
+        log.compact(self.rng.randint(0, log.last_stable), oldest_kept)
 
     async def _come_to_rest(self) -> None:
         """No more faults: let everything be delivered, replaced, thawed, read and committed."""

@@ -144,6 +144,23 @@ def test_an_erased_contact_does_not_come_back_from_a_disk_that_was_away_when_its
     run_virtually(scenario())
 
 
+def test_an_erased_contact_does_not_come_back_where_only_the_brokers_clock_says_that_the_disk_was_long_away() -> None:
+    async def scenario() -> None:
+        world, away, present = a_world(), Disk(), Disk()
+        append(world, "ann", {"plan": "pro"})
+        await work_off(world, away)
+        append(world, "ann", None)
+        append(world, "bob", {"plan": "pro"})
+        await work_off(world, present)
+        for topic in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG):
+            log = world.broker.log(topic, 0)
+            log.compact(log.last_stable, world.now_ms + DAY_MS)  # so the broker jumped ahead, and its machines did not
+        await work_off(world, away)
+        assert [key for key in away.rows if key.startswith(rows.CONTACTS_START)] == [rows.contact_key(ContactId("bob"))]
+
+    run_virtually(scenario())
+
+
 def test_a_contact_that_came_back_has_no_history_of_its_former_life_on_a_disk_that_missed_its_erasure() -> None:
     async def scenario() -> None:
         world, away, present = a_world(), Disk(), Disk()

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from schemas.control_rows import CLOCK_KEY
 from schemas.topics import Topic
-from segmentation.model import InstantMs
-from services.evaluator import rows
+from segmentation.model import InstantMs, SegmentId
+from services.evaluator import census, rows
 from services.evaluator.partition import Partition
-from services.evaluator.ports import Bounds, Drained
+from services.evaluator.ports import Bounds, Drained, FencedError
+from services.evaluator.quarantine import is_outdated
 from services.evaluator.recovery import Recovery, recover
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
+from services.runtime.errors import StartRefusedError
 from tests.services.evaluator.inputs import NOW, Record, definition, write
 
 DERIVED = (
@@ -32,6 +35,7 @@ class Written:
 
     def __init__(self) -> None:
         self.records: dict[Topic, list[Record]] = {Topic.CONTACTS_CHANGELOG: [], Topic.CONTROL_CHANGELOG: []}
+        self.ends = dict.fromkeys(self.records, 0)
 
     def commit(self, partition: Partition, *inputs: Any) -> None:
         """Take inputs through to a commit."""
@@ -40,17 +44,31 @@ class Written:
             partition.backfill(100)
         partition.take_unsent()
         for topic, outputs in zip(self.records, partition.seal(), strict=True):
-            log = self.records[topic]
-            log += [Record(len(log) + place, NOW, each.key, each.value) for place, each in enumerate(outputs)]
-        partition.committed({topic: len(log) for topic, log in self.records.items()}, InstantMs(NOW))
+            for each in outputs:
+                self.records[topic].append(Record(self.ends[topic], NOW, each.key, each.value))
+                self.ends[topic] += 1
+        partition.committed(self.ends, InstantMs(NOW))
+
+    def copy(self) -> Written:
+        """The same as it stands, to which nothing is added any more."""
+        copied = Written()
+        copied.records = {topic: list(log) for topic, log in self.records.items()}
+        copied.ends = dict(self.ends)
+        return copied
+
+    def lose(self, contact_id: bytes) -> None:
+        """Have compaction take every record of a contact, its tombstone at last."""
+        log = self.records[Topic.CONTACTS_CHANGELOG]
+        self.records[Topic.CONTACTS_CHANGELOG] = [record for record in log if record.key != contact_id]
 
     async def bounds(self, topic: Topic, _partition: int) -> Bounds:
-        return Bounds(0, len(self.records[topic])) if topic in self.records else Bounds(0, 0)
+        return Bounds(0, self.ends[topic])
 
     async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
         for (topic, partition), bounds in starts.items():
-            for start in range(bounds.first, bounds.end, 3):
-                yield Drained(topic, partition, self.records[topic][start : min(start + 3, bounds.end)])
+            found = [record for record in self.records[topic] if bounds.first <= record.offset < bounds.end]
+            for start in range(0, len(found), 3):
+                yield Drained(topic, partition, found[start : start + 3])
 
 
 @pytest.fixture
@@ -84,3 +102,83 @@ async def test_a_wiped_store_is_rebuilt_row_for_row_from_what_commits_wrote(
     assert {each: count.members for each, count in restored.counts.items() if count.members} == {
         each: count.members for each, count in partition.counts.items() if count.members
     }
+
+
+def two_contacts_then_one(kept: RocksStore) -> tuple[Written, Written]:
+    """The changelogs when there were two contacts, and after the commit that erased one of them."""
+    partition, written = Partition(0, 1, "contact-changes", kept, restore(kept)), Written()
+    written.commit(partition, definition(0, RECENT, "recent"))
+    written.commit(partition, write(1, "ann", seen_at=NOW), write(2, "bob", seen_at=NOW))
+    before = written.copy()
+    written.commit(partition, Record(3, NOW, b"bob", None))
+    return before, written
+
+
+async def test_a_store_that_missed_an_erasure_is_emptied_and_filled_as_if_it_had_been_wiped(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, away = stores
+    before, written = two_contacts_then_one(kept)
+    await recover([Recovery(0, away)], before)
+    assert away.get_many([b"cbob"]) != [None]
+    written.lose(b"bob")
+    restored = (await recover([Recovery(0, away)], written))[0]
+    for first, last in DERIVED:
+        assert away.scan(first, last, 1_000) == kept.scan(first, last, 1_000)
+    assert (restored.marks.contacts, restored.counts[SegmentId("recent")].members) == (1, 1)
+
+
+async def test_a_store_of_which_the_emptying_was_cut_short_is_deleted_by_whoever_opens_it_next(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, _ = stores
+    two_contacts_then_one(kept)
+    assert not is_outdated(kept, InstantMs(NOW))
+    emptying = census.empty(kept, restore(kept).marks)
+    emptying.send(None)  # to its first pause
+    emptying.close()
+    assert is_outdated(kept, InstantMs(NOW))
+
+
+async def test_a_changelog_that_lost_a_contact_is_refused_and_says_how_many_there_were(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, wiped = stores
+    _, written = two_contacts_then_one(kept)
+    written.lose(b"ann")
+    with pytest.raises(StartRefusedError, match="left 1 contacts, but contacts-changelog holds 0"):
+        await recover([Recovery(0, wiped)], written)
+
+
+async def test_a_number_that_differs_because_another_owner_commits_meanwhile_ends_the_recovery_and_keeps_the_store(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, other = stores
+    before, written = two_contacts_then_one(kept)
+    await recover([Recovery(0, other)], before)
+
+    class Growing(Written):
+        """The control changelog is looked at only after the other owner's commit."""
+
+        async def bounds(self, topic: Topic, _partition: int) -> Bounds:
+            found = await super().bounds(topic, _partition)
+            self.records, self.ends = written.records, written.ends
+            return found
+
+    growing = Growing()
+    growing.records, growing.ends = before.records, before.ends
+    with pytest.raises(FencedError, match="another process"):
+        await recover([Recovery(0, other)], growing)
+    assert other.get_many([b"cann"]) != [None]
+
+
+async def test_a_row_of_an_earlier_version_that_does_not_say_how_many_contacts_there_are_is_believed(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, wiped = stores
+    _, written = two_contacts_then_one(kept)
+    row = b'{"clock":%d,"offset":4}' % NOW
+    written.records[Topic.CONTROL_CHANGELOG].append(Record(written.ends[Topic.CONTROL_CHANGELOG], NOW, CLOCK_KEY, row))
+    written.ends[Topic.CONTROL_CHANGELOG] += 1
+    written.lose(b"ann")
+    assert (await recover([Recovery(0, wiped)], written))[0].marks.contacts == 0
