@@ -87,8 +87,8 @@ def install(crash: Crash) -> None:
 
     start = PartitionOwner._start
 
-    def started(self: PartitionOwner, owned: Owned, restored: RestoredPartition) -> None:
-        start(self, owned, restored)
+    def started(self: PartitionOwner, owned: Owned, restored: RestoredPartition, group_offset: int | None) -> None:
+        start(self, owned, restored, group_offset)
         # Only now: recovery has written its rows, and what follows is the work.
         replace(RocksStore, "write", write_and_crash)
 
