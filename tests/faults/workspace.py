@@ -108,43 +108,55 @@ class Workspace:
 
     async def load(self, inputs: int, rate_per_s: float, poison: bool = True) -> None:
         """Send so many inputs at a steady rate, each acknowledged by all replicas."""
+        async with self._producing() as producer:
+            await self._send_inputs(producer, inputs, rate_per_s, poison)
+
+    @asynccontextmanager
+    async def _producing(self) -> AsyncIterator[AIOKafkaProducer]:
         producer = AIOKafkaProducer(
             bootstrap_servers=self.broker, acks="all", enable_idempotence=True, request_timeout_ms=60_000
         )
-        await producer.start()
-        began = time.monotonic()
-        pending: list[asyncio.Task[None]] = []
         try:
-            for number in range(inputs):
-                proposed = self.workload.any_input(self.now)
-                if isinstance(proposed, PoisonInput) and not poison:
-                    continue
-                self._pass_time()
-                for partition in self._targets(proposed) * (2 if self.rng.random() < REPEATED_SHARE else 1):
-                    record = encode(self.rng, proposed, self.now, self._strangers[partition])
-                    pending.append(asyncio.create_task(self._send(producer, partition, record, self.now, proposed)))
-                await asyncio.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
-            await asyncio.gather(*pending)
+            await producer.start()
+            yield producer
         finally:
             await producer.stop()
 
+    async def _send_inputs(self, producer: AIOKafkaProducer, inputs: int, rate_per_s: float, poison: bool) -> None:
+        began = time.monotonic()
+        pending: list[asyncio.Task[None]] = []
+        for number in range(inputs):
+            proposed = self.workload.any_input(self.now)
+            if isinstance(proposed, PoisonInput) and not poison:
+                continue
+            self._pass_time()
+            for partition in self._targets(proposed) * (2 if self.rng.random() < REPEATED_SHARE else 1):
+                record = encode(self.rng, proposed, self.now, self._strangers[partition])
+                pending.append(asyncio.create_task(self._send(producer, partition, record, self.now, proposed)))
+            await asyncio.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
+        await asyncio.gather(*pending)
+
     @asynccontextmanager
     async def under_load(self, rate_per_s: float, *, poison: bool = True) -> AsyncIterator[None]:
-        """Inputs at a steady rate until the end of the block."""
+        """Inputs at a steady rate until the end of the block, through every outage of the broker in it."""
         done = asyncio.Event()
         loading = asyncio.create_task(self._load_until(done, rate_per_s, poison))
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             loading.cancel()
             await asyncio.wait({loading})
+            if not loading.cancelled() and (cause := loading.exception()) is not None:
+                error.add_note(f"the load had ended before: {cause!r}")
             raise
         done.set()
         await loading
 
     async def _load_until(self, done: asyncio.Event, rate_per_s: float, poison: bool) -> None:
-        while not done.is_set():
-            await self.load(LOAD_CHUNK, rate_per_s, poison)
+        # One producer, connected while the broker is there: a new one could not start during an outage.
+        async with self._producing() as producer:
+            while not done.is_set():
+                await self._send_inputs(producer, LOAD_CHUNK, rate_per_s, poison)
 
     def _pass_time(self) -> None:
         if self.broker_stamps:
@@ -179,8 +191,8 @@ class Workspace:
         """The input positions that are committed, by partition."""
         input_topic = self.name(Topic.CONTACT_CHANGES)
         admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
-        await admin.start()
         try:
+            await admin.start()
             offsets = await admin.list_consumer_group_offsets(f"{self.prefix}evaluator")
         finally:
             await admin.close()
@@ -204,8 +216,8 @@ class Workspace:
         """Where the input log ends, by partition, whoever has written to it."""
         wanted = [TopicPartition(self.name(Topic.CONTACT_CHANGES), partition) for partition in range(self.partitions)]
         consumer = AIOKafkaConsumer(bootstrap_servers=self.broker)
-        await consumer.start()
         try:
+            await consumer.start()
             return {at.partition: end for at, end in (await consumer.end_offsets(wanted)).items()}
         finally:
             await consumer.stop()
@@ -232,8 +244,8 @@ class Workspace:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.broker, isolation_level=isolation, auto_offset_reset="earliest"
         )
-        await consumer.start()
         try:
+            await consumer.start()
             wanted = [TopicPartition(self.name(topic), partition) for partition in range(self.partitions)]
             ends = await consumer.end_offsets(wanted)
             consumer.assign(wanted)
