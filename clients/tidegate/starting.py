@@ -13,9 +13,8 @@ from typing import Protocol
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from tidegate.connection import use_connection
 from tidegate.errors import UnreachableError
-from tidegate.fetching import use_fetcher
+from tidegate.kafka import mend_client
 
 
 class Startable(Protocol):
@@ -32,8 +31,7 @@ class Startable(Protocol):
 
 async def start_or_stop(client: Startable, bootstrap: str) -> None:
     """Start a client. Errors: raises UnreachableError when no broker answers; the client is stopped on any failure."""
-    use_connection()
-    use_fetcher()
+    mend_client()
     starting = asyncio.ensure_future(client.start())
     try:
         await asyncio.shield(starting)

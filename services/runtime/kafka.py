@@ -10,9 +10,8 @@ import ssl
 from typing import Any
 
 from services.runtime.errors import StartRefusedError
-from services.runtime.kafka_connection import use_connection
-from services.runtime.kafka_fetcher import use_fetcher
 from services.runtime.settings import RuntimeSettings
+from tidegate.kafka import mend_client
 
 
 def client_options(settings: RuntimeSettings) -> dict[str, Any]:
@@ -20,8 +19,7 @@ def client_options(settings: RuntimeSettings) -> dict[str, Any]:
 
     Errors: raises `StartRefusedError` when a credential or certificate that the protocol needs is missing.
     """
-    use_connection()
-    use_fetcher()
+    mend_client()
     protocol = settings.kafka_security_protocol
     options: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap, "security_protocol": protocol}
     if protocol.endswith("SSL"):

@@ -11,27 +11,25 @@ from aiokafka.consumer import consumer as library
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import NodeNotReadyError
 
-from services.runtime import kafka_fetcher
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
-from tidegate import fetching
+from tidegate.kafka.fetching import Fetcher
 
 REST_MS = 60_000
-FETCHERS = pytest.mark.parametrize("fetcher", [kafka_fetcher.Fetcher, fetching.Fetcher], ids=["services", "sdk"])
+LIBRARYS_OWN = Fetcher.__base__
 
 
 async def away(*_: object) -> None:
     raise NodeNotReadyError("the broker is away")
 
 
-def of_an_absent_broker(fetcher: Any) -> Any:
+def of_an_absent_broker() -> Any:
     client = SimpleNamespace(_loop=asyncio.get_running_loop(), _metadata_max_age_ms=1_000, send=away)
-    return fetcher(client, SubscriptionState(), retry_backoff_ms=REST_MS)
+    return Fetcher(client, SubscriptionState(), retry_backoff_ms=REST_MS)
 
 
-@FETCHERS
-async def test_closing_ends_every_fetch_that_rests_because_the_broker_is_away(fetcher: Any) -> None:
-    reading = of_an_absent_broker(fetcher)
+async def test_closing_ends_every_fetch_that_rests_because_the_broker_is_away() -> None:
+    reading = of_an_absent_broker()
     await asyncio.sleep(0.01)  # it waits for partitions now
     fetches = [
         asyncio.create_task(reading._proc_fetch_request(None, node, SimpleNamespace(topics=[]))) for node in range(3)
@@ -45,9 +43,8 @@ async def test_closing_ends_every_fetch_that_rests_because_the_broker_is_away(fe
     assert reading._fetch_task.done()
 
 
-@FETCHERS
-async def test_closing_after_the_reading_ended_by_an_error_lets_who_waits_go_on(fetcher: Any) -> None:
-    reading = of_an_absent_broker(fetcher)
+async def test_closing_after_the_reading_ended_by_an_error_lets_who_waits_go_on() -> None:
+    reading = of_an_absent_broker()
     reading._fetch_task.cancel()
     reading._fetch_task = asyncio.create_task(away())
     await asyncio.sleep(0.01)
@@ -56,6 +53,7 @@ async def test_closing_after_the_reading_ended_by_an_error_lets_who_waits_go_on(
     assert waiting.done()
 
 
-def test_every_consumer_of_a_service_fetches_by_it() -> None:
+def test_every_consumer_of_a_service_fetches_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "Fetcher", LIBRARYS_OWN)
     client_options(RuntimeSettings())
-    assert library.Fetcher is kafka_fetcher.Fetcher
+    assert library.Fetcher is Fetcher

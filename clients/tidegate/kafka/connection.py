@@ -1,9 +1,10 @@
 """A Kafka connection that says it is lost when it is lost, and is closed when it is closed, under either event loop.
 
 Rule: the client library is told of a lost connection by the one kind of error that it recovers from. It expects what
-asyncio's transports raise; uvloop's raise RuntimeError when written to after a reset, which would end the client's
-sending task for good. And a closed connection is gone at once: over TLS the library would wait half a minute for a
-farewell that a broker busy with a request does not send. Everything else is the library's.
+asyncio's transports raise; uvloop's raise RuntimeError when written to after a reset, which would end the library's
+task for good, and leave a client that nobody hears from again. And a closed connection is gone at once: over TLS the
+library would wait half a minute for a farewell that a broker busy with a request does not send. Everything else is the
+library's.
 """
 
 from __future__ import annotations
@@ -44,5 +45,6 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # the library 
 
 
 def use_connection() -> None:
-    """Make every client of this process connect by it. Harmless when repeated."""
-    conn.AIOKafkaConnection = Connection
+    """Make the library connect by it from now on, unless the program has put a connection of its own in place."""
+    if conn.AIOKafkaConnection is Connection.__base__:
+        conn.AIOKafkaConnection = Connection

@@ -1,20 +1,25 @@
-"""A reset connection is lost under uvloop as under asyncio, so that a consumer connects again."""
+"""A reset connection is lost under uvloop as under asyncio, so that clients connect again; a closed one is closed."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import trustme
 import uvloop
 from aiokafka import conn as library
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
+from services.runtime.kafka import client_options
+from services.runtime.settings import RuntimeSettings
 from tidegate import ContactProducer, Memberships
-from tidegate.connection import Connection, use_connection
 from tidegate.errors import UnreachableError
+from tidegate.kafka.connection import Connection, use_connection
 
 LIBRARYS_OWN = Connection.__base__
 
@@ -45,6 +50,41 @@ def test_a_request_after_a_reset_is_a_lost_connection(
 
     with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(KafkaConnectionError):
         runner.run(send_after_reset())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_closing_over_tls_does_not_wait_for_a_broker_that_is_busy(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    authority = trustme.CA()
+    broker, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(broker)
+    authority.configure_trust(client)
+
+    async def close(host: str, port: int) -> None:
+        connection = Unversioned(host, port, security_protocol="SSL", ssl_context=client)
+        await connection.connect()
+        async with asyncio.timeout(5):
+            await connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as beside:
+        listening.settimeout(5)
+
+        def shake_hands_and_say_no_more() -> ssl.SSLSocket:
+            accepted, _ = listening.accept()
+            accepted.settimeout(5)
+            return broker.wrap_socket(accepted, server_side=True)
+
+        busy = beside.submit(shake_hands_and_say_no_more)
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(close(*listening.getsockname()))
+        busy.result().close()
+
+
+def test_every_client_of_a_service_connects_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "AIOKafkaConnection", LIBRARYS_OWN)
+    client_options(RuntimeSettings())
+    assert library.AIOKafkaConnection is Connection
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,16 @@
+"""What the Kafka client library does not do by itself, for all of ours that speaks to a broker: SDK and services.
+
+Rule: each mend is one subclass of one class of the library, put in place once, and only where the program has not put
+one of its own. This package knows the library and nothing of ours.
+"""
+
+from __future__ import annotations
+
+from tidegate.kafka.connection import use_connection
+from tidegate.kafka.fetching import use_fetcher
+
+
+def mend_client() -> None:
+    """Make every client of this process connect and fetch by ours from now on. Harmless when repeated."""
+    use_connection()
+    use_fetcher()
