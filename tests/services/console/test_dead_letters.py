@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,15 +10,20 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from tenacity import AsyncRetrying, stop_after_delay, wait_fixed
 
 from schemas.dead_letter import DeadLetterHeaders
 from schemas.topics import Topic, topic_name
 from services.console import dead_letter_log
+from services.console.log import open_log
 from services.runtime.keys import Scope
 from services.runtime.topics import ensure_topics
 from tests.services.console.evaluators import NOW, PARTITIONS, World
 
 pytestmark = pytest.mark.broker
+
+READABLE_TIMEOUT_S = 30.0
+"""A broker of a busy machine may take its time; in idleness it is a millisecond."""
 
 
 class Letters:
@@ -54,20 +60,34 @@ class Letters:
                 timestamp_ms=NOW + at,
                 headers=said.added_to([("ce_type", b"contact.changed")]),
             )
+        await self._until_readable(partition, sent.offset)
         return int(sent.offset)
 
     async def write_many(self, count: int, code: str, partition: int = 0) -> None:
         said = DeadLetterHeaders(code=code, message="", topic="t", partition=partition, offset=1).added_to([])
         async with self._producer.transaction():
-            for at in range(count):
+            futures = [
                 await self._producer.send(
                     self._topic, b"{}", key=b"u", partition=partition, headers=said, timestamp_ms=NOW + at
                 )
+                for at in range(count)
+            ]
+            last = (await asyncio.gather(*futures))[-1]
+        await self._until_readable(partition, last.offset)
 
     async def abort(self, partition: int = 0) -> None:
         await self._producer.begin_transaction()
-        await self._producer.send_and_wait(self._topic, b"never", key=b"u", partition=partition)
+        sent = await self._producer.send_and_wait(self._topic, b"never", key=b"u", partition=partition)
         await self._producer.abort_transaction()
+        await self._until_readable(partition, sent.offset)
+
+    async def _until_readable(self, partition: int, offset: int) -> None:
+        """Wait for the marker that ends the transaction: the broker says "committed" before each partition has it."""
+        patience = AsyncRetrying(stop=stop_after_delay(READABLE_TIMEOUT_S), wait=wait_fixed(0.005), reraise=True)
+        async with open_log(self.world.settings, self._topic, PARTITIONS) as log:
+            async for attempt in patience:
+                with attempt:
+                    assert (await log.ends())[partition] > offset, "the transaction has not ended here"
 
     async def pages(self, **params: Any) -> list[list[dict[str, Any]]]:
         pages, after = [], None

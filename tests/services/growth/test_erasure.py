@@ -33,9 +33,11 @@ PROPERTIES = {
     "log.retention.check.interval.ms": "1000",
     "log.initial.task.delay.ms": "500",
     "log.cleaner.backoff.ms": "500",
+    "log.segment.delete.delay.ms": "1000",
 }
-"""How often the broker looks for what to do; by default minutes."""
-GONE_TIMEOUT_S = 60.0
+"""How often the broker looks for what to do, and how long it keeps a deleted file; by default it is minutes."""
+GONE_TIMEOUT_S = 120.0
+SEARCHES_MAX = 100
 MEMBERS_TIMEOUT_S = 60.0
 
 
@@ -149,12 +151,37 @@ async def files_left(folder: Path) -> list[str]:
 
 
 def files_with(folder: Path, text: str) -> list[str]:
-    """Every file below a folder that holds the text."""
+    """Every file below a folder that holds the text.
+
+    Errors: AssertionError when files come and go so fast that no search sees all of them.
+    """
+    for _ in range(SEARCHES_MAX):
+        found = searched(folder, text)
+        if found is not None:
+            return found
+    raise AssertionError(f"{SEARCHES_MAX} searches of {folder} in a row met files that were being moved")
+
+
+def searched(folder: Path, text: str) -> list[str] | None:
+    """One search. None when a file was gone before it was read: under another name it may still hold the text."""
     found = []
     for path in sorted(folder.rglob("*")):
         try:
-            if path.is_file() and text.encode() in path.read_bytes():
+            if not path.is_dir() and text.encode() in path.read_bytes():
                 found.append(str(path.relative_to(folder)))
         except FileNotFoundError:
-            continue  # the broker has just removed it
+            return None
     return found
+
+
+def test_a_file_that_is_renamed_during_a_search_is_still_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b.log").write_text(f"a {CANARY} here")
+    read = Path.read_bytes
+
+    def renamed_just_before(path: Path) -> bytes:
+        if path.name == "b.log":
+            path.rename(tmp_path / "a.log.deleted")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", renamed_just_before)
+    assert files_with(tmp_path, CANARY) == ["a.log.deleted"]
