@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 from confluent_kafka import Producer
 
+from bench.waiting import until
 from deploy.local.plan import StackPorts
 from deploy.local.ports import free_base
 from schemas.partitioner import partition_for_key
@@ -130,10 +131,12 @@ def _write(bootstrap: str, people: list[Attributes], http: httpx.Client) -> floa
                 producer.poll(0.05)
         producer.poll(0)
     producer.flush()
-    while (status := http.get("/status").json())["contacts"] < len(people) or not status["complete"]:
-        if time.perf_counter() - began > EVALUATED_TIMEOUT_S:
-            raise SystemExit(f"only {status['contacts']} contacts were evaluated in time")
-        time.sleep(0.5)
+
+    def evaluated() -> bool:
+        status = http.get("/status").json()
+        return bool(status["contacts"] >= len(people) and status["complete"])
+
+    until(evaluated, EVALUATED_TIMEOUT_S, f"all {len(people):,} contacts to be evaluated", every_s=0.5)
     return time.perf_counter() - began
 
 

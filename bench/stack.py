@@ -48,6 +48,7 @@ def main() -> int:
             if not ready:
                 print(log.read_text(encoding="utf-8"), file=sys.stderr)
                 return 1
+            # What a start leaves to do is to be over before idleness is measured; nothing announces its end.
             time.sleep(SETTLE_S)
             within = _measure({"supervisor": stack.pid, **json.loads(ready)["pids"]}, arguments.seconds)
         finally:

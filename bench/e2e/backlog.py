@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.e2e.checker import Judged, Reference, clock_of, read_published
-from bench.e2e.evaluator import POLL_S, EvaluatorUnderTest
+from bench.e2e.evaluator import EvaluatorUnderTest
 from bench.e2e.peers import PeerRate, measure_peers
 from bench.e2e.stages import Stages
 from bench.e2e.workspace import BenchWorkspace, Sent
@@ -54,9 +54,8 @@ class Filled:
         self._clocks: dict[int, InstantMs] = {}
         self.produce([*self.workspace.definitions(), *self.workspace.creations()])
         with EvaluatorUnderTest(self.workspace, self.state) as evaluator:
-            await_positions(evaluator, self.ends)
-            while evaluator.settling():
-                time.sleep(POLL_S)
+            evaluator.await_positions(self.ends)
+            evaluator.await_settled()
 
     @property
     def written(self) -> int:
@@ -97,18 +96,9 @@ def measure_backlog(found: Filled, work: Work) -> Iterator[Backlog | PeerRate]:
     with EvaluatorUnderTest(workspace, found.state) as evaluator:
         before, began, cpu = Stages.of(evaluator), time.perf_counter(), evaluator.cpu_s
         done_before = sum(evaluator.positions().values())
-        await_positions(evaluator, found.ends)
+        evaluator.await_positions(found.ends)
         took = time.perf_counter() - began
         done = found.written - done_before
         spent, rss_mib = evaluator.cpu_s - cpu, evaluator.rss_mib
         stages = Stages.of(evaluator).since(before).of_a_write()
         yield Backlog(done / took, spent / done * 1e6, rss_mib, stages, found.judge())
-
-
-def await_positions(evaluator: EvaluatorUnderTest, ends: dict[int, int]) -> None:
-    """Wait until every partition has reached its end."""
-    while True:
-        positions = evaluator.positions()
-        if all(positions.get(partition, 0) >= end for partition, end in ends.items()):
-            return
-        time.sleep(POLL_S)

@@ -13,7 +13,6 @@ import orjson
 from confluent_kafka import Consumer, TopicPartition
 from pydantic import JsonValue
 
-from bench.e2e.backlog import await_positions
 from bench.e2e.evaluator import EvaluatorUnderTest
 from bench.e2e.latency import Latency, Probes
 from bench.e2e.workspace import BenchWorkspace, Sent
@@ -62,11 +61,12 @@ def measure_burst(broker: str, partitions: int, deadlines: int, seconds: float) 
         ends: dict[int, int] = {}
         for record in records:
             ends[record.partition] = ends.get(record.partition, 0) + 1
-        await_positions(evaluator, ends)
+        evaluator.await_positions(ends)
         probes = Probes(workspace)
         ticking.start()
         try:
             before = probes.run(LIVE_RATE_PER_S, seconds)[0]
+            # Nothing is waited for but the planned instant itself: the load must lie evenly on both sides of it.
             time.sleep(max(0.0, at / 1_000 - seconds / 2 - PROBES_START_S - time.time()))
             watch = _Watch(workspace, deadlines)
             across = probes.run(LIVE_RATE_PER_S, seconds)[0]

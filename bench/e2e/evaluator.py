@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -16,10 +17,13 @@ import orjson
 import psutil
 
 from bench.e2e.workspace import BenchWorkspace
+from bench.waiting import until
 from deploy.local.ports import free_ports
 
 READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
+WORK_TIMEOUT_S = 1_800.0
+"""Far beyond the largest backlog that is measured: it ends a run whose evaluator makes no headway."""
 POLL_S = 0.02
 ROOT = Path(__file__).parents[2]
 
@@ -51,10 +55,7 @@ class EvaluatorUnderTest:
             command = [sys.executable, "-m", "services.evaluator"]
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=ROOT)
         self.watched = psutil.Process(self._process.pid)
-        while not self._answers(f"{self.admin_url}/ready"):
-            if self._process.poll() is not None or time.perf_counter() - began > READY_TIMEOUT_S:
-                raise RuntimeError(f"the evaluator did not become ready, see {self._log}")
-            time.sleep(POLL_S)
+        until(self._is_ready, READY_TIMEOUT_S, f"the evaluator to be ready, see {self._log}", POLL_S)
         self.ready_s = time.perf_counter() - began
 
     def stop(self) -> None:
@@ -97,8 +98,20 @@ class EvaluatorUnderTest:
             partitions = orjson.loads(answer.read())["partitions"]
         return {int(index): int(counts["offset"]) for index, counts in partitions.items()}
 
-    def settling(self) -> bool:
-        """Whether a backfill is under way."""
+    def await_positions(self, ends: Mapping[int, int]) -> None:
+        """Wait until every partition has reached its end."""
+
+        def reached() -> bool:
+            positions = self.positions()
+            return all(positions.get(partition, 0) >= end for partition, end in ends.items())
+
+        until(reached, WORK_TIMEOUT_S, f"the evaluator to read its input to {dict(ends)}, see {self._log}", POLL_S)
+
+    def await_settled(self) -> None:
+        """Wait until no backfill is under way."""
+        until(lambda: not self._is_settling(), WORK_TIMEOUT_S, f"backfills to end, see {self._log}", POLL_S)
+
+    def _is_settling(self) -> bool:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._read_port}/internal/v1/counts", timeout=30) as answer:
             return any(counts["settling"] for counts in orjson.loads(answer.read())["partitions"].values())
 
@@ -113,9 +126,11 @@ class EvaluatorUnderTest:
         lines = [orjson.loads(line) for line in self._log.read_bytes().splitlines() if line.startswith(b"{")]
         return next((line for line in reversed(lines) if line.get("event") == event), {})
 
-    def _answers(self, url: str) -> bool:
+    def _is_ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the evaluator ended before it was ready, see {self._log}")
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - an address of this module
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._admin_port}/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

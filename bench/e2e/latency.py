@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,7 @@ from typing import NamedTuple
 
 import orjson
 
-from bench.e2e.backlog import await_positions
-from bench.e2e.evaluator import POLL_S, EvaluatorUnderTest
+from bench.e2e.evaluator import EvaluatorUnderTest
 from bench.e2e.stages import Stages
 from bench.e2e.workspace import PROBE_SEGMENT, BenchWorkspace
 from schemas.topics import Topic
@@ -69,9 +67,8 @@ def measure_latency(
         ends: dict[int, int] = {}
         for record in records:
             ends[record.partition] = ends.get(record.partition, 0) + 1
-        await_positions(evaluator, ends)
-        while evaluator.settling():
-            time.sleep(POLL_S)
+        evaluator.await_positions(ends)
+        evaluator.await_settled()
         probes = Probes(workspace)
         for rate in rates:
             probes.run(rate, WARM_UP_S)

@@ -42,7 +42,8 @@ def send(plan: dict[str, Any], records: list[tuple[int, str, str]]) -> dict[str,
     for number, (partition, key, value) in enumerate(records):
         planned = began + number / rate
         while (wait := planned - time.monotonic()) > 0:
-            # Sleep, not poll: a poll shorter than a millisecond does not wait, and would take a core from the measured.
+            # The pace is the clock's alone. Sleep, not poll: a poll shorter than a millisecond does not wait, and would
+            # take a core from the measured.
             time.sleep(min(wait, SLEEP_MAX_S))
             producer.poll(0)
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.e2e.backlog import await_positions
 from bench.e2e.evaluator import EvaluatorUnderTest
 from bench.e2e.latency import Probes
 from bench.e2e.workspace import BenchWorkspace
+from bench.waiting import until
 
 PROBES_PER_S = 100
 LEAD_S = 4.0
 """Load before the event; readers and sender need a moment to begin."""
 SESSION_TIMEOUT_S = 10.0
+SHARED_TIMEOUT_S = 60.0
+"""How long two evaluators may take to share the partitions."""
 CONTACTS, SEGMENTS = 2_000, 50
 
 
@@ -58,15 +59,15 @@ def _of_two(
         EvaluatorUnderTest(workspace, Path(directory) / "a", static_member=None) as leaving,
         EvaluatorUnderTest(workspace, Path(directory) / "b", static_member=None) as staying,
     ):
-        while not (leaving.positions() and staying.positions()):
-            time.sleep(0.1)
+        until(
+            lambda: leaving.positions() and staying.positions(), SHARED_TIMEOUT_S, "both evaluators to own partitions"
+        )
         return _across(workspace, event, lambda: end(leaving), goal_s, after_s)
 
 
 def _restarted(broker: str, partitions: int, event: str, end: Callable[[EvaluatorUnderTest], None]) -> Takeover:
     workspace = _workspace(broker, partitions)
     with tempfile.TemporaryDirectory() as directory, EvaluatorUnderTest(workspace, Path(directory) / "a") as evaluator:
-        await_positions(evaluator, {})
 
         def restart() -> None:
             end(evaluator)

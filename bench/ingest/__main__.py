@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import orjson
 import psutil
 
 from bench.ingest.load import Measured, request, run
+from bench.waiting import until
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
@@ -111,18 +111,21 @@ def ingest(bootstrap: str, directory: Path) -> Iterator[tuple[str, str, psutil.P
     }
     process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment)
     try:
-        deadline = time.monotonic() + START_WAIT_S
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/ready", timeout=1).close()
-                break
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise SystemExit("ingest did not become ready")
-            time.sleep(READY_POLL_S)
+        until(lambda: is_ready(process, admin_port), START_WAIT_S, "ingest to be ready", READY_POLL_S)
         yield f"http://127.0.0.1:{port}", token, psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(20)
+
+
+def is_ready(process: subprocess.Popen[bytes], admin_port: int) -> bool:
+    """Whether a process that still runs says that it is ready."""
+    if process.poll() is not None:
+        raise SystemExit(f"ingest ended with code {process.returncode} before it was ready")
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/ready", timeout=1).close()
+        return True
+    return False
 
 
 def main() -> None:
