@@ -108,8 +108,8 @@ class Change(NamedTuple):
     kind: ChangeKind
     version: Version
     cause: CauseKind
-    index: int  # type: ignore[assignment]  # hides a tuple's method that nobody needs
-    count: int  # type: ignore[assignment]  # likewise
+    index: int  # type: ignore[assignment]  # the wire's own names; they hide
+    count: int  # type: ignore[assignment]  # tuple methods that nobody needs
 
 
 class Erasure(NamedTuple):

@@ -6,7 +6,6 @@ replaces them all: those that the topic has of its own are sent again. It knows 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -20,16 +19,13 @@ from aiokafka.structs import OffsetAndMetadata
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
+from services.runtime.topics import UNKNOWN_TOPIC, create_topics
 
 OWN_SETTING = 1
 """Kafka's mark of a setting that was made on the topic itself."""
-UNKNOWN_TOPIC = 3
-ALREADY_EXISTS = 36
 READ_RECORDS_MAX = 5_000
 READ_POLL_MS = 20
 FETCH_WAIT_MS = 50
-APPEAR_WAIT_S = 10.0
-APPEAR_POLL_S = 0.1
 
 
 class Shape(NamedTuple):
@@ -63,13 +59,7 @@ class Broker:
             NewTopic(name, shape.partitions, shape.replicas, topic_configs=dict(settings))
             for name, (shape, settings) in topics.items()
         ]
-        answer = await self._admin.create_topics(new)
-        for topic in answer.to_object()["topic_errors"]:
-            if topic["error_code"] not in (0, ALREADY_EXISTS):
-                raise ServiceError(f"the broker refused to create it: {topic['error_message']}", topic=topic["topic"])
-        async with asyncio.timeout(APPEAR_WAIT_S):
-            while topics.keys() - (await self.shapes(topics)).keys():  # noqa: ASYNC110 - the broker tells nobody
-                await asyncio.sleep(APPEAR_POLL_S)
+        await create_topics(self._admin, new)
 
     async def own_settings(self, name: str) -> dict[str, str]:
         """The settings that were made on the topic itself."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from services.console import documents
 from services.console.forward import API
@@ -128,8 +128,10 @@ def _reference(model: Model) -> Json:
 
 def _schemas() -> Json:
     asked = [operation.body for operation in OPERATIONS.values() if operation.body is not None]
-    told = [documents.Problem, *(operation.answer for operation in OPERATIONS.values() if operation.answer is not None)]
-    models = [*((model, "validation") for model in asked), *((model, "serialization") for model in told)]
-    _, schemas = models_json_schema(list(dict.fromkeys(models)), ref_template=REFERENCE)  # type: ignore[arg-type]  # the mode is a literal
+    told: list[Model] = [documents.Problem]
+    told += [operation.answer for operation in OPERATIONS.values() if operation.answer is not None]
+    models: list[tuple[Model, JsonSchemaMode]] = [(model, "validation") for model in asked]
+    models += [(model, "serialization") for model in told]
+    _, schemas = models_json_schema(list(dict.fromkeys(models)), ref_template=REFERENCE)
     definitions: Json = schemas["$defs"]
     return dict(sorted(definitions.items()))

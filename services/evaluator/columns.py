@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
+from typing import cast
 
 import orjson
 
@@ -62,12 +63,15 @@ class Column:
 
     def extend(self, values: Iterable[Value | None]) -> None:
         """Set the values of the rows that follow."""
-        codes = []
+        codes: list[int] = []
         known = self._known
         for value in values:
-            code = 0 if value is None else known.get(value) if known is not None and value.__class__ is str else None
-            codes.append(self._code_of(value) if code is None and value is not None else code)
-        self.codes.extend(codes)  # type: ignore[arg-type]  # no value without a code
+            if value is None:
+                codes.append(0)
+                continue
+            code = known.get(value) if known is not None and value.__class__ is str else None
+            codes.append(self._code_of(value) if code is None else code)
+        self.codes.extend(codes)
 
     def put(self, row: int, value: Value | None) -> None:
         """Set a row's value. Rows between the last one and this have none."""
@@ -204,7 +208,7 @@ class Column:
 
     def _by_age(self, atom: AtLeast | Below, now: InstantMs) -> bytes:
         """The truth by code at `now`: an instant is at least an age old when it is not after `now` minus the age."""
-        latest = int(now) - int(atom.cut)  # type: ignore[arg-type]  # ages are whole numbers
+        latest = now - cast("int", atom.cut)
         old = bytes(map(latest.__ge__, self._instants))
         if isinstance(atom, AtLeast):
             return old

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from pydantic import JsonValue
 
 from schemas.limits import (
     DEFINITION_BYTES_MAX,
@@ -111,7 +113,7 @@ def propose(
 ) -> SegmentDefinitionRecord | Rejection:
     """The next version of a segment. `present` is the one that it edits, None for a new segment."""
     if wanted.expression is not None:
-        where, text = to_json(wanted.expression), to_text(wanted.expression)
+        where, text = cast("JsonValue", to_json(wanted.expression)), to_text(wanted.expression)
     elif present is not None:
         where, text = present.where, present.text
     else:
@@ -123,7 +125,7 @@ def propose(
         state=wanted.state or (present.state if present is not None else SegmentState.ACTIVE),
         name=wanted.name or (present.name if present is not None else segment_id),
         description=_first_said(wanted.description, present.description if present is not None else ""),
-        where=where,  # type: ignore[arg-type]  # to_json says object; its values are JSON
+        where=where,
         text=text,
         defined_at=author.at,
         defined_by=author.key_id,

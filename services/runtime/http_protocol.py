@@ -37,7 +37,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as in the base
         """A connection that never says anything counts as headers that never end."""
         super().connection_made(transport)
         self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)

@@ -56,8 +56,8 @@ async def ensure_topics(settings: RuntimeSettings, topics: Collection[Topic] = A
             if name not in found
         ]
         if missing:
-            await _create(admin, missing)
-            await _await_appearance(admin, [topic.name for topic in missing])
+            await create_topics(admin, missing)
+            log.info("topics created", topics=[topic.name for topic in missing])
         await _verify(admin, settings, specs)
 
 
@@ -143,13 +143,16 @@ async def _configs(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[s
     }
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
-    """Create topics. Another process that creates the same ones at the same time is no error."""
+async def create_topics(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
+    """Create topics and wait until they show. Another process that creates the same ones meanwhile is no error.
+
+    Errors: `ServiceError` when the broker refuses, or does not show one within `APPEAR_WAIT_S`.
+    """
     answer = await admin.create_topics(topics)
     for topic in answer.to_object()["topic_errors"]:
         if topic["error_code"] not in (0, ALREADY_EXISTS):
             raise ServiceError(f"the broker refused to create it: {topic['error_message']}", topic=topic["topic"])
-    log.info("topics created", topics=[topic.name for topic in topics])
+    await _await_appearance(admin, [topic.name for topic in topics])
 
 
 async def _await_appearance(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_when_event_set
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from schemas.webhook import WebhookRecord
@@ -77,10 +77,10 @@ class Sender:
     async def deliver(self, delivery_id: str, body: bytes, attempts_max: int | None = None) -> Outcome:
         """Make a delivery, or say why it was given up. Errors: StoppedError."""
         attempts = 0
+        given_up = stop_after_attempt(attempts_max or self._settings.webhook_attempts_max)
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TemporaryFailureError),
-            stop=stop_after_attempt(attempts_max or self._settings.webhook_attempts_max)
-            | stop_when_event_set(self._stopping),  # type: ignore[arg-type]  # asyncio's event has `is_set` too
+            stop=lambda state: given_up(state) or self._stopping.is_set(),
             wait=wait_random_exponential(
                 multiplier=self._settings.webhook_wait_first_ms / 1000, max=self._settings.webhook_wait_max_ms / 1000
             ),
