@@ -1,4 +1,4 @@
-"""What we override of Faust and aiokafka is still what it was when we overrode it."""
+"""What the evaluator overrides of Faust and aiokafka is still what it was; `test_private_names.py` holds the rest."""
 
 from __future__ import annotations
 
