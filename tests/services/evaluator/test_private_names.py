@@ -24,7 +24,7 @@ from tests.services.evaluator.test_overrides import plain_signature
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("services", "clients/tidegate", "deploy")
 LIBRARIES = ("faust", "mode", "aiokafka")
-PUBLIC_WITH_A_LINE = {"_Decompress", "_asdict", "_exit", "_replace"}
+PUBLIC_WITH_A_LINE = {"_Decompress", "_asdict", "_exit", "_fields", "_make", "_replace"}
 """What the standard library means for everybody although it writes it so."""
 
 TOUCHED: Mapping[str, Mapping[str, type]] = {
