@@ -1,0 +1,67 @@
+"""Reads of one contact go to the owner of its partition, wherever that is by now."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.services.console.evaluators import NOW, World, contact_in
+
+
+async def test_a_contact_is_asked_of_the_owner_of_its_partition(world: World) -> None:
+    asked: list[str] = []
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        body = {"attributes": {"plan": "pro"}, "members": {"b": NOW, "a": NOW + 1}, "due_ms": None, "clock_ms": NOW}
+        return httpx.Response(200, json=body)
+
+    world.owner = owner
+    contact = contact_in(1)
+    answer = await world.get(f"/contacts/{contact}")
+    assert asked == [f"http://owner-1/internal/v1/contacts/{contact}"]
+    assert answer.json() == {
+        "id": contact,
+        "attributes": {"plan": "pro"},
+        "memberships": [
+            {"segment_id": "a", "since": "2026-09-21T14:13:20.001Z"},
+            {"segment_id": "b", "since": "2026-09-21T14:13:20.000Z"},
+        ],
+        "next_deadline": None,
+        "as_of": "2026-09-21T14:13:20.000Z",
+    }
+
+
+async def test_a_contact_that_nobody_knows_is_a_404_problem(world: World) -> None:
+    world.owner = lambda _request: httpx.Response(404)
+    answer = await world.get("/contacts/nobody")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_explaining_an_unknown_segment_does_not_blame_the_contact(world: World) -> None:
+    world.owner = lambda _request: httpx.Response(404, json={"code": "unknown_segment"})
+    answer = await world.get("/contacts/u/explain", segment="nope")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_segment")
+    assert "contact" not in answer.json()["title"]
+
+
+async def test_an_id_with_a_slash_is_read_by_its_encoded_path(world: World) -> None:
+    asked: list[bytes] = []
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json={"attributes": {}, "members": {}, "due_ms": None, "clock_ms": NOW})
+
+    world.owner = owner
+    assert (await world.get("/contacts/a%2Fb%20c")).json()["id"] == "a/b c"
+    assert asked == [b"/internal/v1/contacts/a%2Fb%20c"]
+
+
+async def test_a_moved_partition_is_asked_for_again(world: World) -> None:
+    answers = [
+        httpx.Response(421),
+        httpx.Response(503),
+        httpx.Response(200, json={"attributes": {}, "members": {}, "due_ms": None, "clock_ms": None}),
+    ]
+    world.owner = lambda _request: answers.pop(0)
+    assert (await world.get("/contacts/u")).status_code == 200

@@ -1,0 +1,70 @@
+"""What other services answer goes through as it is, both ways; where there is none, a problem says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import orjson
+
+from tests.services.console.evaluators import World, streamed
+
+
+async def test_writes_pass_to_ingest_unchanged_and_its_answer_back(world: World) -> None:
+    seen: list[httpx.Request] = []
+
+    def ingest(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return streamed(202, {"receipts": []}, {"X-Request-Id": "req_1"})
+
+    world.ingest = ingest
+    body = {"contacts": [{"id": "u", "attributes": {"plan": "pro"}}]}
+    answer = await world.post("/contacts", body)
+    assert (answer.status_code, answer.json(), answer.headers["X-Request-Id"]) == (202, {"receipts": []}, "req_1")
+    assert orjson.loads(seen[0].read()) == body
+    assert seen[0].headers["Authorization"] == f"Bearer {world.key}"
+    assert seen[0].url.path == "/api/v2/contacts"
+
+
+async def test_an_escaped_contact_id_reaches_ingest_as_it_was_sent(world: World) -> None:
+    seen: list[bytes] = []
+
+    def ingest(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return streamed(202, {})
+
+    world.ingest = ingest
+    await world.http.request("DELETE", "/api/v2/contacts/a%2Fb%20c?x=%26", headers={"Authorization": "Bearer k"})
+    assert seen == [b"/api/v2/contacts/a%2Fb%20c?x=%26"]
+
+
+async def test_ingest_away_is_a_503_with_retry_after(world: World) -> None:
+    def ingest(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    world.ingest = ingest
+    answer = await world.post("/contacts", {"id": "u", "attributes": {}})
+    assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "ingest_away", "1")
+
+
+async def test_webhooks_are_passed_on_to_their_service_and_are_a_404_where_there_is_none(
+    world: World, tmp_path: Path
+) -> None:
+    none = await world.http.get("/api/v2/webhooks", headers={"Authorization": f"Bearer {world.key}"})
+    assert (none.status_code, none.json()["code"]) == (404, "no_webhooks")
+    asked: list[tuple[str, str, str]] = []
+
+    def service(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.raw_path.decode(), request.headers["Idempotency-Key"]))
+        return streamed(201, {"id": "wh_1"}, {"RateLimit": "x"})
+
+    with_webhooks = World(tmp_path / "with", webhooks=service)
+    headers = {"Authorization": f"Bearer {with_webhooks.key}", "Idempotency-Key": "k"}
+    made = await with_webhooks.http.post("/api/v2/webhooks", json={"url": "https://x"}, headers=headers)
+    await with_webhooks.http.post("/api/v2/webhooks/wh_1/failures/f%2F1/replay", headers=headers)
+    assert (made.status_code, made.json(), made.headers["RateLimit"]) == (201, {"id": "wh_1"}, "x")
+    assert asked == [
+        ("POST", "/api/v2/webhooks", "k"),
+        ("POST", "/api/v2/webhooks/wh_1/failures/f%2F1/replay", "k"),
+    ]
+    await with_webhooks.close()
