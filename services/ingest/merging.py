@@ -96,7 +96,9 @@ class Merging:
             return [Appended(metadata.partition, metadata.offset) for metadata in sent]
 
     async def _wait_for_evaluation(self, partitions: set[int]) -> None:
-        consumer = AIOKafkaConsumer(isolation_level="read_committed", **client_options(self._settings))
+        # The end of all that is written, not of what is decided: a merge that was just committed is behind a marker
+        # that may not be in its partition yet, and evaluators pass it only then.
+        consumer = AIOKafkaConsumer(isolation_level="read_uncommitted", **client_options(self._settings))
         try:
             async with asyncio.timeout(self._settings.append_timeout_ms / 1000):
                 await consumer.start()

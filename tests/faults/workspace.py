@@ -35,6 +35,7 @@ from tests.oracle.partitions import home_partition
 from tests.oracle.reference import DeleteInput, Input, LogEntry, PoisonInput, Reference, WriteInput
 from tests.simulation.wire import encode
 from tests.simulation.workload import START_MS, Workload
+from tests.transactions import Transactions
 
 POLL_S = 0.1
 QUIET_S = 1.5
@@ -238,6 +239,8 @@ class Workspace:
         while (count := len(await self.published("read_uncommitted"))) != seen:
             seen = count
             await asyncio.sleep(QUIET_S)
+        for topic in (Topic.MEMBERSHIPS, Topic.CONTACTS_CHANGELOG):
+            await Transactions(self.broker).until_readable(self.name(topic), range(self.partitions))
 
     async def read(self, topic: Topic, isolation: str = "read_committed") -> list[Published]:
         """Everything on a topic."""

@@ -29,6 +29,7 @@ from tests.oracle.reference import (
     TickInput,
     WriteInput,
 )
+from tests.transactions import Transactions
 
 READ_TIMEOUT_S = 30.0
 POLL_S = 0.1
@@ -173,6 +174,7 @@ def judge_workspace(bootstrap: str, prefix: str, partitions: int, ends: Mapping[
     references = {partition: Reference().read_all(log) for partition, log in entries.items()}
     limits = {partition: (references[partition].clock, log[-1].offset) for partition, log in entries.items()}
     memberships = topic_name(prefix, Topic.MEMBERSHIPS)
+    Transactions(bootstrap).until_decided(memberships, range(partitions))
     committed = _published(read_topic(bootstrap, memberships, partitions), limits)
     uncommitted = _published(read_topic(bootstrap, memberships, partitions, UNCOMMITTED), limits)
     expected = {partition: reference.events for partition, reference in references.items()}

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.codec import ContactDelete, ContactWrite, decode_input
+from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import AttributeName, ContactId
 from services.ingest.admission import Admitted, Origin, admit_delete, admit_patch
@@ -19,6 +20,7 @@ from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
 from services.runtime.topics import ensure_topics
 from tests.services.ingest.conftest import PARTITIONS, Owner, Running, report_owner
+from tests.transactions import Transactions
 
 pytestmark = pytest.mark.broker
 TOPICS = [Topic.CONTACT_CHANGES, Topic.EVALUATOR_STATUS]
@@ -54,8 +56,15 @@ def records() -> list[Admitted]:
     return [written, erased]
 
 
+async def committed_in_the_end(settings: IngestSettings) -> list[Any]:
+    """What an evaluator reads once every transaction is decided."""
+    name = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
+    await Transactions(settings.kafka_bootstrap).until_readable(name, range(PARTITIONS))
+    return await committed(settings)
+
+
 async def committed(settings: IngestSettings) -> list[Any]:
-    """What an evaluator would read."""
+    """What an evaluator reads now."""
     name = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed")
     await consumer.start()
@@ -63,8 +72,10 @@ async def committed(settings: IngestSettings) -> list[Any]:
         partitions = [TopicPartition(name, partition) for partition in range(PARTITIONS)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(partitions)
         read: list[Any] = []
-        while polled := await consumer.getmany(timeout_ms=1_500):
+        while any([await consumer.position(each) < ends[each] for each in partitions]):
+            polled = await consumer.getmany(timeout_ms=100)
             read.extend(record for batch in polled.values() for record in batch)
         return [decode_input(record.key, record.value, record.headers) for record in read]
     finally:
@@ -84,7 +95,7 @@ async def test_both_records_are_committed_together(settings: IngestSettings, mer
     appended = await merging.write(records())
     assert len(appended) == 2
     expected = [ContactWrite(ContactId("new"), {AttributeName("mrr"): 5}), ContactDelete(ContactId("old"))]
-    assert sorted(map(str, await committed(settings))) == sorted(map(str, expected))
+    assert sorted(map(str, await committed_in_the_end(settings))) == sorted(map(str, expected))
 
 
 @pytest.mark.parametrize("step", ["send_and_wait", "commit_transaction"])
@@ -108,7 +119,7 @@ async def test_a_failure_between_leaves_neither_and_the_next_merge_works(
             await merging.write(records())
     assert await committed(settings) == []
     await merging.write(records())
-    assert len(await committed(settings)) == 2
+    assert len(await committed_in_the_end(settings)) == 2
 
 
 async def test_contacts_are_read_only_after_all_that_was_on_the_log(
@@ -121,6 +132,26 @@ async def test_contacts_are_read_only_after_all_that_was_on_the_log(
     owner.committed = True
     await merging.read([ContactId("old"), ContactId("new")])
     assert owner.waited_for
+
+
+async def test_contacts_are_read_only_after_a_transaction_whose_end_has_not_reached_their_partition(
+    settings: IngestSettings, merging: Merging, owner: Owner
+) -> None:
+    earlier = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap, transactional_id=f"{settings.topic_prefix}earlier"
+    )
+    await earlier.start()
+    try:
+        async with earlier.transaction():
+            topic, partition = (
+                topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES),
+                partition_for(ContactId("old"), PARTITIONS),
+            )
+            sent = await earlier.send_and_wait(topic, b'{"attributes":{}}', b"old", partition)
+            await merging.read([ContactId("old")])
+    finally:
+        await earlier.stop()
+    assert owner.waited_for == [sent.offset]
 
 
 async def test_a_merge_that_means_nothing_is_refused(running: Running) -> None:

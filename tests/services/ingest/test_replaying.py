@@ -15,6 +15,7 @@ from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId
 from services.runtime.keys import Scope
 from tests.services.ingest.conftest import PARTITIONS, Running, read_all
+from tests.transactions import Transactions
 
 pytestmark = pytest.mark.broker
 VALUE = b'{"attributes": {"plan": "pro"}}'
@@ -25,21 +26,17 @@ async def bury(
 ) -> str:
     """Put a dead letter on the topic as an evaluator does, in a transaction; its path."""
     said = DeadLetterHeaders(code="evaluation_failed", message="…", topic="contact-changes", partition=1, offset=3)
+    topic = topic_name(running.settings.topic_prefix, Topic.DEAD_LETTERS)
     producer = AIOKafkaProducer(
         bootstrap_servers=running.settings.kafka_bootstrap, transactional_id=f"{running.settings.topic_prefix}bury"
     )
     await producer.start()
     try:
         async with producer.transaction():
-            sent = await producer.send_and_wait(
-                topic_name(running.settings.topic_prefix, Topic.DEAD_LETTERS),
-                value,
-                key,
-                1,
-                headers=said.added_to(headers),
-            )
+            sent = await producer.send_and_wait(topic, value, key, 1, headers=said.added_to(headers))
     finally:
         await producer.stop()
+    await Transactions(running.settings.kafka_bootstrap).until_readable(topic, [1])
     return f"/api/v2/dead-letters/1/{sent.offset}/replay"
 
 

@@ -13,6 +13,7 @@ from schemas.membership_change import membership_key
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import CauseKind, Change, ChangeKind, ContactId, InstantMs, Offset, SegmentId, Version
+from tests.transactions import Transactions
 
 PARTITIONS = 4
 START_MS = 1_790_000_000_000
@@ -39,30 +40,34 @@ class Step:
 
 
 class Stream:
-    """A transactional writer of `memberships`."""
+    """A transactional writer of `memberships`. What it has written is decided for every reader when it returns."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topic: str, transactions: Transactions) -> None:
         self._producer = producer
         self._topic = topic
+        self._transactions = transactions
 
     async def commit(self, *steps: Step) -> None:
         async with self._producer.transaction():
             await self._send(steps)
+        await self._transactions.until_readable(self._topic, map(partition_of, steps))
 
     async def abort(self, *steps: Step) -> None:
         await self._producer.begin_transaction()
         await self._send(steps)
         await self._producer.abort_transaction()
+        await self._transactions.until_readable(self._topic, map(partition_of, steps))
 
     async def erase(self, contact: str, segment: str) -> None:
         partition = partition_for(ContactId(contact), PARTITIONS)
         key = membership_key(SegmentId(segment), ContactId(contact))
         async with self._producer.transaction():
             await self._producer.send_and_wait(self._topic, None, key=key, partition=partition)
+        await self._transactions.until_readable(self._topic, [partition])
 
     async def _send(self, steps: Sequence[Step]) -> None:
         for step in steps:
-            partition = partition_for(ContactId(step.contact), PARTITIONS)
+            partition = partition_of(step)
             for change in step.changes():
                 key, value, headers = encode_membership_change(change, partition)
                 await self._producer.send_and_wait(
@@ -70,11 +75,16 @@ class Stream:
                 )
 
 
+def partition_of(step: Step) -> int:
+    """Where the changes of a step go."""
+    return partition_for(ContactId(step.contact), PARTITIONS)
+
+
 @asynccontextmanager
 async def open_stream(bootstrap: str, prefix: str) -> AsyncIterator[Stream]:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"{prefix}writer")
     await producer.start()
     try:
-        yield Stream(producer, topic_name(prefix, Topic.MEMBERSHIPS))
+        yield Stream(producer, topic_name(prefix, Topic.MEMBERSHIPS), Transactions(bootstrap))
     finally:
         await producer.stop()
