@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 const ROOT = new URL("../..", import.meta.url).pathname;
 const PARTITIONS = "4";
 const PORTS_NEEDED = 20;
-const START_MS_MAX = 120_000;
+const START_MS_MAX = 240_000;
 const STOP_MS_MAX = 30_000;
 
 /** Start it. Shape: addresses, the key, each service's process id, a small API client whose writes are evaluated when it answers, `record`, and `stop`. */
