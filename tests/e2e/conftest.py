@@ -16,10 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local.ports import free_ports
+from deploy.local.plan import StackPorts
+from deploy.local.ports import free_base
 
-READY_TIMEOUT_S = 90
-STOP_TIMEOUT_S = 20
+READY_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 90
 PARTITIONS = 4
 COMMAND = Path(sys.executable).parent / "tidegate"
 
@@ -58,8 +59,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
 @contextmanager
 def running(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[RunningSystem]:
     """A system of its own, with these variables beside the present ones."""
-    port_base = free_ports(1)[0]
-    arguments = ["up", "--json", "--data-dir", str(folder), "--port-base", str(_below_ephemeral(port_base))]
+    arguments = ["up", "--json", "--data-dir", str(folder), "--port-base", str(free_base(StackPorts.SPAN))]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [COMMAND, *arguments, "--partitions", str(PARTITIONS)],
@@ -77,11 +77,6 @@ def running(folder: Path, environment: Mapping[str, str] | None = None) -> Itera
             assert process.wait(STOP_TIMEOUT_S) == 0
             assert process.stdout is not None
             process.stdout.close()
-
-
-def _below_ephemeral(port: int) -> int:
-    """A base whose block of ports no outgoing connection is given."""
-    return 20_000 + port % 10_000
 
 
 def _ready(process: subprocess.Popen[str], folder: Path) -> RunningSystem:
