@@ -2,9 +2,10 @@
 
 Contacts are written to Kafka, evaluated, and then a segment is edited as a person types it: each draft is another
 expression. Every count is compared with one made here in plain Python, without the product's language. The first
-preview reads all contacts and is shown apart, with the partial answers that a dashboard gets meanwhile.
+preview is shown apart, with the partial answers that a dashboard gets meanwhile: at once after the writes it reads all
+contacts itself; after some rest the evaluator has read them in its spare time.
 
-`python -m bench.preview [--contacts 100000 1000000] [--drafts 60]`
+`python -m bench.preview [--contacts 100000 1000000] [--drafts 60] [--rest-s 0]`
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from confluent_kafka import Producer
 
 from bench.waiting import until
@@ -43,17 +45,19 @@ PATIENCE_MS = 600
 PATIENCE_MS_MAX = 4_000
 GOAL_MS = 1_000.0
 DAY_S = 86_400
+MIB = 1 << 20
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--contacts", type=int, nargs="+", default=[100_000, 1_000_000])
     arguments.add_argument("--drafts", type=int, default=60)
+    arguments.add_argument("--rest-s", type=float, default=0.0, help="Between the writes and the first preview.")
     options = arguments.parse_args()
-    return max([_measure(contacts, options.drafts) for contacts in options.contacts])
+    return max([_measure(contacts, options.drafts, options.rest_s) for contacts in options.contacts])
 
 
-def _measure(contacts: int, drafts: int) -> int:
+def _measure(contacts: int, drafts: int, rest_s: float) -> int:
     base = free_base(StackPorts.SPAN)
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder, (Path(folder) / "log").open("w") as log:
         command = [sys.executable, "-m", "tidegate.cli.main", "up", "--json", "--ephemeral"]
@@ -65,13 +69,24 @@ def _measure(contacts: int, drafts: int) -> int:
             line = stack.stdout.readline() if stack.stdout is not None else ""
             if not line:
                 raise SystemExit((Path(folder) / "log").read_text())
-            return _edit(json.loads(line), contacts, drafts)
+            evaluator = _evaluator(psutil.Process(stack.pid))
+            return _edit(json.loads(line), contacts, drafts, rest_s, evaluator)
         finally:
             stack.terminate()
             stack.wait()
 
 
-def _edit(system: dict[str, Any], contacts: int, drafts: int) -> int:
+def _evaluator(stack: psutil.Process) -> psutil.Process:
+    return next(each for each in stack.children(recursive=True) if "services.evaluator" in each.cmdline())
+
+
+def _taken(evaluator: psutil.Process) -> tuple[float, float]:
+    """Processor seconds so far, and MiB held now."""
+    times = evaluator.cpu_times()
+    return times.user + times.system, evaluator.memory_info().rss / MIB
+
+
+def _edit(system: dict[str, Any], contacts: int, drafts: int, rest_s: float, evaluator: psutil.Process) -> int:
     """Write the contacts, then ask for one draft after the other; 1 when a count is wrong or the goal is missed."""
     begun = datetime.now(UTC).replace(microsecond=0)
     people = [_attributes(number, begun) for number in range(contacts)]
@@ -85,7 +100,16 @@ def _edit(system: dict[str, Any], contacts: int, drafts: int) -> int:
         print(
             f"\n{contacts:,} contacts in {PARTITIONS} partitions, written and evaluated in {seconds:.0f} s", flush=True
         )
+        began_s, began_mib = _taken(evaluator)
+        time.sleep(rest_s)
+        rested_s, rested_mib = _taken(evaluator)
+        if rest_s:
+            print(f"{rest_s:.0f} s of rest: evaluator took {rested_s - began_s:.1f} s of processor time, "
+                  f"{began_mib:.0f} → {rested_mib:.0f} MiB", flush=True)  # fmt: skip
         _first(http, people)
+        first_s, first_mib = _taken(evaluator)
+        took_s, grown_mib = first_s - rested_s, first_mib - rested_mib
+        print(f"it took the evaluator {took_s:.1f} s of processor time, {grown_mib:+.0f} MiB")
         took: list[float] = []
         for where, holds in _drafts(drafts):
             began = time.perf_counter()

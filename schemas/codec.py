@@ -6,7 +6,7 @@ encoders are functions of their argument alone, so a recomputed record is the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from sys import intern
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
@@ -38,12 +38,14 @@ from schemas.tick import TICK, TickRecord
 from segmentation.model import (
     UNKNOWN_BIRTH,
     AttributeChanges,
+    Attributes,
     Change,
     ChangeKind,
     ContactId,
     ContactState,
     InstantMs,
     Position,
+    SegmentId,
 )
 
 _CONTACT_CHANGED: Final = CONTACT_CHANGED.encode()
@@ -313,6 +315,12 @@ def decode_contact(value: bytes) -> ContactState:
     position = Position(row["clock"], row["offset"], row["seq"])
     born = row.get("born", UNKNOWN_BIRTH)  # rows written before births were kept have none
     return ContactState(row["attributes"], row["members"], set(row["left"]), position, row["due"], born)
+
+
+def decode_attributes_and_members(value: bytes) -> tuple[Attributes, Mapping[SegmentId, InstantMs]]:
+    """What a contact holds and where it is a member, of a row that `encode_contact` wrote."""
+    row = orjson.loads(value)
+    return row["attributes"], row["members"]
 
 
 def decode_kept_contact(value: bytes) -> ContactState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import cast
 
 import orjson
@@ -18,7 +18,7 @@ from segmentation.expression.atoms import AtLeast, AttributeAtom, Below, Reading
 from segmentation.expression.compiler import truth_of
 from segmentation.expression.normal import Literal
 from segmentation.expression.syntax import TextMatchKind
-from segmentation.model import AttributeName, ContactId, ContactState, InstantMs, SegmentId, Value
+from segmentation.model import AttributeName, Attributes, ContactId, InstantMs, SegmentId, Value
 from segmentation.values import fold, read_instant
 
 BYTE_VALUES = 256
@@ -27,8 +27,10 @@ NARROW_CODES = BYTE_VALUES
 INTERNED_VALUES_MAX = 65_536
 """A column with more distinct values than this is not searched for a repeated one any more."""
 COMPACT_SLACK_VALUES = 65_536
-VALUES_PER_STEP = 2_000
+VALUES_PER_STEP = 500
 ROWS_PER_STEP = 20_000
+PREPARED_VALUES_MIN = 2_000
+"""A column with fewer distinct values is read as soon as it is asked for."""
 COLUMNS_MAX = 200
 """Attributes that nobody asked for are kept up to this many columns."""
 TABLES_MAX = 32
@@ -37,16 +39,20 @@ VALUE_BYTES = 90
 """About what a distinct value costs beside its characters."""
 ROW_BYTES = 96
 """About what a contact costs beside its columns: its id and its place."""
+TOUCHED_BYTES = 128
+"""About what it costs to remember that a contact was touched."""
 _UNREADABLE = (1 << 62) - 1
 
 Steps = Iterator[None]
 """Work in bounded steps: whoever runs it lets others have a turn between two."""
+Held = tuple[Attributes, Mapping[SegmentId, InstantMs]]
+"""A contact as columns see it: its attributes, and the segments it is in."""
 
 
 class Column:
     """The values of one attribute by row. A code stands for one value for ever; code 0 is missing."""
 
-    __slots__ = ("_folded", "_instants", "_known", "_odd", "_readable", "_tables", "codes", "size", "values")
+    __slots__ = ("_folded", "_instants", "_known", "_odd", "_readable", "_tables", "_text", "codes", "size", "values")
 
     def __init__(self) -> None:
         self.values: list[Value | None] = [None]
@@ -60,6 +66,8 @@ class Column:
         self._folded = [""]
         self._odd: list[int] = []
         """Codes of what is not text, whose place in `_folded` is empty."""
+        self._text: str | None = None
+        """The first text among the values."""
 
     def extend(self, values: Iterable[Value | None]) -> None:
         """Set the values of the rows that follow."""
@@ -99,6 +107,8 @@ class Column:
         code = len(self.values)
         self.values.append(value)
         self.size += VALUE_BYTES + len(key)
+        if self._text is None and isinstance(value, str):
+            self._text = value
         if known is not None:
             known[key] = code
             if code >= INTERNED_VALUES_MAX:
@@ -138,14 +148,12 @@ class Column:
             yield
         into.append(b"".join(parts))
 
-    def prepare(self) -> None:
-        """Read what is new as it will probably be asked for, so that no later preview waits for it."""
-        if len(self.values) <= VALUES_PER_STEP:
-            return
-        first = next((value for value in self.values if isinstance(value, str)), None)
-        if first is not None:
-            for _ in self._fold() if read_instant(first) is None else self._read_instants():
-                pass
+    def prepare(self) -> bool:
+        """One step of reading the values as they will probably be asked for; False when there was nothing to read."""
+        if len(self.values) <= PREPARED_VALUES_MIN or self._text is None:
+            return False
+        steps = self._fold() if read_instant(self._text) is None else self._read_instants()
+        return next(steps, False) is None
 
     def _fold(self) -> Steps:
         while len(self._folded) < len(self.values):
@@ -240,31 +248,45 @@ class ContactColumns:
     @property
     def size(self) -> int:
         """About how many bytes this holds."""
-        return ROW_BYTES * self.rows + sum(
-            column.size + len(column.codes) * (1 if isinstance(column.codes, bytearray) else 4)
-            for column in self.columns.values()
+        return (
+            ROW_BYTES * self.rows
+            + TOUCHED_BYTES * len(self.touched)
+            + sum(
+                column.size + len(column.codes) * (1 if isinstance(column.codes, bytearray) else 4)
+                for column in self.columns.values()
+            )
         )
 
-    def load(self, contact_ids: Sequence[bytes], contacts: Sequence[ContactState]) -> None:
+    def touch(self, contact_ids: Iterable[ContactId]) -> None:
+        """These contacts are committed anew. Those that the scan has yet to meet need no remembering."""
+        if self.is_whole:
+            self.touched.update(contact_ids)
+        elif self.last is not None:
+            self.touched.update(contact_id for contact_id in contact_ids if contact_id.encode() <= self.last)
+
+    def load(self, contact_ids: Sequence[bytes], contacts: Sequence[Held]) -> None:
         """Take the next contacts of the scan."""
         if not contacts:
             return
         self.last = contact_ids[-1]
         self.scanned += contact_ids
-        found = [contact.attributes for contact in contacts]
+        found = [attributes for attributes, _ in contacts]
         for name in set().union(*found) - self.columns.keys():
             self._begin(name)
         for name, column in self.columns.items():
             column.pad(self.rows)
             column.extend([attributes.get(name) for attributes in found])
-            column.prepare()
         for segment_id, mask in self.members.items():
-            mask.extend(segment_id in contact.members for contact in contacts)
+            mask.extend([segment_id in members for _, members in contacts])
         self.alive += b"\x01" * len(contacts)
 
-    def fold(self, contact_id: ContactId, contact: ContactState | None) -> None:
+    def prepare(self) -> bool:
+        """One step of work that the next preview would wait for; False when there is none."""
+        return any(column.prepare() for column in self.columns.values())
+
+    def fold(self, contact_id: ContactId, contact: Held | None) -> None:
         """Bring a touched contact's row level with its committed state. Only when the scan has passed everybody."""
-        row = self.row_of(contact_id)
+        row = self.row_of(contact_id.encode())
         if row is None:
             if contact is not None:
                 self.later[contact_id] = self.rows
@@ -273,22 +295,23 @@ class ContactColumns:
         self.alive[row] = contact is not None
         if contact is None:
             return
-        attributes = contact.attributes
+        attributes, members = contact
         for name, column in self.columns.items():
             column.put(row, attributes.get(name))
         for name in attributes.keys() - self.columns.keys():
             if self._begin(name):
                 self.columns[name].put(row, attributes[name])
         for segment_id, mask in self.members.items():
-            mask[row] = segment_id in contact.members
+            mask[row] = segment_id in members
 
-    def _append(self, contact: ContactState) -> None:
+    def _append(self, contact: Held) -> None:
         row = self.rows
-        for name, value in contact.attributes.items():
+        attributes, members = contact
+        for name, value in attributes.items():
             if name in self.columns or self._begin(name):
                 self.columns[name].put(row, value)
         for segment_id, mask in self.members.items():
-            mask.append(segment_id in contact.members)
+            mask.append(segment_id in members)
         self.alive.append(1)
 
     def _begin(self, name: AttributeName) -> bool:
@@ -302,23 +325,23 @@ class ContactColumns:
         """Whether one of the attributes was left out."""
         return self.is_selective and not reads <= self.columns.keys()
 
-    def row_of(self, contact_id: ContactId) -> int | None:
-        """The contact's row, also if it was erased; None if it has none."""
-        key = contact_id.encode()
-        place = bisect_left(self.scanned, key)
-        if place < len(self.scanned) and self.scanned[place] == key:
+    def row_of(self, raw_id: bytes) -> int | None:
+        """The row of a contact, by its id in UTF-8, also if it was erased; None if it has none."""
+        place = bisect_left(self.scanned, raw_id)
+        if place < len(self.scanned) and self.scanned[place] == raw_id:
             return place
-        return self.later.get(contact_id)
-
-    def is_passed(self, contact_id: ContactId) -> bool:
-        """Whether the scan has passed by this contact's place."""
-        return self.is_whole or (self.last is not None and contact_id.encode() <= self.last)
+        return self.later.get(ContactId(raw_id.decode())) if self.later else None
 
     def drop_all_but(self, needed: Iterable[AttributeName]) -> None:
         """Give up the columns that are not needed; they are read anew when they are asked for."""
         for name in self.columns.keys() - set(needed):
             del self.columns[name]
         self.is_selective = True
+
+    @property
+    def is_slack(self) -> bool:
+        """Whether a column holds mostly values that no row has any more."""
+        return any(column.is_slack for column in self.columns.values())
 
     def compact(self) -> None:
         """Forget values that no row has any more."""

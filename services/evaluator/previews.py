@@ -1,8 +1,9 @@
 """What an expression would match over all contacts of a partition: exact, and repeated quickly while somebody edits.
 
-Rule: the first preview reads every contact into columns, in slices between which the worker has its turn; the next ones
-count on the columns and on what was committed since. An answer that does not speak of every contact says of how many
-it does. Nothing is kept beyond its share of memory, nor when nobody has asked for some time.
+Rule: every contact is read into columns, in slices between which the worker has its turn: by the first preview, or
+before it in spare time (`warming.py`). Previews count on the columns and on what was committed since. An answer that
+does not speak of every contact says of how many it does. Nothing is kept beyond its share of memory, nor, where
+columns are not kept ready, when nobody has asked for some time.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 
-from schemas.codec import decode_contact
+from schemas.codec import decode_attributes_and_members
 from segmentation.expression.atoms import Member
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import All, Literal, Normal
-from segmentation.model import ContactId, ContactState, InstantMs, SegmentId
+from segmentation.model import AttributeName, ContactId, InstantMs, SegmentId
 from services.evaluator import rows
-from services.evaluator.columns import ContactColumns, Steps, first
+from services.evaluator.columns import ContactColumns, Held, Steps, first
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
 
 SAMPLE_MAX = 20
 SLICE_CONTACTS = 200
 """Contacts read between two turns of the event loop."""
+WARM_SLICE_CONTACTS = 50
+"""Contacts read at once while nobody waits for them."""
 COLUMNS_BYTES_MAX = 384 << 20
 """What the columns of all partitions of a process may hold; beyond it contacts are read for each preview."""
 COUNTING_S_MAX = 2.0
 """Counting itself takes so much longer than a caller said that it would wait, at most."""
 IDLE_S = 600.0
-"""Columns that nobody has asked for this long are given up at the next commit."""
+"""Columns that are not kept ready are given up at the next commit when nobody has asked for this long."""
 TOUCHED_MAX = 50_000
 """With more changed contacts than this waiting, reading everything anew is as quick."""
 
@@ -54,6 +58,15 @@ class Preview:
         return self.counted >= self.total
 
 
+class Warmed(Enum):
+    """How far a partition's columns are after a step in spare time."""
+
+    READY = "ready"
+    """Or a preview is at work on them."""
+    MORE = "more"
+    TOO_LARGE = "too large"
+
+
 class ColumnMemory:
     """What the partitions of a process hold in columns together."""
 
@@ -64,7 +77,12 @@ class ColumnMemory:
     def hold(self, partition: int, size: int) -> bool:
         """Note what a partition holds now; whether that is within the limit."""
         self._held[partition] = size
-        return sum(self._held.values()) <= self.limit
+        return self.held <= self.limit
+
+    @property
+    def held(self) -> int:
+        """How many bytes all of them hold."""
+        return sum(self._held.values())
 
     def free(self, partition: int) -> None:
         """The partition holds nothing any more."""
@@ -84,10 +102,12 @@ class Previews:
         self._columns: ContactColumns | None = None
         self._loading: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
-        self._asked_at = 0.0
+        self._asked_at: float | None = None
         self._barred_until = 0.0
         """Until then columns are not tried again: they were too large."""
         self._is_closed = False
+        self._is_kept = False
+        """Whether columns are kept ready, also when nobody asks."""
 
     async def preview(
         self, segment: CompiledSegment, saved: SegmentId | None, patience_s: float | None = None
@@ -96,15 +116,19 @@ class Previews:
 
         With `patience_s`, what is counted by then; else everything. Ends early when the partition is given up.
         """
-        self._asked_at = self._monotonic()
-        until = None if patience_s is None else self._asked_at + patience_s
+        asked_at = self._asked_at = self._monotonic()
+        until = None if patience_s is None else asked_at + patience_s
         segments = segment.references | ({saved} if saved is not None else set())
         while not self._is_closed:
             columns = self._columns
-            if columns is None and self._asked_at < self._barred_until:
+            if columns is None and asked_at < self._barred_until:
                 return await self._by_reading(segment, saved)
             if columns is None or (columns.is_whole and columns.lacks(segment.reads)):
-                columns = self._begin(segment, segments)
+                columns = self._begin(segment.reads, segments)
+            if not columns.is_whole and self._loading is None:
+                self._loading = asyncio.create_task(
+                    self._load(columns, segment), name=f"columns {self._partition.index}"
+                )
             await self._loaded(until)
             if columns.lacks(segment.reads) and not columns.is_whole:
                 break
@@ -128,25 +152,59 @@ class Previews:
             self._loading.cancel()
         self._give_up()
 
-    def _begin(self, segment: CompiledSegment, segments: Iterable[SegmentId]) -> ContactColumns:
-        """Read every contact into columns, from the beginning."""
-        columns = self._columns = ContactColumns(segment.reads, segments)
+    # In spare time
+
+    def warm(self) -> Warmed:
+        """One small step towards columns that stand ready, unless a preview is at work on them."""
+        self._is_kept = True
+        if self._is_closed or self._loading is not None or self._turn.locked():
+            return Warmed.READY
+        columns = self._columns or self._begin((), ())
+        if not columns.is_whole:
+            self._load_some(columns, WARM_SLICE_CONTACTS)
+        elif columns.touched:
+            self._level_some(columns, WARM_SLICE_CONTACTS)
+            if columns.is_slack:
+                self._give_up()  # reading anew goes in small steps too, compacting does not
+                return Warmed.MORE
+        elif not columns.prepare():
+            return Warmed.READY
+        fits = self._memory.hold(self._partition.index, columns.size) and not columns.is_selective
+        return Warmed.MORE if fits else Warmed.TOO_LARGE
+
+    def cool(self) -> None:
+        """Keep columns ready no more: they go now, or when whoever edits has stopped asking."""
+        self._is_kept = False
+        if self._loading is None and not self._turn.locked() and self._is_idle():
+            self._give_up()
+
+    def _is_idle(self) -> bool:
+        return self._asked_at is None or self._monotonic() - self._asked_at > IDLE_S
+
+    # Loading
+
+    def _begin(self, reads: Iterable[AttributeName], segments: Iterable[SegmentId]) -> ContactColumns:
+        """Columns without a contact yet."""
+        columns = self._columns = ContactColumns(reads, segments)
         self._partition.on_contacts = self._touch
-        self._loading = asyncio.create_task(self._load(columns, segment), name=f"columns {self._partition.index}")
         return columns
 
+    def _load_some(self, columns: ContactColumns, contacts: int) -> None:
+        """Read so many more contacts. Nothing else runs between the reading and the taking note of it."""
+        start = rows.CONTACTS_START if columns.last is None else rows.after(rows.CONTACTS_START + columns.last)
+        chunk = self._store.scan(start, rows.CONTACTS_END, contacts)
+        columns.load([key[1:] for key, _ in chunk], [decode_attributes_and_members(row) for _, row in chunk])
+        columns.is_whole = len(chunk) < contacts
+
     async def _load(self, columns: ContactColumns, segment: CompiledSegment) -> None:
-        start = rows.CONTACTS_START
         try:
             while not columns.is_whole:
-                chunk = self._store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS)
                 async with self._turn:
-                    columns.load([key[1:] for key, _ in chunk], [decode_contact(row) for _, row in chunk])
+                    self._load_some(columns, SLICE_CONTACTS)
                     if not self._fits(columns, segment):
                         self._barred_until = self._monotonic() + IDLE_S
+                        columns.is_whole = False
                         return
-                    columns.is_whole = len(chunk) < SLICE_CONTACTS
-                start = rows.after(chunk[-1][0]) if chunk else start
                 await asyncio.sleep(0)
         finally:
             if self._columns is columns:
@@ -166,10 +224,10 @@ class Previews:
         columns = self._columns
         if columns is None:
             return
-        columns.touched.update(contact_ids)
+        columns.touch(contact_ids)
         if self._loading is not None or self._turn.locked():
             return
-        if len(columns.touched) > TOUCHED_MAX or self._monotonic() - self._asked_at > IDLE_S:
+        if len(columns.touched) > TOUCHED_MAX or (not self._is_kept and self._is_idle()):
             self._give_up()
 
     def _give_up(self) -> None:
@@ -193,11 +251,9 @@ class Previews:
                 return None
             if columns.is_whole:
                 await self._level(columns)
-                for segment_id in segments:
-                    if segment_id not in columns.members:
-                        columns.members[segment_id] = await self._members(columns, segment_id)
-            elif any(segment_id not in columns.members for segment_id in segments):
-                return Preview(total=self._partition.contacts)
+            for segment_id in segments:
+                if segment_id not in columns.members:
+                    columns.members[segment_id] = await self._members(columns, segment_id)
             now, height = self._partition.clock, columns.rows
             masks: list[int] = []
             for _ in _mask(columns, segment.normal, now, height, masks):
@@ -205,16 +261,22 @@ class Previews:
                 if until is not None and self._monotonic() > until + COUNTING_S_MAX:
                     return Preview(total=self._partition.contacts)
             # From here on nothing else runs, so that columns and store are of one moment.
-            return self._count(columns, segment, saved, masks[0], now)
+            found = self._count(columns, segment, saved, masks[0], now)
+            if not self._memory.hold(self._partition.index, columns.size):
+                self._give_up()  # it grew: the next preview reads what fits
+            return found
 
     async def _level(self, columns: ContactColumns) -> None:
         """Bring the rows level with what was committed since."""
         while columns.touched:
-            some = [columns.touched.pop() for _ in range(min(SLICE_CONTACTS, len(columns.touched)))]
-            for contact_id, contact in self._read(some):
-                columns.fold(contact_id, contact)
+            self._level_some(columns, SLICE_CONTACTS)
             await asyncio.sleep(0)
         columns.compact()
+
+    def _level_some(self, columns: ContactColumns, contacts: int) -> None:
+        some = [columns.touched.pop() for _ in range(min(contacts, len(columns.touched)))]
+        for contact_id, contact in self._read(some):
+            columns.fold(contact_id, contact)
 
     async def _members(self, columns: ContactColumns, segment_id: SegmentId) -> bytearray:
         """Who is in a segment, by row; those who change meanwhile are touched."""
@@ -222,7 +284,7 @@ class Previews:
         prefix = start = rows.listing_prefix(segment_id)
         while chunk := self._store.scan(start, prefix + b"\xff", SLICE_CONTACTS):
             for key, _ in chunk:
-                row = columns.row_of(ContactId(key[len(prefix) :].decode()))
+                row = columns.row_of(key[len(prefix) :])
                 if row is not None:
                     mask[row] = 1
             start = rows.after(chunk[-1][0])
@@ -234,9 +296,9 @@ class Previews:
     ) -> Preview:
         """Count the rows of those who were not touched, and evaluate those who were."""
         valid = bytearray(columns.alive)
-        late = [contact_id for contact_id in columns.touched if columns.is_passed(contact_id)]
+        late = list(columns.touched)
         for contact_id in late:
-            row = columns.row_of(contact_id)
+            row = columns.row_of(contact_id.encode())
             if row is not None:
                 valid[row] = 0
         rows_valid = int.from_bytes(valid, "little")
@@ -262,35 +324,36 @@ class Previews:
         start = rows.CONTACTS_START
         while not self._is_closed and (chunk := self._store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS)):
             for key, row in chunk:
-                _add(found, rows.contact_of(key), decode_contact(row), segment, saved, now)
+                _add(found, rows.contact_of(key), decode_attributes_and_members(row), segment, saved, now)
             del found.sample[SAMPLE_MAX:]
             start = rows.after(chunk[-1][0])
             await asyncio.sleep(0)
         found.total = found.counted if not self._is_closed else max(self._partition.contacts, found.counted + 1)
         return found
 
-    def _read(self, contact_ids: list[ContactId]) -> Iterable[tuple[ContactId, ContactState | None]]:
+    def _read(self, contact_ids: list[ContactId]) -> Iterable[tuple[ContactId, Held | None]]:
         found = self._store.get_many([rows.contact_key(contact_id) for contact_id in contact_ids])
         for contact_id, row in zip(contact_ids, found, strict=True):
-            yield contact_id, None if row is None else decode_contact(row)
+            yield contact_id, None if row is None else decode_attributes_and_members(row)
 
 
 def _add(
     found: Preview,
     contact_id: ContactId,
-    contact: ContactState,
+    contact: Held,
     segment: CompiledSegment,
     saved: SegmentId | None,
     now: InstantMs,
 ) -> None:
     """Evaluate one contact and count it."""
-    holds = segment.holds(contact.attributes, now, contact.members)
+    attributes, members = contact
+    holds = segment.holds(attributes, now, members)
     found.counted += 1
     found.matched += holds
     if holds:
         found.sample.append(contact_id)
     if saved is not None:
-        was = saved in contact.members
+        was = saved in members
         found.would_enter += holds and not was
         found.would_leave += was and not holds
 

@@ -21,6 +21,8 @@ from services.evaluator.status import StatusReporter
 from services.evaluator.surroundings import Workspace
 from services.evaluator.transport import App, create_app
 from services.evaluator.upkeep import Place, Upkeep
+from services.evaluator.warming import Warming
+from services.runtime import clock
 from services.runtime.application import ServiceContext
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
@@ -59,7 +61,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     lower_transaction_backoff()
     gc.set_threshold(*GC_THRESHOLDS)  # recovery makes millions of objects that live for a moment
     claim_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions)
-    serving = Serving(_trace(context))
+    serving = Serving(_trace(context), settings.preview_memory_mib << 20)
     listening = listen(settings.read_api_host, settings.read_api_port)
     owner = PartitionOwner(
         Workspace(
@@ -87,6 +89,9 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     serving_http = asyncio.create_task(serve(api, listening, closing := asyncio.Event(), _nothing), name="read api")
     tasks = {
         asyncio.create_task(reporter.run(), name="status"),
+        asyncio.create_task(
+            Warming(lambda: serving.previews, clock.monotonic, clock.processor_s).run(), name="columns in spare time"
+        ),
         asyncio.create_task(app.start(), name="faust"),
         asyncio.create_task(_crash_of(app), name="faust crash"),
         asyncio.create_task(_report_readiness(context, owner), name="readiness"),

@@ -14,7 +14,7 @@ from services.evaluator.outcomes import Outcomes
 from services.evaluator.owner import WorkerListeners
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
-from services.evaluator.previews import ColumnMemory, Previews
+from services.evaluator.previews import COLUMNS_BYTES_MAX, ColumnMemory, Previews
 from services.evaluator.reads import ServedPartition
 from services.evaluator.segment_news import SegmentNews
 from services.evaluator.worker import Committed
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 class Serving:
     """The partitions of this process as readers see them. An `Observer` of the owner."""
 
-    def __init__(self, trace: Callable[[int], TracedInputs] | None = None) -> None:
+    def __init__(
+        self, trace: Callable[[int], TracedInputs] | None = None, columns_bytes_max: int = COLUMNS_BYTES_MAX
+    ) -> None:
         self._trace = trace
         self._traced: dict[int, TracedInputs] = {}
         self.served: dict[int, ServedPartition] = {}
         self.recovering: set[int] = set()
-        self._memory = ColumnMemory()
+        self._memory = ColumnMemory(columns_bytes_max)
         self.news: dict[int, SegmentNews] = {}
         self._measures: dict[int, PartitionMeasures] = {}
 
@@ -77,6 +79,11 @@ class Serving:
         measures = self._measures.pop(index, None)
         if measures is not None:
             measures.refresh()
+
+    @property
+    def previews(self) -> list[Previews]:
+        """Those of every served partition."""
+        return [served.previews for served in self.served.values()]
 
     def refresh_metrics(self) -> None:
         """Bring the counters level with the workers' tallies."""

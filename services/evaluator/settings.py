@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.evaluator.previews import COLUMNS_BYTES_MAX
 from services.evaluator.worker import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
 from services.runtime.settings import RuntimeSettings
 
@@ -32,6 +33,14 @@ class EvaluatorSettings(RuntimeSettings):
         le=10_000,
         description="The least time between two commits of a partition without load; it grows to three times what a "
         "commit takes. Higher spares the broker, lower is sooner for readers of committed records.",
+    )
+
+    preview_memory_mib: int = Field(
+        COLUMNS_BYTES_MAX >> 20,
+        ge=0,
+        le=65_536,
+        description="What columns for previews may hold, about 330 bytes a contact of six attributes. They are read in "
+        "spare time where all fit; with 0 every preview reads every contact.",
     )
 
     @property

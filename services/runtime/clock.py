@@ -1,6 +1,6 @@
 """The one place that reads a clock.
 
-Rule: every other module takes time as an argument or calls these two functions, so that a test can drive time by hand
+Rule: every other module takes time as an argument or calls these functions, so that a test can drive time by hand
 and the core stays a function of its inputs. What must not happen here: arithmetic on instants, sleeping, formatting.
 """
 
@@ -19,3 +19,8 @@ def now_ms() -> InstantMs:
 def monotonic() -> float:
     """Return seconds on a clock that never goes back, for measuring durations."""
     return time.monotonic()
+
+
+def processor_s() -> float:
+    """Return the processor time that this process has taken, of all its threads."""
+    return time.process_time()

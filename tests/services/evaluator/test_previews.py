@@ -16,10 +16,10 @@ from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import Rejection
 from segmentation.expression.compiler import CompiledSegment, compile_segment
 from segmentation.expression.source import parse_where
-from segmentation.model import InstantMs, SegmentId, SegmentState
+from segmentation.model import AttributeName, InstantMs, SegmentId, SegmentState
 from services.evaluator import columns, previews, rows
 from services.evaluator.partition import Partition
-from services.evaluator.previews import ColumnMemory, Preview, Previews
+from services.evaluator.previews import ColumnMemory, Preview, Previews, Warmed
 from services.evaluator.restored import restore, scan_all
 from services.evaluator.store import RocksStore, StoreMemory
 from tests.services.evaluator.inputs import NOW, Record, definition, write
@@ -62,7 +62,8 @@ class Workspace:
         self.store = store
         self.partition = Partition(0, 1, "contact-changes", store, restore(store))
         self.elapsed_s = 0.0
-        self.previews = Previews(self.partition, store, ColumnMemory(memory_bytes), lambda: self.elapsed_s)
+        self.memory = ColumnMemory(memory_bytes)
+        self.previews = Previews(self.partition, store, self.memory, lambda: self.elapsed_s)
         self.commit([definition(0, [{"plan": "pro"}], SAVED)])
 
     def is_watched(self) -> bool:
@@ -113,7 +114,7 @@ def compiled(where: Any) -> CompiledSegment:
 def shrink_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small enough that every way is taken: steps, codes wider than a byte, forgotten tables, compaction."""
     for name, limit in {"VALUES_PER_STEP": 3, "ROWS_PER_STEP": 7, "TABLES_MAX": 1, "COMPACT_SLACK_VALUES": 2,
-                        "INTERNED_VALUES_MAX": 5, "NARROW_CODES": 9}.items():  # fmt: skip
+                        "INTERNED_VALUES_MAX": 5, "NARROW_CODES": 9, "PREPARED_VALUES_MIN": 4}.items():  # fmt: skip
         monkeypatch.setattr(columns, name, limit)
     monkeypatch.setattr(previews, "SLICE_CONTACTS", 7)
 
@@ -207,3 +208,94 @@ async def test_columns_that_nobody_asks_for_are_given_up(store: RocksStore) -> N
     assert not workspace.is_watched()
     segment = compiled(WHERES[0])
     assert (await workspace.previews.preview(segment, SAVED)) == workspace.expected(segment, workspace.partition.clock)
+
+
+def warm_up(workspace: Workspace) -> None:
+    """Step in spare time until there is nothing left to do."""
+    while workspace.previews.warm() is Warmed.MORE:
+        pass
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_the_first_preview_is_whole_at_once_when_columns_were_read_in_spare_time(
+    store: RocksStore, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_limits(monkeypatch)
+    monkeypatch.setattr(previews, "WARM_SLICE_CONTACTS", 5)
+    workspace = Workspace(store, seed)
+    workspace.churn(150)
+    for _ in range(40):
+        workspace.previews.warm()
+        if workspace.random.random() < 0.5:
+            workspace.churn(2)
+    warm_up(workspace)
+    workspace.churn(20)
+    for where in WHERES:
+        segment = compiled(where)
+        found = await workspace.previews.preview(segment, SAVED, 0.0)
+        assert found == workspace.expected(segment, workspace.partition.clock), f"seed {seed}: {where}"
+        assert found.is_complete
+
+
+async def test_columns_that_are_half_read_in_spare_time_are_read_to_their_end_by_a_preview(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "WARM_SLICE_CONTACTS", 5)
+    workspace = Workspace(store, 5)
+    workspace.churn(150)
+    for _ in range(4):
+        assert workspace.previews.warm() is Warmed.MORE
+    workspace.churn(30)
+    segment = compiled("plan is pro AND in segment saved")
+    assert await workspace.previews.preview(segment, SAVED) == workspace.expected(segment, workspace.partition.clock)
+
+
+async def test_columns_kept_ready_outlive_the_person_who_asked(store: RocksStore) -> None:
+    workspace = Workspace(store, 6)
+    workspace.churn(30)
+    warm_up(workspace)
+    await workspace.previews.preview(compiled(WHERES[0]), None)
+    workspace.elapsed_s = previews.IDLE_S + 1
+    workspace.churn(1)
+    assert workspace.is_watched()
+    workspace.previews.cool()
+    assert not workspace.is_watched()
+
+
+async def test_columns_with_mostly_values_of_the_past_are_read_anew_in_spare_time(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "COMPACT_SLACK_VALUES", 2)
+    workspace = Workspace(store, 7)
+    sizes = []
+    for round_number in range(30):
+        workspace.commit(
+            [write(workspace.partition.next_offset, "c1", NOW + round_number, seen=f"value {round_number}")]
+        )
+        warm_up(workspace)
+        held = workspace.previews._columns
+        assert held is not None
+        sizes.append(len(held.columns[AttributeName("seen")].values))
+    assert max(sizes) < 10
+
+
+async def test_too_many_changes_at_once_give_the_columns_up_instead_of_remembering_them_all(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "TOUCHED_MAX", 10)
+    workspace = Workspace(store, 8)
+    workspace.churn(50)
+    warm_up(workspace)
+    workspace.churn(50)
+    assert not workspace.is_watched()
+
+
+async def test_columns_that_outgrow_their_memory_are_given_up_after_the_answer(store: RocksStore) -> None:
+    workspace = Workspace(store, 9)
+    workspace.churn(50)
+    segment = compiled(WHERES[0])
+    await workspace.previews.preview(segment, None)
+    workspace.memory.limit = 1
+    workspace.churn(5)
+    assert await workspace.previews.preview(segment, SAVED) == workspace.expected(segment, workspace.partition.clock)
+    assert not workspace.is_watched()
