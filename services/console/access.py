@@ -11,8 +11,8 @@ from typing import Final
 
 from fastapi import Request
 
-from services.console.problems import ProblemError
 from services.runtime.keys import ApiKey, KeyFile, Scope
+from services.runtime.problems import ProblemError
 
 BEARER: Final = "bearer "
 

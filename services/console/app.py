@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
@@ -30,7 +28,6 @@ from services.console.hour import Hour
 from services.console.owners import Owners
 from services.console.page import page_router
 from services.console.preview import preview_router
-from services.console.problems import ProblemError, answer_http, answer_invalid, answer_problem
 from services.console.segment_lists import segment_lists_router
 from services.console.segment_reads import segments_router
 from services.console.session import CookieSession, session_router
@@ -38,6 +35,7 @@ from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
 from services.console.status_reads import status_router
 from services.runtime.keys import KeyFile, Scope
+from services.runtime.problems import HANDLERS, ProblemError
 
 FORWARDED: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 SAFETY_HEADERS: Final = {
@@ -64,13 +62,14 @@ def build_app(
     webhooks: Neighbour | None = None,
 ) -> FastAPI:
     """The application over its parts; without `webhooks` there are none."""
-    app = FastAPI(title="Tidegate console", version="2", docs_url=None, redoc_url=None, openapi_url=None)
-    for kind, answer in (
-        (ProblemError, answer_problem),
-        (RequestValidationError, answer_invalid),
-        (HTTPException, answer_http),
-    ):
-        app.add_exception_handler(kind, answer)
+    app = FastAPI(
+        title="Tidegate console",
+        version="2",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        exception_handlers=dict(HANDLERS),
+    )
     app.add_middleware(CookieSession)
     app.add_middleware(Edge)
     contacts, segments = requires(keys, Scope.CONTACTS_READ), requires(keys, Scope.SEGMENTS_READ)

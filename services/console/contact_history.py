@@ -15,7 +15,7 @@ from segmentation.values import read_instant
 from services.console.contact_reads import PAGE_DEFAULT, ContactInPath, Limit
 from services.console.instants import rfc3339
 from services.console.owners import Owners
-from services.console.problems import ProblemError, not_found
+from services.runtime.problems import ProblemError, not_found
 
 
 def contact_history_router(owners: Owners, admit: Any) -> APIRouter:

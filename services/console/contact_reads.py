@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 
 from services.console.instants import rfc3339
 from services.console.owners import Owners
-from services.console.problems import not_found
+from services.runtime.problems import not_found
 
 PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 50

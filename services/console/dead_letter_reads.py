@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from services.console.dead_letter_log import DeadLetter, DeadLetterLog
 from services.console.feed import decode_positions, encode_positions
 from services.console.instants import rfc3339
-from services.console.problems import ProblemError, not_found
+from services.runtime.problems import ProblemError, not_found
 
 PAGE_MAX: Final = 200
 PAGE_DEFAULT: Final = 50

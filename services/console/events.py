@@ -17,8 +17,9 @@ from fastapi.responses import StreamingResponse
 from segmentation.model import CauseKind, ChangeKind, SegmentId
 from services.console.feed import Asked, Event, Feed, Reader, decode_positions, encode_positions
 from services.console.follow import RESUME_RECORDS_MAX, missed, replay
-from services.console.problems import ProblemError, not_ready
+from services.console.problems import not_ready
 from services.console.settings import ConsoleSettings
+from services.runtime.problems import ProblemError, unavailable
 
 KEEP_OPEN_S: Final = 15.0
 """A comment goes out after this much silence, so that proxies keep the connection and a dead one is noticed."""
@@ -50,7 +51,7 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
         )
         reader = feed.join(None if segment is None else frozenset(map(SegmentId, segment)), asked)
         if reader is None:
-            raise ProblemError(503, "too_many_readers", "too many live readers", "ask again later", retry_after_s=5)
+            raise unavailable("too_many_readers", "too many live readers", "ask again later", retry_after_s=5)
         frames = stream(settings, feed, reader, resume, dict(feed.positions))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(frames, media_type="text/event-stream", headers=headers)

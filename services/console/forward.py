@@ -14,7 +14,7 @@ import orjson
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from services.console.problems import ProblemError
+from services.runtime.problems import ProblemError, unavailable
 
 API: Final = "/api/v2"
 TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0)
@@ -71,7 +71,7 @@ class Neighbour:
     def _away(self, error: httpx.TransportError) -> ProblemError:
         detail = f"nothing was changed that you were not told of ({type(error).__name__}); ask again"
         title = f"the {self._name} service does not answer"
-        return ProblemError(503, f"{self._name}_away", title, detail, retry_after_s=1)
+        return unavailable(f"{self._name}_away", title, detail)
 
 
 class Ingest(Neighbour):

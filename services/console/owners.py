@@ -16,8 +16,9 @@ import orjson
 
 from schemas.partitioner import partition_for
 from segmentation.model import ContactId
-from services.console.problems import ProblemError, not_ready
+from services.console.problems import not_ready
 from services.console.status import StatusBoard
+from services.runtime.problems import ProblemError
 
 INTERNAL: Final = "/internal/v1"
 ATTEMPTS_MAX: Final = 5

@@ -15,7 +15,8 @@ from fastapi.responses import Response
 
 from services.console.forward import Ingest
 from services.console.owners import Owners
-from services.console.problems import ProblemError, not_ready
+from services.console.problems import not_ready
+from services.runtime.problems import ProblemError
 
 SAMPLE_MAX: Final = 10
 WITHIN_MS_MAX: Final = 10_000

@@ -13,7 +13,7 @@ from services.console.contact_history import listed
 from services.console.contact_reads import PAGE_DEFAULT, Limit
 from services.console.instants import rfc3339
 from services.console.owners import Owners
-from services.console.problems import not_found
+from services.runtime.problems import not_found
 
 MEASURED_PARTITION: Final = 0
 

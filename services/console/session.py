@@ -21,8 +21,8 @@ from starlette.types import Scope as Connection
 
 from services.console.access import BEARER
 from services.console.forward import API
-from services.console.problems import ProblemError, document
 from services.runtime.keys import TOKEN_CHARACTERS_MAX, ApiKey, KeyFile
+from services.runtime.problems import ProblemError, problem_response
 
 COOKIE: Final = "tidegate_session"
 TOKEN_HEADER: Final = "X-CSRF-Token"  # noqa: S105  # the name of a header, not a secret
@@ -56,7 +56,7 @@ class CookieSession:
                 refusal = ProblemError(
                     403, "forged", "the request does not come from this session's page", "reload the page"
                 )
-                await document(refusal)(scope, receive, send)
+                await problem_response(refusal)(scope, receive, send)
                 return
             scope = {**scope, "headers": [*scope["headers"], (b"authorization", f"{BEARER}{key}".encode("latin-1"))]}
         scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}

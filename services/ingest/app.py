@@ -21,8 +21,8 @@ from services.ingest.guard import SECURITY_SCHEME, Guard, secured
 from services.ingest.hot import HotRoute
 from services.ingest.idempotency import KEY_CHARACTERS_MAX, LEFT_OUT, Idempotency
 from services.ingest.once import Once
-from services.ingest.problems import HANDLERS
 from services.runtime.keys import Scope
+from services.runtime.problems import HANDLERS
 
 API: Final = "/api/v2"
 TITLE: Final = "Tidegate ingest"

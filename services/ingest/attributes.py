@@ -24,9 +24,9 @@ from services.ingest.answers import json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.definition_log import DefinitionTopics, UnacknowledgedError
 from services.ingest.guard import Guard, actor_of, secured
-from services.ingest.problems import invalid, model_problems, unavailable
 from services.runtime.audit import Audit, AuditEvent
 from services.runtime.keys import Scope
+from services.runtime.problems import invalid, model_faults, unavailable
 
 
 class AttributeRequest(BaseModel):
@@ -69,7 +69,7 @@ class AttributeRoutes:
         try:
             wanted = AttributeRequest.model_validate(await read_json(request))
         except ValidationError as error:
-            raise invalid(model_problems(error, 'send {"type": "instant", "direction": "next"}')) from error
+            raise invalid(model_faults(error, 'send {"type": "instant", "direction": "next"}')) from error
         nothing = wanted.type is None and wanted.direction is None
         record = AttributeDeclarationRecord(
             name=AttributeName(name), type=wanted.type, direction=wanted.direction, declared_at=self._now_ms()

@@ -18,10 +18,10 @@ from segmentation.errors import Problem
 from services.ingest.answers import instant_text, json_response
 from services.ingest.contact_docs import json_answer, problems
 from services.ingest.guard import Guard, secured
-from services.ingest.problems import invalid
 from services.ingest.segment_history import SegmentChange, SegmentHistory
 from services.runtime.audit import Audit, AuditEvent
 from services.runtime.keys import Scope
+from services.runtime.problems import invalid
 
 LIMIT: Final = 50
 LIMIT_MAX: Final = 1_000

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from schemas.limits import JSON_DEPTH_MAX
 from schemas.strict_json import JsonRefusedError, load_strictly
 from segmentation.errors import Problem
-from services.ingest.problems import ProblemError, invalid, unavailable
+from services.runtime.problems import ProblemError, invalid, unavailable
 
 BODY_BYTES_MAX: Final = 5 * 1024 * 1024
 BODIES_BYTES_MAX: Final = 24 * 1024 * 1024

@@ -20,9 +20,9 @@ from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_log import Appended, ContactLog, Outcome
 from services.ingest.evaluation import Evaluation, wait_wanted_s
 from services.ingest.guard import Guard, secured
-from services.ingest.problems import RETRY_AFTER_S, invalid, unavailable
 from services.runtime import clock
 from services.runtime.keys import Scope
+from services.runtime.problems import RETRY_AFTER_S, invalid, unavailable
 
 OK: Final = 200
 ACCEPTED: Final = 202

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from fastapi import Depends, Request
 
-from services.ingest.problems import ProblemError
 from services.runtime.audit import Actor
 from services.runtime.keys import ApiKey, KeyFile, Scope
+from services.runtime.problems import ProblemError
 from services.runtime.rates import Rates
 
 BEARER: Final = "bearer "

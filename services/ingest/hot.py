@@ -13,8 +13,8 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.ingest.problems import ProblemError, answer_defect, answer_service_error, problem_response
 from services.runtime.errors import ServiceError
+from services.runtime.problems import ProblemError, answer_defect, answer_service_error, problem_response
 
 
 class HotRoute:

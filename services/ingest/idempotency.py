@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.ingest.bodies import read_body
 from services.ingest.guard import Guard
 from services.ingest.once import Once
-from services.ingest.problems import ProblemError, answer_service_error, problem_response
 from services.runtime.errors import ServiceError
+from services.runtime.problems import ProblemError, answer_service_error, problem_response
 
 HEADER: Final = "idempotency-key"
 KEY_CHARACTERS_MAX: Final = 255

@@ -16,9 +16,9 @@ from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import json_answer, json_body, leads_to, problems
 from services.ingest.guard import Guard, actor_of, secured
-from services.ingest.problems import invalid, model_problems, not_found
 from services.runtime.keys import KEY_NAME_CHARACTERS_MAX, ApiKey, KeyFile, Scope
 from services.runtime.logs import get_logger
+from services.runtime.problems import invalid, model_faults, not_found
 
 log = get_logger("audit")
 
@@ -115,7 +115,7 @@ class KeyRoutes:
         try:
             wanted = KeyRequest.model_validate(body)
         except ValidationError as error:
-            raise invalid(model_problems(error, 'send {"name": "crm", "scopes": ["contacts:write"]}')) from error
+            raise invalid(model_faults(error, 'send {"name": "crm", "scopes": ["contacts:write"]}')) from error
         by, request_id = actor_of(request), request.state.request_id
         made = await asyncio.to_thread(self._keys.create, wanted.name, wanted.scopes, None, by, request_id)
         log.info("key made", key=made.key.id, scopes=sorted(made.key.scopes), request_id=request_id)

@@ -24,9 +24,9 @@ from services.ingest.contact_docs import CONTACT_ID, ID_IN_PATH, json_answer, js
 from services.ingest.evaluation import OwnerAwayError
 from services.ingest.guard import Guard, secured
 from services.ingest.merging import MergeUncertainError, Merging, attributes_gained
-from services.ingest.problems import invalid, not_found, unavailable
 from services.runtime.errors import ServiceError
 from services.runtime.keys import Scope
+from services.runtime.problems import invalid, not_found, unavailable
 
 ACCEPTED: Final = 202
 MERGE_KIND: Final = "merge"

@@ -13,12 +13,12 @@ from typing import Final
 from fastapi.responses import Response
 
 from schemas.request_record import RequestRecord, RequestState
-from services.ingest.problems import ProblemError
 from services.ingest.request_log import RequestLog
 from services.ingest.request_store import is_over
 from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.logs import get_logger
+from services.runtime.problems import ProblemError
 
 KEPT_HEADERS: Final = frozenset({"content-type", "etag", "location", "preference-applied"})
 KEPT_BYTES_MAX: Final = 512 * 1024

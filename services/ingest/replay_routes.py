@@ -20,10 +20,10 @@ from services.ingest.contact_log import Appended, ContactLog
 from services.ingest.dead_letter_log import DeadLetterLog
 from services.ingest.guard import Guard, actor_of, secured
 from services.ingest.once import Once
-from services.ingest.problems import ProblemError, invalid, unavailable
 from services.ingest.replaying import DeadLetter, Replay, fingerprint, is_generated, replay
 from services.runtime.audit import Audit, AuditEvent
 from services.runtime.keys import Scope
+from services.runtime.problems import ProblemError, invalid, unavailable
 
 ACCEPTED: Final = 202
 NUMBER_CHARACTERS_MAX: Final = 18

@@ -23,7 +23,6 @@ from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import EXPRESSION_DEPTH_MAX, path_text, read_json
 from services.ingest.definition_log import DefinitionTopics, KnownSegment, UnacknowledgedError
 from services.ingest.guard import Guard, actor_of, secured
-from services.ingest.problems import ProblemError, invalid, not_found, unavailable
 from services.ingest.segment_requests import (
     Author,
     deletion,
@@ -36,6 +35,7 @@ from services.ingest.segment_requests import (
 )
 from services.runtime.keys import Scope
 from services.runtime.logs import get_logger
+from services.runtime.problems import ProblemError, invalid, not_found, unavailable
 
 CREATED: Final = 201
 NO_CONTENT: Final = 204

@@ -13,20 +13,20 @@ from typing import Any, Final
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import Response
-from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from schemas.webhook import WebhookFailureRecord, WebhookRecord
 from segmentation.values import iso_text
 from services.runtime import clock
 from services.runtime.logs import get_logger
+from services.runtime.problems import HANDLERS, ProblemError, not_found
 from services.webhooks import documents
 from services.webhooks.addresses import AddressRefusedError, NameUnresolvedError, read_url, resolve
+from services.webhooks.bodies import read_webhook
 from services.webhooks.documents import REPEATABLE, SECURED, WebhookRequest, answers, taking
 from services.webhooks.follower import Follower, begin_at_the_end
 from services.webhooks.guard import Edge, Guard
 from services.webhooks.once import REPLAYED, Answers, identity_of, reused
-from services.webhooks.problems import HANDLERS, ProblemError, invalid, read_body
 from services.webhooks.registry import WEBHOOKS_MAX, Registry
 from services.webhooks.sender import StoppedError
 from services.webhooks.settings import WebhookSettings
@@ -87,10 +87,7 @@ class WebhookRoutes:
 
     async def create(self, request: Request) -> Response:
         """Make a webhook; it gets what changes from now on."""
-        try:
-            wanted = WebhookRequest.model_validate_json(await read_body(request))
-        except ValidationError as error:
-            raise invalid(error) from error
+        wanted = await read_webhook(request)
         identity = identity_of(request)
         webhook_id = f"wh_{(identity or secrets.token_hex(WEBHOOK_ID_DIGITS))[:WEBHOOK_ID_DIGITS]}"
         standing = self._registry.webhooks.get(webhook_id)
@@ -165,8 +162,7 @@ class WebhookRoutes:
     def _known(self, webhook_id: str) -> WebhookRecord:
         webhook = self._registry.webhooks.get(webhook_id)
         if webhook is None:
-            detail = f"`GET {API}/webhooks` lists what there is"
-            raise ProblemError(404, "not_found", f"no webhook {webhook_id!r}", detail)
+            raise not_found("webhook", webhook_id)
         return webhook
 
     def _shown(self, webhook: WebhookRecord) -> dict[str, Any]:
@@ -188,9 +184,8 @@ def build_app(routes: WebhookRoutes) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        exception_handlers=dict(HANDLERS),
     )
-    for kind, answer in HANDLERS.items():
-        app.add_exception_handler(kind, answer)
     app.include_router(routes.router())
     return app
 

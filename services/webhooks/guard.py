@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from services.runtime.keys import ApiKey, KeyFile, Scope
+from services.runtime.problems import ProblemError
 from services.runtime.rates import Rates
-from services.webhooks.problems import ProblemError
 
 BEARER: Final = "bearer "
 REQUEST_ID: Final = "X-Request-Id"

@@ -17,7 +17,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from services.runtime import clock
-from services.webhooks.problems import ProblemError
+from services.runtime.problems import ProblemError
 
 HEADER: Final = "Idempotency-Key"
 KEY_CHARACTERS_MAX: Final = 255

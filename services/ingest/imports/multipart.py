@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from segmentation.errors import Problem
-from services.ingest.problems import ProblemError, invalid
+from services.runtime.problems import ProblemError, invalid
 
 MULTIPART: Final = "multipart/form-data"
 FILE_FIELD: Final = "file"

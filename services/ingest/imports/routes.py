@@ -29,8 +29,8 @@ from services.ingest.imports.resource import import_json, import_summary_json
 from services.ingest.imports.service import Imports
 from services.ingest.imports.upload import arriving, check_declared_length
 from services.ingest.imports.upload_query import UploadQuery, read_upload_query
-from services.ingest.problems import ProblemError, invalid, model_problems
 from services.runtime.keys import Scope
+from services.runtime.problems import ProblemError, invalid, model_faults
 
 LIST_LIMIT: Final = 50
 _BEFORE_COMMIT: Final = frozenset({ImportState.UPLOADED, ImportState.CHECKING, ImportState.CHECKED})
@@ -101,7 +101,7 @@ class ImportRoutes:
             mapping = ImportMapping.model_validate(body)
         except ValidationError as error:
             hint = 'send {"id_column": "email", "columns": {"Plan": {"attribute": "plan"}}}'
-            raise invalid(model_problems(error, hint)) from error
+            raise invalid(model_faults(error, hint)) from error
         await self._imports.set_mapping(import_id, mapping)
         return json_response(await self._shown(import_id))
 

@@ -25,8 +25,8 @@ from services.ingest.imports.progress import Progress
 from services.ingest.imports.records import Checkpoint, ImportRecord, ImportState
 from services.ingest.imports.upload import receive, refusal
 from services.ingest.imports.workshop import Workshop, digest_of, mapping_of, wrong_state
-from services.ingest.problems import ProblemError, invalid, not_found
 from services.runtime.logs import get_logger
+from services.runtime.problems import ProblemError, invalid, not_found
 
 REPEAT_RECOGNISED_MS: Final = 24 * 3_600_000
 """How long the same file under the same mapping is taken for a repetition, as an idempotency key is."""

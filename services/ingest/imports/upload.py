@@ -17,7 +17,7 @@ from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.intake import Intake, Received, UploadRefusedError
 from services.ingest.imports.limits import PIECE_BYTES, UPLOAD_BYTES_MAX, UPLOAD_STALL_MAX_S
 from services.ingest.imports.offloading import off_loop
-from services.ingest.problems import ProblemError
+from services.runtime.problems import ProblemError
 
 _STATUS: Final = {"file_too_large": 413, "not_csv": 415}
 

@@ -24,8 +24,8 @@ from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
 from services.ingest.imports.records import AT_WORK, FINISHED, ImportProblem, ImportRecord, ImportState
 from services.ingest.imports.run import ImportRun
-from services.ingest.problems import ProblemError
 from services.runtime.logs import get_logger
+from services.runtime.problems import ProblemError
 
 log = get_logger("imports")
 

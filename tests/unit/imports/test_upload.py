@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from services.ingest.imports import upload
 from services.ingest.imports.files import ImportFiles
-from services.ingest.problems import ProblemError
+from services.runtime.problems import ProblemError
 
 IMPORT = "imp_0000000001"
 

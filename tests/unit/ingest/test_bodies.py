@@ -11,7 +11,7 @@ from fastapi import Request
 
 from services.ingest import bodies
 from services.ingest.bodies import Bodies, Share, read_body
-from services.ingest.problems import ProblemError
+from services.runtime.problems import ProblemError
 
 
 def request_of(share: Share, messages: Iterator[dict[str, Any]]) -> Request:

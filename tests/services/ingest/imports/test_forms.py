@@ -9,7 +9,7 @@ import pytest
 
 from services.ingest.imports import multipart
 from services.ingest.imports.multipart import FormUpload
-from services.ingest.problems import ProblemError
+from services.runtime.problems import ProblemError
 from tests.services.ingest.conftest import Running
 from tests.services.ingest.imports.test_import_path import ended, written
 

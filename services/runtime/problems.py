@@ -1,0 +1,158 @@
+"""Errors of every HTTP API of ours as RFC 9457 problem documents, and the handlers that answer with them.
+
+Rule: a problem says what happened and what to do; its code is stable, and whose turn it is follows from the status. One
+that passes by itself says when to ask again. Nothing internal is told, all of it is logged. What is refused is each
+service's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from services.runtime.errors import ServiceError
+from services.runtime.logs import get_logger
+
+PROBLEM_JSON: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+PARAMETER_HINT: Final = "docs/reference says what each parameter takes"
+
+log = get_logger("http")
+
+
+class Fault(Protocol):
+    """One thing wrong with a request: code, message, hint, and where."""
+
+    def to_json(self) -> Mapping[str, Any]:
+        """The wire shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFault:
+    """What a model found wrong."""
+
+    code: str
+    message: str
+    hint: str
+    pointer: str
+
+    def to_json(self) -> dict[str, str]:
+        """The wire shape."""
+        return {"code": self.code, "message": self.message, "hint": self.hint, "pointer": self.pointer}
+
+
+class ProblemError(Exception):
+    """An answer that is an error. Raised by a route, turned into a document by the handlers below."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str = "",
+        *,
+        errors: Iterable[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(title)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = {**({"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}), **(headers or {})}
+
+
+def invalid(errors: Iterable[Fault], title: str = "the request cannot be accepted") -> ProblemError:
+    """The sender must change the request."""
+    return ProblemError(422, "invalid_request", title, errors=errors)
+
+
+def model_faults(error: ValidationError, hint: str) -> list[ModelFault]:
+    """What a model found wrong with a body."""
+    return _faults(error.errors(include_url=False, include_input=False, include_context=False), hint)
+
+
+def not_found(what: str, name: str) -> ProblemError:
+    """There is no such thing."""
+    return ProblemError(404, "not_found", f"no {what} {name!r}", f"`GET /api/v2/{what}s` lists what there is")
+
+
+def unavailable(code: str, title: str, detail: str, retry_after_s: int = RETRY_AFTER_S) -> ProblemError:
+    """It cannot be done now, and will be possible again by itself."""
+    return ProblemError(503, code, title, detail, headers={"Retry-After": str(retry_after_s)})
+
+
+def problem_response(problem: ProblemError) -> Response:
+    """The problem as an HTTP answer."""
+    document = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "code": problem.code,
+        **({"detail": problem.detail} if problem.detail else {}),
+        **({"errors": [error.to_json() for error in problem.errors]} if problem.errors else {}),
+    }
+    challenge = {"WWW-Authenticate": 'Bearer realm="tidegate"'} if problem.status == 401 else {}
+    return Response(orjson.dumps(document), problem.status, {**problem.headers, **challenge}, PROBLEM_JSON)
+
+
+async def answer_problem(_request: Request, error: Exception) -> Response:
+    """Turn a raised problem into its answer."""
+    if not isinstance(error, ProblemError):
+        raise error
+    return problem_response(error)
+
+
+async def answer_parameters(_request: Request, error: Exception) -> Response:
+    """Turn wrong parameters, as the framework found them, into a problem with a pointer for each."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return problem_response(invalid(_faults(error.errors(), PARAMETER_HINT), "the request cannot be read"))
+
+
+async def answer_framework(_request: Request, error: Exception) -> Response:
+    """Turn the framework's own refusals (unknown path, wrong method) into problems."""
+    if not isinstance(error, HTTPException):
+        raise error
+    code = {404: "unknown_path", 405: "wrong_method"}.get(error.status_code, "refused")
+    title = {404: "no such path", 405: "this path does not know the method"}.get(error.status_code, str(error.detail))
+    return problem_response(ProblemError(error.status_code, code, title, headers=error.headers))
+
+
+async def answer_service_error(_request: Request, error: Exception) -> Response:
+    """Turn a failure of I/O into "not now"."""
+    log.error("request failed", reason=str(error), cause=repr(error.__cause__))
+    return problem_response(unavailable("service_failed", "the request could not be carried out", "try again"))
+
+
+async def answer_defect(_request: Request, error: Exception) -> Response:
+    """Our own fault: say so, tell nothing else, and log all of it."""
+    log.error("defect", exc_info=error)
+    return problem_response(ProblemError(500, "defect", "this is our fault", "the request id names it in our logs"))
+
+
+def _faults(found: Iterable[Mapping[str, Any]], hint: str) -> list[ModelFault]:
+    return [
+        ModelFault(
+            str(fault["type"]), str(fault["msg"]).lower(), hint, pointer="".join(f"/{step}" for step in fault["loc"])
+        )
+        for fault in found
+    ]
+
+
+HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
+    ProblemError: answer_problem,
+    RequestValidationError: answer_parameters,
+    HTTPException: answer_framework,
+    ServiceError: answer_service_error,
+    Exception: answer_defect,
+}
