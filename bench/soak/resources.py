@@ -1,4 +1,9 @@
-"""What the processes of a running stack hold, minute by minute, and whether it grows."""
+"""What the processes of a running stack hold, minute by minute, and whether it grows.
+
+Rule: memory that a process sets aside for its stores is bounded, and it fills and empties over minutes and hours, so it
+is no growth; everything besides is judged. Only what the stores themselves say they hold at that instant counts as
+theirs, and at most their limit: what they gave back and the process still holds is its own.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +11,62 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 MIB = 1 << 20
 BLOCK_BYTES = 512
 """Of `st_blocks`: the broker creates its indexes at full size, with holes."""
 TABLE_SUFFIXES = (".sst",)
+STORES = "tidegate_evaluator_store_bytes"
+STORES_LIMIT = "tidegate_evaluator_store_limit_bytes"
 PEAKS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One process at one instant. `tables` are open files of RocksDB, which come and go with its compaction."""
+    """One process at one instant.
+
+    `tables` are open files of RocksDB, which come and go with its compaction. `stores_mib` is what its stores say that
+    they hold, and `stores_limit_mib` what they may.
+    """
 
     rss_mib: float
     descriptors: int
     threads: int
     tables: int = 0
+    stores_mib: float = 0.0
+    stores_limit_mib: float = 0.0
 
 
-def held(pids: Mapping[str, int]) -> dict[str, Held]:
-    """What each process holds now."""
+def held(pids: Mapping[str, int], metrics: Mapping[str, str]) -> dict[str, Held]:
+    """What each process holds now. `metrics` are the addresses of those whose stores are asked."""
     found = {}
     for name, pid in pids.items():
         process = psutil.Process(pid)
         with process.oneshot():
             tables = sum(file.path.endswith(TABLE_SUFFIXES) for file in process.open_files())
-            found[name] = Held(
-                process.memory_info().rss / MIB, process.num_fds() - tables, process.num_threads(), tables
-            )
+            rss_mib = process.memory_info().rss / MIB
+            stores = _stores(metrics[name]) if name in metrics else (0.0, 0.0)
+            found[name] = Held(rss_mib, process.num_fds() - tables, process.num_threads(), tables, *stores)
     return found
+
+
+def _stores(url: str) -> tuple[float, float]:
+    """What a process says of its stores' memory and of its limit, in MiB."""
+    exposed = {
+        (sample.name, *sample.labels.values()): sample.value / MIB
+        for family in text_string_to_metric_families(httpx.get(url).raise_for_status().text)
+        for sample in family.samples
+        if sample.name in {STORES, STORES_LIMIT}
+    }
+    return exposed[STORES, "all"], exposed[(STORES_LIMIT,)]
+
+
+def besides_stores(samples: Sequence[tuple[float, Held]]) -> list[tuple[float, float]]:
+    """RSS by minutes, without what the stores hold then, or may hold."""
+    return [(at, each.rss_mib - min(each.stores_mib, each.stores_limit_mib)) for at, each in samples]
 
 
 def disk_mib(folder: Path) -> float:

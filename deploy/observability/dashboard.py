@@ -187,6 +187,15 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 (Query("sum(tidegate_evaluator_contacts)", "contacts"),),
             ),
             Panel(
+                "Store memory",
+                "What the stores hold, of what they may: it fills to the limit by and by, and stays there.",
+                "bytes",
+                (
+                    Query('sum by (instance) (tidegate_evaluator_store_bytes{part="all"})', "{{instance}}"),
+                    Query("max(tidegate_evaluator_store_limit_bytes)", "limit"),
+                ),
+            ),
+            Panel(
                 "Where the time goes",
                 "Processor and waiting time of the workers by stage. 1 is one whole second a second.",
                 "short",

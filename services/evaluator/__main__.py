@@ -8,10 +8,12 @@ import logging
 import os
 import sys
 
+from services.evaluator.allocator import give_freed_memory_back
 from services.evaluator.service import main
 from services.evaluator.settings import EvaluatorSettings
 from services.runtime.application import EXIT_FAILED, run_service
 
+give_freed_memory_back()
 try:
     run_service("evaluator", EvaluatorSettings, main)
 except SystemExit as end:

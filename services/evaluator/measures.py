@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from services.evaluator.partition import Partition
+from services.evaluator.store import StoreMemory
 from services.evaluator.tally import Tally
 from services.evaluator.worker import Committed, Stages
 from services.runtime import clock
@@ -46,6 +47,19 @@ HELD = gauge(
 RECOVERY_SECONDS = gauge("tidegate_evaluator_recovery_seconds", "How long the last recovery took.")
 SPANS_DROPPED = counter("tidegate_evaluator_spans_dropped", "Traced inputs without a span: too many at once.")
 RECOVERED_RECORDS = gauge("tidegate_evaluator_recovered_records", "Changelog records that the last recovery read.")
+STORE_BYTES = gauge(
+    "tidegate_evaluator_store_bytes",
+    "Memory that the stores hold, `all`, and of it `buffers`, rows not yet in files. It fills up to its limit.",
+    ["part"],
+)
+STORE_LIMIT_BYTES = gauge("tidegate_evaluator_store_limit_bytes", "What the stores of this process may hold together.")
+
+
+def measure_stores(memory: StoreMemory) -> None:
+    """Have every look at the metrics ask the stores themselves."""
+    STORE_LIMIT_BYTES.set(memory.cache_bytes)
+    STORE_BYTES.labels("all").set_function(lambda: memory.held_bytes)
+    STORE_BYTES.labels("buffers").set_function(lambda: memory.buffers_held_bytes)
 
 
 class PartitionMeasures:

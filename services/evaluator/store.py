@@ -50,8 +50,19 @@ class StoreMemory:
     """The memory that every store of this process shares."""
 
     def __init__(self, cache_bytes: int = BLOCK_CACHE_BYTES, buffers_bytes: int = WRITE_BUFFERS_BYTES) -> None:
+        self.cache_bytes = cache_bytes
         self.cache = Cache(cache_bytes)
         self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(buffers_bytes, False, self.cache)
+
+    @property
+    def held_bytes(self) -> int:
+        """What all stores hold now: blocks of their files, and rows not yet in files, which count against the same."""
+        return self.cache.get_usage()
+
+    @property
+    def buffers_held_bytes(self) -> int:
+        """The part of it that is rows not yet in files."""
+        return self.buffers.get_usage()
 
 
 def _options(memory: StoreMemory) -> Options:

@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
+from services.evaluator.measures import measure_stores
 from services.evaluator.ports import Changelogs, TransactionalLog
 from services.evaluator.quarantine import Opened, open_store
 from services.evaluator.store import StoreMemory
@@ -81,6 +82,7 @@ class KafkaSurroundings:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._memory = StoreMemory()
+        measure_stores(self._memory)
 
     def log(self, partition: int) -> OwnedLog:
         """A transactional producer; its id is the group and the partition."""
