@@ -11,13 +11,15 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 
 help: ## Show every target and what it does
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then on=$$'\033[36m' off=$$'\033[0m'; else on= off=; fi; \
+	awk -F ':.*## ' -v on="$$on" -v off="$$off" '/^[a-z0-9-]+:.*## / {printf "  %s%-16s%s %s\n", on, $$1, off, $$2}' $(MAKEFILE_LIST)
 
 .uv/bin/uv:
 	@echo "Installing uv $(UV_VERSION) into .uv (it was not found on this machine)"
 	@python3 -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(STAMP): pyproject.toml uv.lock | $(UV)
+	@echo "Installing the locked dependencies into .venv"
 	@$(UV) sync --quiet --frozen --all-extras --group dev
 	@touch $@
 
