@@ -45,7 +45,6 @@ from segmentation.values import iso_text
 
 COMBINATORS = frozenset(("all", "any", "not", "segment", "attribute"))
 """Keys that are no attribute; an attribute of such a name needs the long form."""
-TimeTest = Within | MoreThanAgo | MoreThanFromNow | InPast | InFuture
 _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
 _ABSOLUTE = {Order.LT: "before", Order.GT: "after"}
 

@@ -7,10 +7,8 @@ None stands for *unreadable* throughout, which behaves like missing and is repor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import assert_never
 
-from segmentation.expression.reads import parts
 from segmentation.expression.syntax import (
     Between,
     BooleanLiteral,
@@ -18,7 +16,6 @@ from segmentation.expression.syntax import (
     Condition,
     Direction,
     Equals,
-    Expression,
     HasAll,
     HasAny,
     InFuture,
@@ -41,7 +38,7 @@ from segmentation.expression.syntax import (
     VersionLiteral,
     Within,
 )
-from segmentation.model import AttributeName, Attributes, InstantMs, Scalar, Value
+from segmentation.model import Attributes, InstantMs, Scalar, Value
 from segmentation.values import (
     DAY_MS,
     elements,
@@ -55,19 +52,6 @@ from segmentation.values import (
     version_key,
 )
 
-SAMPLE_CHARS_MAX = 100
-"""How much of an unreadable value is kept as its sample."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A value that was there and could not be read as a condition asked."""
-
-    attribute: AttributeName
-    reading: str
-    """As what it was to be read: `number`, `instant`, …; several joined by ` or `."""
-    sample: str
-
 
 def condition_truth(condition: Condition, attributes: Attributes, now: InstantMs) -> bool:
     """Whether the condition holds: the test, its negation, and what it says about missing values."""
@@ -78,16 +62,6 @@ def condition_truth(condition: Condition, attributes: Attributes, now: InstantMs
     if isinstance(condition.test, IsSet) or condition.missing is MissingPolicy.DEFAULT:
         return condition.negated
     return condition.missing is MissingPolicy.INCLUDE
-
-
-def unreadable_values(expression: Expression, attributes: Attributes) -> tuple[Unreadable, ...]:
-    """The values that the expression's conditions found unreadable, once an attribute and reading."""
-    found: dict[Unreadable, None] = {}
-    for part in parts(expression):
-        value = attributes.get(part.attribute) if isinstance(part, Condition) else None
-        if isinstance(part, Condition) and value is not None and truth_of(part.test, value, _ANY_INSTANT) is None:
-            found[Unreadable(part.attribute, reading_of(part.test), str(value)[:SAMPLE_CHARS_MAX])] = None
-    return tuple(found)
 
 
 _ANY_INSTANT = InstantMs(0)

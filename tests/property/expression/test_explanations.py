@@ -10,9 +10,9 @@ from segmentation.expression.canonical import canonicalize
 from segmentation.expression.explain import ConditionTruth, GroupTruth, TruthTree, explain, until
 from segmentation.expression.flips import FlipAction, flips_of
 from segmentation.expression.readability import can_read, readings_asked
-from segmentation.expression.reads import segments_read
+from segmentation.expression.reads import parts, segments_read
 from segmentation.expression.syntax import AllOf, Condition, Expression, InSegment, Not
-from segmentation.expression.truth import condition_truth, truth_of, unreadable_values
+from segmentation.expression.truth import condition_truth, reading_of, truth_of
 from segmentation.model import AttributeName, InstantMs, SegmentId, Value
 from tests.oracle import language as oracle
 from tests.property.expression import trees
@@ -67,7 +67,7 @@ def test_every_offered_value_flips_its_condition(condition: Condition, value: Va
 def test_unreadable_values_are_those_whose_tests_have_no_truth(
     expression: Expression, contact: dict[AttributeName, Value]
 ) -> None:
-    told = {unreadable.attribute for unreadable in unreadable_values(expression, contact)}
+    told = {attribute for attribute, _ in _without_truth(expression, contact)}
     for truth in _conditions(explain(expression, contact, InstantMs(trees.NOW)).tree):
         assert (truth.state == "unreadable") <= (truth.attribute in told)
         assert (truth.state == "missing") is (truth.attribute not in contact)
@@ -82,7 +82,15 @@ def test_asked_readings_find_the_same_unreadable_values(
         for asked in readings_asked(expression)
         if asked.attribute in contact and not can_read(asked, contact[asked.attribute])
     }
-    assert by_reading == {(one.attribute, one.reading) for one in unreadable_values(expression, contact)}
+    assert by_reading == set(_without_truth(expression, contact))
+
+
+def _without_truth(expression: Expression, contact: dict[AttributeName, Value]) -> Iterator[tuple[AttributeName, str]]:
+    """Attribute and reading of each value whose test has no truth, whenever it is asked."""
+    for part in parts(expression):
+        value = contact.get(part.attribute) if isinstance(part, Condition) else None
+        if isinstance(part, Condition) and value is not None and truth_of(part.test, value, InstantMs(0)) is None:
+            yield part.attribute, reading_of(part.test)
 
 
 @given(trees.tests_and_values)

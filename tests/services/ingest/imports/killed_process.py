@@ -13,7 +13,7 @@ import httpx
 from deploy.local.ports import free_ports
 from services.ingest.settings import IngestSettings
 
-READY_WITHIN_S = 30
+READY_WITHIN_S = 120
 
 
 class IngestProcess:
@@ -64,8 +64,3 @@ class IngestProcess:
         if self._process.returncode is None:
             self._process.send_signal(how)
         return await self._process.wait()
-
-    def resident_bytes_max(self) -> int:
-        """The most memory that the process ever held."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
