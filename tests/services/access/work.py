@@ -20,7 +20,7 @@ from tests.services.webhooks.receiver import receiving
 
 CANARY = "canary-4111-1111-1111"
 """Stands in every attribute value that this run writes."""
-OUTCOME_TIMEOUT_S = 30
+OUTCOME_TIMEOUT_S = 120
 POLL_S = 0.1
 
 

@@ -23,14 +23,14 @@ from tests.services.cdnow.history import ROOT, append_history, read_orders
 
 PARTITIONS = 4
 ORDERS = 69_659
-DONE_TIMEOUT_S = 120.0
+DONE_TIMEOUT_S = 240.0
 QUIET_S = 3.0
 POLL_S = 0.25
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 90.0
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 async def test_every_change_over_real_orders_is_the_one_that_sql_gives(
     broker: str, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -103,11 +103,12 @@ def await_silence(broker: str, prefix: str) -> None:
 
 
 def _positions(consumer: Consumer, of: list[TopicPartition]) -> list[int]:
-    """Committed positions; none while the group has no coordinator yet, as right after its first member came."""
+    """Committed positions; none while no coordinator answers, as right after the group's first member came."""
     try:
         return [position.offset for position in consumer.committed(of, timeout=10)]
     except KafkaException as error:
-        if error.args[0].retriable() or error.args[0].code() == KafkaError.NOT_COORDINATOR:
+        passing = (KafkaError.NOT_COORDINATOR, KafkaError._TIMED_OUT)
+        if error.args[0].retriable() or error.args[0].code() in passing:
             return []
         raise
 

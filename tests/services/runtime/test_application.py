@@ -16,6 +16,7 @@ import pytest
 
 from deploy.local.ports import free_ports
 
+WAIT_S = 90.0
 PROGRAM = """
 import asyncio
 from services.runtime.application import run_service
@@ -44,7 +45,7 @@ class Process:
         )
 
     def await_ready(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=1):
@@ -60,7 +61,7 @@ class Process:
         self._process.send_signal(number)
 
     def end(self) -> tuple[int, list[dict[str, object]]]:
-        shown, _ = self._process.communicate(timeout=20)
+        shown, _ = self._process.communicate(timeout=WAIT_S)
         return self._process.returncode, [json.loads(line) for line in shown.splitlines()]
 
 

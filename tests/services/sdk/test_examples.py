@@ -14,7 +14,7 @@ from tests.services.sdk.conftest import Workspace
 from tests.services.sdk.stream import Step, Stream
 
 pytestmark = pytest.mark.broker
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 async def test_the_workflow_enrols_on_enter_and_cancels_on_exit(

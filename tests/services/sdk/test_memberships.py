@@ -16,7 +16,7 @@ from tests.services.sdk.stream import PARTITIONS, Step, Stream
 from tidegate import MembershipChange, Memberships, UnreachableError
 
 pytestmark = pytest.mark.broker
-WAIT_S = 20.0
+WAIT_S = 120.0
 Told = tuple[str, str, bool]
 
 

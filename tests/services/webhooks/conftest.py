@@ -31,7 +31,7 @@ def settings(workspace: Workspace, tmp_path: Path) -> WebhookSettings:
         partitions=PARTITIONS,
         data_dir=tmp_path,
         webhooks_allow_local=True,
-        webhook_timeout_ms=1_000,
+        webhook_timeout_ms=5_000,  # a receiver on a busy machine answers later than one would think
         webhook_attempts_max=4,
         webhook_wait_first_ms=20,
         webhook_wait_max_ms=100,

@@ -35,7 +35,7 @@ def working(admin: AdminClient, group: str) -> list[str]:
     return [member.member_id for member in described.members if member.assignment.topic_partitions]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_a_second_service_that_comes_and_goes_loses_nothing_and_keeps_the_order_of_every_contact(
     settings: WebhookSettings, stream: Stream, receiver: Receiver
 ) -> None:

@@ -21,7 +21,7 @@ from services.ingest.settings import IngestSettings
 from services.runtime.keys import KeyFile, Scope
 from services.runtime.topics import ensure_topics
 from tests.services.ingest.conftest import PARTITIONS, Running, client_of, read_all
-from tests.services.ingest.imports.test_import_path import ended
+from tests.services.ingest.imports.test_import_path import WAIT_S, ended
 
 pytestmark = pytest.mark.broker
 
@@ -68,13 +68,13 @@ async def assert_complete(shown: dict[str, Any], settings: IngestSettings) -> No
     assert all(rows == sorted(rows) for rows in steps.values())
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_a_broker_that_is_restarted_costs_the_import_nothing_but_time(
     own_broker: LocalKafka, tmp_path: Path
 ) -> None:
     async def restart(running: Running, path: str) -> None:
         await asyncio.to_thread(own_broker.stop)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             while (await running.http.get(path)).json()["waiting"] != "for the broker":  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(own_broker.start)
@@ -82,11 +82,11 @@ async def test_a_broker_that_is_restarted_costs_the_import_nothing_but_time(
     await assert_complete(*await import_during(own_broker, tmp_path, restart))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_an_import_that_waits_for_a_broker_can_be_cancelled(own_broker: LocalKafka, tmp_path: Path) -> None:
     async def cancel(running: Running, path: str) -> None:
         await asyncio.to_thread(own_broker.stop)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             assert (await running.http.post(f"{path}/cancel")).json()["state"] == "cancelled"
         await asyncio.to_thread(own_broker.start)
 
@@ -94,7 +94,7 @@ async def test_an_import_that_waits_for_a_broker_can_be_cancelled(own_broker: Lo
     assert shown["state"] == "cancelled"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_a_broker_that_stands_still_for_a_while_is_waited_for(own_broker: LocalKafka, tmp_path: Path) -> None:
     async def stand_still(running: Running, path: str) -> None:
         pid = own_broker.child.pid

@@ -13,7 +13,7 @@ from tests.services.ingest.conftest import Running, read_all
 
 pytestmark = pytest.mark.broker
 
-WAIT_S = 30
+WAIT_S = 120
 
 
 async def ended(running: Running, import_id: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ async def until(http: httpx.AsyncClient, url: str, reached: Callable[[dict[str, 
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_an_import_killed_three_times_writes_each_row_once_and_in_order(ingest_settings: IngestSettings) -> None:
     await ensure_topics(ingest_settings)
     token = KeyFile(ingest_settings.keys_path).create("import", [Scope.IMPORTS_WRITE]).token

@@ -19,11 +19,13 @@ from services.ingest.imports.bulk_log import KafkaBulkLog
 from services.ingest.imports.claims import CLAIM_MS, Claims
 from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS
 from services.ingest.imports.records import ImportState
+from services.ingest.imports.workshop import Work
 from services.ingest.service import Ingest
 from services.runtime import clock
 from services.runtime.keys import KeyFile, Scope
 from tests.services.ingest.conftest import Running, client_of, read_all
-from tests.services.ingest.imports.test_import_path import ended, written
+from tests.services.ingest.imports.test_import_path import WAIT_S, ended, written
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 
@@ -45,6 +47,13 @@ async def commit(running: Running, body: bytes, query: str = "") -> dict[str, An
     assert answer.status_code == 202, answer.text
     shown: dict[str, Any] = answer.json()
     return shown
+
+
+def work_on(running: Running, shown: dict[str, Any]) -> Work:
+    """What this process holds of an import that it carries out."""
+    work = running.ingest.imports.workshop.in_hand(shown["id"])
+    assert work is not None
+    return work
 
 
 @pytest.fixture
@@ -88,7 +97,7 @@ async def test_a_file_sent_again_while_it_is_written_is_the_same_import(running:
 async def test_a_file_whose_import_was_cancelled_can_be_imported_again(running: Running, gate: asyncio.Event) -> None:
     first = await commit(running, FILE)
     cancelling = asyncio.create_task(running.http.post(f"/api/v2/imports/{first['id']}/cancel"))
-    await asyncio.sleep(0.1)
+    await until(lambda: work_on(running, first).cancelled, WAIT_S, "the import to be told that it is cancelled")
     gate.set()
     await cancelling
     second = await ended(running, (await commit(running, FILE))["id"])
@@ -105,7 +114,7 @@ async def test_a_cancelled_import_stops_and_keeps_what_is_written(running: Runni
     shown = await commit(running, FILE)
     path = f"/api/v2/imports/{shown['id']}"
     cancelling = asyncio.create_task(running.http.post(f"{path}/cancel"))
-    await asyncio.sleep(0.2)
+    await until(lambda: work_on(running, shown).cancelled, WAIT_S, "the import to be told that it is cancelled")
     gate.set()
     cancelled = await cancelling
     assert cancelled.status_code == 200
@@ -278,7 +287,7 @@ async def test_an_import_of_another_process_is_cancelled_by_it(
     async with restarted(running) as other:
         answer = await other.http.post(f"/api/v2/imports/{shown['id']}/cancel")
         assert (answer.status_code, answer.json()["state"]) == (200, "running")
-        await asyncio.sleep(0.5)
+        await until(lambda: work_on(running, shown).cancelled, WAIT_S, "the other process to hear of it")
         gate.set()
         assert (await ended(other, shown["id"]))["state"] == "cancelled"
 
@@ -290,10 +299,9 @@ async def test_a_process_that_was_away_too_long_stops_when_another_has_taken_ove
     shown = await commit(running, FILE)
     late = Elsewhere(running, InstantMs(clock.now_ms() + CLAIM_MS + 1_000))
     assert late.claims.take(shown["id"])
-    work = running.ingest.imports.workshop.in_hand(shown["id"])
-    assert work is not None
+    work = work_on(running, shown)
     assert work.task is not None
-    await asyncio.sleep(0.5)
+    await until(lambda: work.lost, WAIT_S, "the process to find its claim taken")
     gate.set()
     await work.task
     record = running.ingest.imports.files.record(shown["id"])
