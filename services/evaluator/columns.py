@@ -99,7 +99,8 @@ class Column:
 
     def _code_of(self, value: Value) -> int:
         known = self._known
-        key: str | bytes = value if isinstance(value, str) else orjson.dumps(value)
+        # Copied, because what orjson returns keeps the kilobytes that it was written into.
+        key: str | bytes = value if isinstance(value, str) else memoryview(orjson.dumps(value)).tobytes()
         if known is not None:
             code = known.get(key)
             if code is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,15 @@ async def test_columns_that_outgrow_their_memory_are_given_up_after_the_answer(s
     workspace.churn(5)
     assert await workspace.previews.preview(segment, SAVED) == workspace.expected(segment, workspace.partition.clock)
     assert not workspace.is_watched()
+
+
+def test_a_column_of_numbers_holds_about_what_it_says() -> None:
+    column = columns.Column()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        column.extend([number / 8 for number in range(4_000)])
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2 * (column.size + 4 * len(column.codes))
