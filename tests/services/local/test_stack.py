@@ -66,7 +66,7 @@ def running(tmp_path: Path, ports: StackPorts) -> Iterator[RunningStack]:
         stack.stop()
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 15) -> bool:
+def eventually(holds: Callable[[], bool], within_s: float = 90) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if holds():
