@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from deploy.local.ports import free_ports
 from schemas.evaluator_status import SegmentStatusRecord, segment_status_key
 from schemas.topics import Topic, topic_name
 from segmentation.model import InstantMs, SegmentId
@@ -27,7 +27,7 @@ from tidegate import Tidegate
 from tidegate.transport import ServerEvent
 
 pytestmark = pytest.mark.broker
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 @dataclass
@@ -80,9 +80,7 @@ class Events:
 
 @pytest.fixture
 async def console(broker: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Console]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     settings = ConsoleSettings(
         kafka_bootstrap=broker, topic_prefix=topic_prefix, partitions=PARTITIONS, data_dir=tmp_path, console_port=port
     )

@@ -22,6 +22,7 @@ from services.scheduler.settings import SchedulerSettings
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 3
+WAIT_S = 120.0
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ async def input_log(settings: SchedulerSettings) -> AsyncIterator[Any]:
 
 
 async def read_until(consumer: Any, seen: dict[int, list[InputRecord]], enough: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         while not enough(seen):
             for partition, records in (await consumer.getmany(timeout_ms=200)).items():
                 seen.setdefault(partition.partition, []).extend(
