@@ -1,4 +1,4 @@
-"""Fixtures that several suites share: a real Kafka broker, and a workspace of one's own on it.
+"""Fixtures that several suites share: a real Kafka broker, one that a test may kill, and topics of one's own.
 
 Rule: a test that asks for `broker` gets a real one or fails; it is never skipped. The broker is named by
 `TIDEGATE_TEST_BROKER`, else a container when a Docker engine answers, else the local stack's own, on free ports in a
@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from deploy.local.kafka import LocalKafka
+from tests.brokers import local_broker
 
 BROKER_VARIABLE = "TIDEGATE_TEST_BROKER"
 DOCKER_SOCKET = Path("/var/run/docker.sock")
@@ -35,23 +38,21 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A real broker that only this test uses, because it stops, freezes or kills it."""
+    with local_broker(tmp_path / "kafka") as kafka:
+        yield kafka
+
+
+@pytest.fixture
 def topic_prefix() -> str:
     """A prefix for topic names that no other test uses."""
     return f"test-{uuid.uuid4().hex[:12]}-"
 
 
 def _local(directory: Path) -> Iterator[str]:
-    from deploy.local.kafka import LocalKafka
-    from deploy.local.ports import free_ports
-    from deploy.local.say import to_standard_error
-
-    port, controller_port = free_ports(2)
-    kafka = LocalKafka(directory, port, controller_port, to_standard_error)
-    kafka.start()
-    try:
+    with local_broker(directory) as kafka:
         yield kafka.bootstrap
-    finally:
-        kafka.stop()
 
 
 def _container() -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from schemas.events import SEGMENT_DEFINED_HEADERS
+from schemas.events import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
 
 NOW = 1_790_000_000_000
 
@@ -23,6 +23,12 @@ class Record(NamedTuple):
 def write(offset: int, contact: str = "c", at: int = NOW, **attributes: Any) -> Record:
     """A contact change."""
     return Record(offset, at, contact.encode(), json.dumps({"attributes": attributes}).encode())
+
+
+def tick(offset: int, at: int) -> Record:
+    """Now, carried into the partition."""
+    body = json.dumps({"scheduled_at": at, "interval_ms": 1_000}).encode()
+    return Record(offset, at, None, body, tuple(TICK_HEADERS))
 
 
 def definition(

@@ -23,7 +23,7 @@ from services.evaluator.partition import Partition
 from services.evaluator.restored import restore
 from services.evaluator.service import working
 from services.evaluator.store import RocksStore, StoreMemory
-from tests.services.evaluator.inputs import NOW, Record, definition, write
+from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
 
 RECENT = [{"seen": {"within_last": "10s"}}]
 PROS = [{"plan": "pro"}]
@@ -54,10 +54,6 @@ def break_contacts(monkeypatch: pytest.MonkeyPatch) -> Break:
 
 def opened(store: RocksStore) -> Partition:
     return Partition(0, 1, "contact-changes", store, restore(store))
-
-
-def tick(offset: int, at: int) -> Record:
-    return Record(offset, at, None, b'{"scheduled_at":1,"interval_ms":1000}', (("ce_type", b"tick"),))
 
 
 def work(partition: Partition, *records: Record) -> list[tuple[str, str, int]]:

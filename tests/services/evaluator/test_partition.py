@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from schemas.dead_letter import DeadLetterHeaders
-from schemas.events import SEGMENT_DEFINED_HEADERS, TICK_HEADERS
 from schemas.topics import Topic
 from segmentation.model import ContactId, InstantMs
 from services.evaluator import partition as partition_module
@@ -19,30 +18,7 @@ from services.evaluator.failures import EvaluationError
 from services.evaluator.partition import Partition
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
-
-NOW = 1_790_000_000_000
-
-
-class Record(NamedTuple):
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-def write(offset: int, contact: str = "c", at: int = NOW, **attributes: Any) -> Record:
-    return Record(offset, at, contact.encode(), json.dumps({"attributes": attributes}).encode())
-
-
-def tick(offset: int, at: int) -> Record:
-    body = json.dumps({"scheduled_at": at, "interval_ms": 1_000}).encode()
-    return Record(offset, at, None, body, tuple(TICK_HEADERS))
-
-
-def definition(offset: int, where: object, segment_id: str = "s") -> Record:
-    body = {"segment_id": segment_id, "version": 1, "replaces": 0, "name": "s", "where": where, "text": ""}
-    return Record(offset, NOW, None, json.dumps(body).encode(), tuple(SEGMENT_DEFINED_HEADERS))
+from tests.services.evaluator.inputs import NOW, definition, tick, write
 
 
 @pytest.fixture

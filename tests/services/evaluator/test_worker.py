@@ -15,7 +15,7 @@ from services.evaluator.ports import LogError, OutputRecord
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.worker import Pace, PartitionWorker
-from tests.services.evaluator.test_partition import NOW, Record, definition, tick, write
+from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
 
 PROMPT = Pace(commit_gap_ms=0, position_after_ms=60_000)
 

@@ -13,10 +13,9 @@ from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
 from deploy.local.kafka import LocalKafka
-from deploy.local.ports import free_ports
-from deploy.local.say import to_standard_error
 from schemas.topics import Topic
 from segmentation.model import SegmentId
+from tests.brokers import local_broker
 from tests.faults.process import Evaluator, Scheduler
 from tests.faults.workspace import Workspace
 from tests.oracle.checker import fold
@@ -44,13 +43,8 @@ MEMBERS_TIMEOUT_S = 60.0
 @pytest.fixture
 def eager_broker(tmp_path: Path) -> Iterator[LocalKafka]:
     """A broker of this test's own, whose files are looked into."""
-    port, controller_port = free_ports(2)
-    kafka = LocalKafka(tmp_path / "kafka", port, controller_port, to_standard_error, properties=PROPERTIES)
-    kafka.start()
-    try:
+    with local_broker(tmp_path / "kafka", PROPERTIES) as kafka:
         yield kafka
-    finally:
-        kafka.stop()
 
 
 async def test_no_file_holds_a_value_of_an_erased_contact_after_clearing(

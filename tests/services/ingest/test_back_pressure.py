@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ import orjson
 import pytest
 
 from deploy.local.kafka import LocalKafka
-from deploy.local.ports import free_ports
-from deploy.local.say import to_standard_error
 from schemas.topics import Topic
 from services.ingest.contact_log import BUFFERED_BYTES_MAX
 from services.ingest.service import Ingest
@@ -36,17 +34,6 @@ ANSWER_WITHIN_S = 5.0
 BLOCKED_S = 30.0
 """By the real clock, whatever else the machine does."""
 WAIT_S = 90.0
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[LocalKafka]:
-    port, controller_port = free_ports(2)
-    kafka = LocalKafka(tmp_path / "kafka", port, controller_port, to_standard_error)
-    kafka.start()
-    try:
-        yield kafka
-    finally:
-        kafka.stop()
 
 
 @contextlib.asynccontextmanager

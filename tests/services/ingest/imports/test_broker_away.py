@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import orjson
 import pytest
 
 from deploy.local.kafka import LocalKafka
-from deploy.local.ports import free_ports
-from deploy.local.say import to_standard_error
 from schemas.topics import Topic
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
@@ -27,16 +24,6 @@ pytestmark = pytest.mark.broker
 
 ROWS = 60_000
 FILE = b"id,step\n" + b"".join(b"c%d,%d\n" % (row % 999, row) for row in range(ROWS))
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[LocalKafka]:
-    """A broker that only this test uses, because it stops it."""
-    port, controller_port = free_ports(2)
-    kafka = LocalKafka(tmp_path / "kafka", port, controller_port, to_standard_error)
-    kafka.start()
-    yield kafka
-    kafka.stop()
 
 
 async def import_during(kafka: LocalKafka, tmp_path: Path, trouble: Any) -> tuple[dict[str, Any], IngestSettings]:
