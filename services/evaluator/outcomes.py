@@ -1,20 +1,23 @@
 """What became of recent inputs, for those who wait for them: an offset, and once it is committed, its changes.
 
-Rule: bounded and in memory only; an offset that is no longer remembered is answered with "unknown", never with "no
-change".
+Rule: in memory only, bounded in number and in time, since nobody can ask later than the longest wait; an offset that is
+no longer remembered is answered with "unknown", never with "no change".
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from segmentation.model import Change
+from services.runtime import clock
 
 REMEMBERED_CHANGES_MAX = 20_000
-"""Per partition."""
+"""Per partition; some hundred bytes each."""
+REMEMBERED_S = 45.0
+"""Longer than the longest wait, so that the first of many inputs is still known when the last is committed."""
 WAITERS_MAX = 10_000
 """Per partition; beyond it a wait is refused at once."""
 
@@ -35,18 +38,32 @@ class TooManyWaitersError(Exception):
 class Outcomes:
     """The outcomes of one partition from `since`, the offset at which its owner started."""
 
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, monotonic: Callable[[], float] = clock.monotonic) -> None:
         self._known_from = since
         self._next_offset = since
-        self._changes: deque[Change] = deque()
+        self._monotonic = monotonic
+        self._commits: deque[tuple[float, Sequence[Change]]] = deque()
+        self._remembered = 0
         self._waiters: dict[asyncio.Future[None], int] = {}
 
     def committed(self, next_offset: int, changes: Sequence[Change]) -> None:
         """Take note of a commit."""
-        self._changes.extend(changes)
-        while len(self._changes) > REMEMBERED_CHANGES_MAX:
-            self._known_from = max(self._known_from, self._changes.popleft().version.offset + 1)
+        now = self._monotonic()
+        if changes:
+            self._commits.append((now, changes))
+            self._remembered += len(changes)
+        while self._remembered > REMEMBERED_CHANGES_MAX or (self._commits and self._commits[0][0] < now - REMEMBERED_S):
+            self._forget(self._remembered - REMEMBERED_CHANGES_MAX)
         self.passed(next_offset)
+
+    def _forget(self, excess: int) -> None:
+        """Forget the oldest commit; of one that alone holds more than the `excess` over the limit, only so many."""
+        at, changes = self._commits.popleft()
+        if 0 < excess < len(changes):
+            self._commits.appendleft((at, changes[excess:]))
+            changes = changes[:excess]
+        self._remembered -= len(changes)
+        self._known_from = max(self._known_from, max(change.version.offset for change in changes) + 1)
 
     def passed(self, next_offset: int) -> None:
         """Every input before `next_offset` is committed or left nothing to commit: wake those who waited."""
@@ -73,7 +90,7 @@ class Outcomes:
     def outcomes(self, offsets: Sequence[int]) -> list[Outcome]:
         """The outcome of each offset, in the order given. Cost: one pass over the remembered changes."""
         wanted: dict[int, list[Change]] = {offset: [] for offset in offsets}
-        for change in self._changes:
+        for change in (change for _, changes in self._commits for change in changes):
             if change.version.offset in wanted:
                 wanted[change.version.offset].append(change)
         return [

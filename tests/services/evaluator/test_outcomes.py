@@ -9,6 +9,7 @@ import pytest
 from segmentation.model import CauseKind, Change, ChangeKind, ContactId, InstantMs, Offset, SegmentId, Version
 from services.evaluator import outcomes
 from services.evaluator.outcomes import Outcomes, TooManyWaitersError
+from services.evaluator.read_api import WAIT_MAX_MS
 
 
 def change(offset: int) -> Change:
@@ -47,6 +48,30 @@ async def test_what_was_forgotten_is_unknown(monkeypatch: pytest.MonkeyPatch) ->
     list_ = Outcomes(since=0)
     list_.committed(4, [change(0), change(1), change(3)])
     assert [outcome.changes for outcome in list_.outcomes([0, 1, 2, 3])] == [None, [change(1)], [], [change(3)]]
+
+
+async def test_what_no_caller_can_wait_for_any_more_is_forgotten_and_unknown() -> None:
+    now = 0.0
+    list_ = Outcomes(since=0, monotonic=lambda: now)
+    list_.committed(2, [change(0), change(1)])
+    now = outcomes.REMEMBERED_S - 1
+    list_.committed(4, [change(3)])
+    assert [outcome.changes for outcome in list_.outcomes([1, 2, 3])] == [[change(1)], [], [change(3)]]
+    now = outcomes.REMEMBERED_S + 1
+    list_.committed(5, [])
+    assert [outcome.changes for outcome in list_.outcomes([1, 2, 3])] == [None, [], [change(3)]]
+    assert outcomes.REMEMBERED_S * 1_000 > WAIT_MAX_MS
+
+
+async def test_forgetting_takes_whole_commits_and_of_the_next_only_what_is_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcomes, "REMEMBERED_CHANGES_MAX", 3)
+    list_ = Outcomes(since=0)
+    list_.committed(2, [change(0), change(1)])
+    list_.committed(6, [change(2), change(4), change(4), change(5)])
+    told = [outcome.changes for outcome in list_.outcomes([0, 1, 2, 3, 4, 5])]
+    assert told == [None, None, None, [], [change(4), change(4)], [change(5)]]
 
 
 async def test_a_full_waiting_list_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
