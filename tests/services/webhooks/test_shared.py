@@ -9,30 +9,30 @@ from confluent_kafka.admin import AdminClient
 
 from services.webhooks.follower import group_of
 from services.webhooks.settings import WebhookSettings
+from tests import waiting
 from tests.services.sdk.stream import Stream
 from tests.services.webhooks.conftest import service
 from tests.services.webhooks.receiver import Receiver
-from tests.services.webhooks.test_killed import CONTACTS, TURNS, applied, has_accepted, until, write
+from tests.services.webhooks.test_killed import CONTACTS, TURNS, WAIT_S, applied, has_accepted, until, write
 from tests.services.webhooks.test_webhooks import make
 
 pytestmark = pytest.mark.broker
-SHARED_WITHIN_S = 9.0
-"""Sooner than a member that does not answer is thrown out."""
 
 
-async def shared(admin: AdminClient, group: str) -> None:
-    """Return when two members have partitions."""
-    async with asyncio.timeout(SHARED_WITHIN_S):
-        while True:
-            if len(await asyncio.to_thread(working, admin, group)) == 2:
-                return
-            await asyncio.sleep(0.1)
+async def working(admin: AdminClient, group: str, count: int) -> set[str]:
+    """The members of the group that have partitions, once there are so many."""
 
+    def found() -> set[str]:
+        described = admin.describe_consumer_groups([group])[group].result(timeout=WAIT_S)
+        return {member.member_id for member in described.members if member.assignment.topic_partitions}
 
-def working(admin: AdminClient, group: str) -> list[str]:
-    """The members of the group that have partitions."""
-    described = admin.describe_consumer_groups([group])[group].result(timeout=10)
-    return [member.member_id for member in described.members if member.assignment.topic_partitions]
+    async def enough() -> set[str] | None:
+        members = await asyncio.to_thread(found)
+        return members if len(members) == count else None
+
+    members = await waiting.until(enough, WAIT_S, f"{count} members with partitions")
+    assert members is not None
+    return members
 
 
 @pytest.mark.timeout(400)
@@ -46,8 +46,10 @@ async def test_a_second_service_that_comes_and_goes_loses_nothing_and_keeps_the_
         group = group_of(settings, webhook["id"])
         writing = asyncio.create_task(write(stream))
         await until(lambda: has_accepted(receiver, everything // 4))
+        alone = await working(admin, group, 1)
         async with service(settings):
-            await shared(admin, group)
+            # One that did not answer in time is thrown out, and comes back under another name.
+            assert alone < await working(admin, group, 2), "the first let go of its partitions by dying"
             await writing
         await until(lambda: len({request.content["id"] for request in receiver.accepted}) == everything)
     for contact, offsets in applied(receiver.accepted).items():
