@@ -292,10 +292,9 @@ test("editing a used segment shows who would move before it is saved, and the sw
   await go("/segments/north_america");
   const before = Number((await page.getByTestId("members").textContent()).replace(",", ""));
   await writeText("country in [US, UK]");
-  await shown("[data-testid=difference]", "enter");
-  const says = await page.getByTestId("difference").textContent();
-  const [enter, leave] = [...says.matchAll(/(\d+) contacts?/g)].map(([, number]) => Number(number));
-  assert.deepEqual([enter, leave], [CONTACTS / 4, CONTACTS / 4]);
+  // Until the new text is counted, what the saved one would change is there: nothing.
+  const [enter, leave] = [CONTACTS / 4, CONTACTS / 4];
+  await shown("[data-testid=difference]", `${enter} contacts enter and ${leave} contacts leave`);
   await press("Save new version");
   await shown(".notice", "Version 2 is saved");
   await shown(".changes .exit", "left");
