@@ -26,6 +26,7 @@ from bench.waiting import until
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
+from services.runtime.logs import configure_logs
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 
@@ -134,6 +135,7 @@ def main() -> None:
     parser.add_argument("--bootstrap", help="a broker to use instead of one of our own")
     parser.add_argument("--quick", action="store_true", help="a fifth of the work")
     options = parser.parse_args()
+    configure_logs("bench", level="WARNING", stream=sys.stderr)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with broker(options.bootstrap, directory) as bootstrap, ingest(bootstrap, directory) as (url, token, service):

@@ -28,6 +28,7 @@ from bench.ingest.__main__ import START_WAIT_S, broker
 from deploy.local.ports import free_ports
 from schemas.topics import Topic, topic_name
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
+from services.runtime.logs import configure_logs
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 
@@ -172,6 +173,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--kills", type=int, default=KILLS)
     options = parser.parse_args()
+    configure_logs("bench", level="WARNING", stream=sys.stderr)
     with tempfile.TemporaryDirectory() as name, broker(options.bootstrap, Path(name)) as bootstrap:
         settings = RuntimeSettings(
             kafka_bootstrap=bootstrap, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}-", data_dir=Path(name)

@@ -16,13 +16,12 @@ import httpx
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
-from schemas.evaluator_status import PartitionState, PartitionStatusRecord, decode_status
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId
 from services.ingest.contact_log import Appended
+from services.ingest.owner_records import learn_owner
 from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
@@ -161,17 +160,5 @@ class Evaluation:
                 await consumer.stop()
 
     def _take(self, value: bytes | None) -> None:
-        if value is None:
-            return
-        try:
-            status = decode_status(value)
-        except ValidationError as error:
-            log.warning("a status record cannot be read", problems=error.error_count())
-            return
-        if not isinstance(status, PartitionStatusRecord):
-            return
-        if status.state is PartitionState.STOPPED:
-            self._owners.pop(status.partition, None)
-        else:
-            self._owners[status.partition] = status.owner.rstrip("/")
+        if learn_owner(self._owners, value):
             self._learned.set()

@@ -14,16 +14,14 @@ import httpx
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from schemas.evaluator_status import PartitionState, PartitionStatusRecord, decode_status
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId
 from services.ingest.imports.dry_run import Attributes, ContactsUnavailableError
+from services.ingest.owner_records import learn_owner
 from services.runtime.kafka import client_options
-from services.runtime.logs import get_logger
 from services.runtime.settings import RuntimeSettings
 
 ATTRIBUTES_PATH: Final = "/internal/v1/attributes"
@@ -33,8 +31,6 @@ ATTEMPTS_MAX: Final = 5
 BACK_OFF_MAX_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 10.0
 POLL_TIMEOUT_MS: Final = 500
-
-log = get_logger("imports")
 
 
 class OwnersLookup:
@@ -110,25 +106,9 @@ class OwnersLookup:
             consumer.seek(self._status, 0)
             while await consumer.position(self._status) < end:
                 for record in (await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)).get(self._status, ()):
-                    _learn(owners, record.value)
+                    learn_owner(owners, record.value)
         except (KafkaError, OSError) as error:
             raise ContactsUnavailableError(f"the owners cannot be read: {error!r}") from error
         finally:
             await consumer.stop()
         return owners
-
-
-def _learn(owners: dict[int, str], value: bytes | None) -> None:
-    if value is None:
-        return
-    try:
-        status = decode_status(value)
-    except ValidationError as error:
-        log.warning("a status record cannot be read", problems=error.error_count())
-        return
-    if not isinstance(status, PartitionStatusRecord):
-        return
-    if status.state is PartitionState.STOPPED:
-        owners.pop(status.partition, None)
-    else:
-        owners[status.partition] = status.owner
