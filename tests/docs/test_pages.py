@@ -16,7 +16,7 @@ from tests.docs.blocks import ROOT, Block, blocks, pages
 from tests.docs.shell import Reader, differences, tell
 from tests.e2e.conftest import RunningSystem, running
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)  # a page's commands one after another, each with its own limit
 EXECUTED = [page for page in pages() if any(each.is_command or each.language == "python" for each in blocks(page))]
 ALL = [block for page in pages() for block in blocks(page)]
 

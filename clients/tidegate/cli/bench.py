@@ -28,8 +28,10 @@ RATE_MAX: Final = 5_000
 SECONDS_MAX: Final = 3_600
 WRITES_MAX: Final = 1_000_000
 IN_FLIGHT_MAX: Final = 256
-SETTLE_S: Final = 20.0
-"""How long the last changes may take before they count as lost."""
+SETTLE_S: Final = 60.0
+"""How long a segment without contacts may take until every partition knows it."""
+SILENCE_S: Final = 20.0
+"""With no change for so long, those that are missing count as lost; a busy system is slow, and not silent."""
 PERCENTILES: Final = (50, 95, 99)
 ON: Final = "on"
 
@@ -130,9 +132,13 @@ async def _listen(events: Any, load: Load, writes: int) -> None:
 
 
 async def _last_changes(listening: asyncio.Task[None], load: Load) -> None:
-    """Wait for what is still to come; a stream that ends by itself is not waited for."""
+    """Wait for what is still to come, as long as something comes; a stream that ends by itself is not waited for."""
     whole = asyncio.create_task(load.whole.wait())
-    await asyncio.wait({whole, listening}, timeout=SETTLE_S, return_when=asyncio.FIRST_COMPLETED)
+    came, done = -1, False
+    while not done and len(load.changed) > came:
+        came = len(load.changed)
+        ended, _ = await asyncio.wait({whole, listening}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        done = bool(ended)
     for task in (whole, listening):
         task.cancel()
     await asyncio.gather(whole, listening, return_exceptions=True)
