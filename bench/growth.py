@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import sys
 import tempfile
 import time
 import uuid
@@ -22,6 +23,7 @@ from bench.stream import SEGMENTS, Delay, Stream, Target, Watch, define, drained
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from deploy.local.say import to_standard_error
+from services.runtime.logs import configure_logs
 from tests.faults.process import Evaluator, Scheduler
 from tests.faults.workspace import Workspace
 from tests.oracle.workspace import Judgement, judge_workspace
@@ -156,6 +158,7 @@ def main() -> None:
     arguments.add_argument("--broker", help="bootstrap address; by default one is started for the run")
     arguments.add_argument("--seconds", type=float, default=20.0, help="how long each step is held")
     options = arguments.parse_args()
+    configure_logs("bench", level="WARNING", stream=sys.stderr)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = options.broker
