@@ -29,6 +29,9 @@ STUBBORN = [
 ]
 
 
+WAIT_S = 60.0
+
+
 def gone_within(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -50,13 +53,13 @@ def test_a_child_ends_when_its_parent_is_killed(number: signal.Signals) -> None:
         child = int(parent.stdout.readline())
         assert psutil.pid_exists(child)
         parent.send_signal(number)
-    assert gone_within(child, 5)
+    assert gone_within(child, WAIT_S)
 
 
 def test_a_child_that_is_asked_stops_gracefully_and_its_watchdog_with_it() -> None:
     before = set(psutil.Process().children(recursive=True))
     child = Child("sleeper", SLEEPER, output=subprocess.DEVNULL)
-    assert child.stop(5)
+    assert child.stop(WAIT_S)
     assert child.exit_code() == -signal.SIGTERM
     assert set(psutil.Process().children(recursive=True)) == before
 
@@ -74,4 +77,4 @@ def test_a_child_is_out_of_reach_of_the_terminals_ctrl_c() -> None:
     try:
         assert os.getpgid(child.pid) != os.getpgid(0)
     finally:
-        child.stop(5)
+        child.stop(WAIT_S)

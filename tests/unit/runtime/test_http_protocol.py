@@ -14,6 +14,7 @@ from services.runtime.http_protocol import HEADER_BYTES_MAX
 from services.runtime.web import listen, serve
 
 SOON_S = 0.3
+WAIT_S = 60.0
 WHOLE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
 Connect = Callable[[], Any]
 
@@ -63,7 +64,7 @@ async def trickle(writer: asyncio.StreamWriter, content: bytes) -> None:
 
 
 async def all_of(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(20 * SOON_S):
+    async with asyncio.timeout(WAIT_S):
         return await reader.read()
 
 
