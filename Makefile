@@ -52,7 +52,7 @@ bench-engine: setup ## Matching engine against naive closures and datalogic-py
 bench-partition: setup ## Processor time of the evaluator's partitions without a broker, by stage, held to the oracle
 	@$(PYTHON) -m bench.partition
 
-bench-e2e: setup ## Evaluator on a real broker beside its peers: throughput, latency, recovery, takeover (20 minutes)
+bench-e2e: setup ## Evaluator on a real broker beside its peers: throughput, latency, recovery, takeover (25 minutes)
 	@$(PYTHON) -m bench.e2e
 
 bench-path: setup ## Latency from HTTP request to membership change on the whole stack

@@ -65,7 +65,7 @@ def _broker(named: str | None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as directory:
         port, controller_port = free_ports(2)
-        kafka = LocalKafka(Path(directory), port, controller_port, to_standard_error)
+        kafka = LocalKafka(Path(directory), port, controller_port, to_standard_error, compiles_fully=True)
         kafka.start()
         try:
             yield kafka.bootstrap

@@ -26,6 +26,8 @@ from schemas.topics import Topic
 ISOLATIONS = ("read_uncommitted", "read_committed")
 WARM_UP_S = 5.0
 """Writes at the same rate before those that count: a process and a broker that have just started are another matter."""
+BROKER_WARM_UP_S, BROKER_WARM_UP_RATE_PER_S = 20.0, 1_000
+"""Before the first rate, whatever it is: a broker compiles its code as it runs, and what depends on the load."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -70,6 +72,7 @@ def measure_latency(
         evaluator.await_positions(ends)
         evaluator.await_settled()
         probes = Probes(workspace)
+        probes.run(BROKER_WARM_UP_RATE_PER_S, BROKER_WARM_UP_S)
         for rate in rates:
             probes.run(rate, WARM_UP_S)
             before, cpu = Stages.of(evaluator), evaluator.cpu_s

@@ -41,14 +41,15 @@ _JVM = (
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
-    # The first compiler alone: a broker that runs for minutes on a shared machine is done sooner, and idles cheaper.
-    "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 )
+
+_FIRST_COMPILER_ALONE = "-XX:TieredStopAtLevel=1"
+"""A broker that runs for minutes on a shared machine is done sooner, and idles cheaper."""
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -92,10 +93,13 @@ class LocalKafka:
         say: Say = quiet,
         between_polls: Callable[[], None] = lambda: None,
         properties: Mapping[str, str] | None = None,
+        *,
+        compiles_fully: bool = False,
     ) -> None:
         """`between_polls` is called while the broker gets ready; what it raises ends the wait.
 
-        `properties` come after the broker's own and replace those of the same name.
+        `properties` come after the broker's own and replace those of the same name. A broker that `compiles_fully` is
+        slower for its first minutes and then faster, as one in production is.
         """
         self._directory = directory
         self._port = port
@@ -103,6 +107,7 @@ class LocalKafka:
         self._say = say
         self._between_polls = between_polls
         self._replaced = "".join(f"{name}={value}\n" for name, value in (properties or {}).items())
+        self._jvm = _JVM if compiles_fully else (*_JVM, _FIRST_COMPILER_ALONE)
         self._command: list[str | Path] = []
         self._child: Child | None = None
 
@@ -142,7 +147,7 @@ class LocalKafka:
         require_free(self._port, "Kafka", repair)
         require_free(self._controller_port, "Kafka's controller", repair)
         jars = kafka_jars(self._say)
-        self._command = [find_java(), *_JVM, "-cp", ":".join(str(jar) for jar in jars)]
+        self._command = [find_java(), *self._jvm, "-cp", ":".join(str(jar) for jar in jars)]
         self._directory.mkdir(parents=True, exist_ok=True)
         properties = _PROPERTIES.format(
             host=LOOPBACK, port=self._port, controller_port=self._controller_port, log_dirs=self._data_directory

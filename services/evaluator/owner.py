@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from schemas.topics import Topic
+from services.evaluator.commit_gap import ProcessCommits
 from services.evaluator.measures import QUEUED, RECOVERED_RECORDS, RECOVERY_SECONDS
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord, Store, StoreError
@@ -87,6 +88,7 @@ class PartitionOwner:
         self._seeks: dict[int, int] = {}
         self._recovering: asyncio.Task[None] | None = None
         self._observer = observer
+        self._commits = ProcessCommits()
 
     @property
     def ready(self) -> bool:
@@ -228,6 +230,7 @@ class PartitionOwner:
             on_passed=listeners.on_passed if listeners is not None else None,
             on_flow=lambda full: self._on_flow(owned.index, full),
             group_offset=group_offset,
+            commits=self._commits,
         )
         owned.on_fed = listeners.on_fed if listeners is not None else None
         owned.expected = self._seeks[owned.index] = partition.next_offset

@@ -32,7 +32,8 @@ class EvaluatorSettings(RuntimeSettings):
         ge=0,
         le=10_000,
         description="The least time between two commits of a partition without load; it grows to three times what a "
-        "commit takes. Higher spares the broker, lower is sooner for readers of committed records.",
+        "commit takes, and more if many partitions commit. Higher spares the broker, lower is sooner for readers of "
+        "committed records.",
     )
 
     preview_memory_mib: int = Field(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from schemas.topics import Topic
 from segmentation.model import Change, InstantMs
-from services.evaluator.commit_gap import CommitGap
+from services.evaluator.commit_gap import CommitGap, ProcessCommits
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord, TransactionalLog
 
@@ -93,6 +93,7 @@ class PartitionWorker:
     `on_passed` is told the next input offset when everything before it is committed or left nothing to commit.
     `group_offset` is where the consumer group stands: behind the partition when the owner before was killed. None: at
     the partition's own position.
+    `commits` is shared by the workers of a process.
     `run` ends when `stop` has been called and everything decided is committed, or raises what broke it.
     """
 
@@ -108,6 +109,7 @@ class PartitionWorker:
         on_flow: FlowListener | None = None,
         on_passed: Callable[[int], None] | None = None,
         group_offset: int | None = None,
+        commits: ProcessCommits | None = None,
     ) -> None:
         self.partition = partition
         self.pace = pace or Pace()
@@ -127,7 +129,8 @@ class PartitionWorker:
         self._ahead_since: float | None = None  # when the first uncommitted output or position arose
         self._outputs_since: float | None = None
         self._last_commit = 0.0
-        self._gap = CommitGap(self.pace.commit_gap_ms / 1_000)
+        self._commits = commits or ProcessCommits()
+        self._gap = CommitGap(self.pace.commit_gap_ms / 1_000, self._commits)
         # So that the first commit tells the group where this owner stands.
         self._group_told = monotonic() - self.pace.group_after_ms / 1_000
         self._group_offset = partition.next_offset if group_offset is None else group_offset
@@ -178,6 +181,7 @@ class PartitionWorker:
                 await self._rest()
         if self.partition.is_ahead or self._group_offset != self.partition.next_offset:
             await self.commit()
+        self._commits.leave(self._gap)
 
     def _next_batch(self) -> Sequence[InputRecord]:
         limit = self.pace.batch_records_max
@@ -284,7 +288,7 @@ class PartitionWorker:
         self._open = False
         self._ahead_since = self._outputs_since = None
         self._last_commit = self._monotonic()
-        self._gap.took(self._last_commit - began)
+        self._gap.took(self._last_commit - began, self._last_commit)
         self.commits += 1
         stages = Stages(
             self._evaluated_s,
