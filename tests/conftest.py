@@ -1,8 +1,9 @@
-"""Fixtures that several suites share: a real Kafka broker, one that a test may kill, and topics of one's own.
+"""What all suites share: a real Kafka broker, one that a test may kill, topics of one's own, how properties are tried.
 
 Rule: a test that asks for `broker` gets a real one or fails; it is never skipped. The broker is named by
 `TIDEGATE_TEST_BROKER`, else a container when a Docker engine answers, else the local stack's own, on free ports in a
-temporary directory.
+temporary directory. A busy machine is no failure, so an example of a property has no time limit, and neither has making
+one; `TIDEGATE_PROPERTY_EXAMPLES` sets how many examples a property tries that does not say so itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.local.kafka import LocalKafka
 from tests.brokers import local_broker
@@ -23,6 +25,14 @@ DOCKER_SOCKET = Path("/var/run/docker.sock")
 DOCKER_ANSWER_TIMEOUT_S = 2.0
 CONTAINER_IMAGE = "confluentinc/cp-kafka:8.1.0"
 """The container that testcontainers knows how to start; it carries Apache Kafka 4.1."""
+
+settings.register_profile(
+    "tidegate",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("TIDEGATE_PROPERTY_EXAMPLES", "100")),
+)
+settings.load_profile("tidegate")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -75,7 +75,7 @@ RECORDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+@settings(max_examples=600)
 @given(RECORDS)
 def test_the_decoder_and_the_model_agree_on_every_record(record: dict[str, Any]) -> None:
     decoded = decode_input(b"u_17", orjson.dumps(record), ())
