@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from tests.beside import beside
+
 BEAT_S: Final = 0.02
 
 
@@ -37,9 +39,5 @@ class Pulse:
 async def beating() -> AsyncIterator[Pulse]:
     """A pulse that beats until the end of the block."""
     pulse = Pulse()
-    task = asyncio.create_task(pulse.beat())
-    try:
+    async with beside(pulse.beat()):
         yield pulse
-    finally:
-        task.cancel()
-        await asyncio.wait({task})

@@ -23,6 +23,7 @@ from typing import Self
 import psutil
 
 from deploy.local.ports import free_ports
+from tests.beside import beside
 from tests.faults.workspace import Workspace
 
 READY_TIMEOUT_S = 40.0
@@ -136,12 +137,8 @@ class Service:
     @asynccontextmanager
     async def kept_running(self) -> AsyncIterator[None]:
         """Start the process again whenever it fails, as a supervisor does."""
-        watch = asyncio.create_task(self._keep_running())
-        try:
+        async with beside(self._keep_running()):
             yield
-        finally:
-            watch.cancel()
-            await asyncio.wait({watch})
 
     async def _keep_running(self) -> None:
         while True:

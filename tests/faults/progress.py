@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.beside import beside
 from tests.faults.workspace import Workspace
 
 LOOK_EVERY_S = 0.5
@@ -49,9 +50,5 @@ class Progress:
 async def watched(workspace: Workspace) -> AsyncIterator[Progress]:
     """The progress from now to the end of the block."""
     progress = Progress()
-    watching = asyncio.create_task(progress.watch(workspace))
-    try:
+    async with beside(progress.watch(workspace)):
         yield progress
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching})

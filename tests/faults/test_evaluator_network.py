@@ -19,6 +19,7 @@ from deploy.local.kafka import LocalKafka
 from deploy.local.ports import LOOPBACK
 from services.evaluator.transport import FETCH_RECORDS_MAX
 from services.evaluator.worker import Pace
+from tests.beside import beside
 from tests.faults.network import Network
 from tests.faults.process import Evaluator
 from tests.faults.table import show
@@ -58,12 +59,8 @@ class Seen:
 async def watched(evaluator: Evaluator) -> AsyncIterator[Seen]:
     """What the evaluator holds, from now to the end of the block."""
     seen = Seen()
-    watching = asyncio.create_task(seen.watch(evaluator))
-    try:
+    async with beside(seen.watch(evaluator)):
         yield seen
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching})
 
 
 def slow(network: Network) -> None:
