@@ -1,6 +1,6 @@
-"""What each service may do on Kafka: the table behind every `KafkaUser`, and behind the test that runs with it.
+"""What each service and each operator's command may do on Kafka: the table behind every `KafkaUser`, tried by a test.
 
-Rule: a service has the operations that it uses and no other. `Write` and `Read` imply `Describe` at the broker, so it
+Rule: a user has the operations that it uses and no other. `Write` and `Read` imply `Describe` at the broker, so it
 stands alone only where nothing else is needed. Every service reads the settings of its topics when it starts, which is
 `DescribeConfigs`. Names are those of a workspace without a prefix.
 """
@@ -28,6 +28,9 @@ class Operation(StrEnum):
 
     READ = "Read"
     WRITE = "Write"
+    CREATE = "Create"
+    DELETE = "Delete"
+    ALTER_CONFIGS = "AlterConfigs"
     DESCRIBE = "Describe"
     DESCRIBE_CONFIGS = "DescribeConfigs"
 
@@ -63,7 +66,17 @@ def _transactions(prefix: str) -> Grant:
     return Grant(Resource.TRANSACTIONAL_ID, prefix, (Operation.WRITE,), prefix=True)
 
 
+def _allows(topic: Topic, *operations: Operation) -> Grant:
+    return Grant(Resource.TOPIC, topic.value, (Operation.READ, Operation.DESCRIBE_CONFIGS, *operations))
+
+
 EVALUATOR_GROUP = "evaluator"
+EVERY_NAME = "*"
+MOVED_PREFIX = "v"
+"""How the prefix of a moved workspace begins, as in `v2-`: the operator may make and fill topics under it."""
+DOCTOR, OPERATOR = "doctor", "operator"
+COMMANDS = (DOCTOR, OPERATOR)
+"""Users of `tidegate doctor` and `tidegate admin`. No service has them, and no pod holds their passwords."""
 
 GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
     {
@@ -95,11 +108,47 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
             Grant(Resource.TOPIC, Topic.CONTACT_CHANGES.value, (Operation.DESCRIBE,)),
             Grant(Resource.GROUP, EVALUATOR_GROUP, (Operation.DESCRIBE,)),
         ),
+        DOCTOR: (
+            *_reads(Topic.CONTACT_CHANGES),
+            *(
+                Grant(Resource.TOPIC, topic.value, (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS))
+                for topic in Topic
+                if topic is not Topic.CONTACT_CHANGES
+            ),
+        ),
+        OPERATOR: (
+            *(
+                _allows(topic, Operation.WRITE, Operation.ALTER_CONFIGS, Operation.DELETE)
+                for topic in (Topic.CONTACT_CHANGES, Topic.DEAD_LETTERS, Topic.REQUESTS)
+            ),
+            *(
+                _allows(topic, Operation.WRITE, Operation.ALTER_CONFIGS)
+                for topic in (Topic.CONTACTS_CHANGELOG, Topic.MEMBERSHIPS)
+            ),
+            *(_allows(topic, Operation.ALTER_CONFIGS) for topic in (Topic.SEGMENTS, Topic.ATTRIBUTES, Topic.WEBHOOKS)),
+            *_reads(Topic.CONTROL_CHANGELOG, Topic.EVALUATOR_STATUS),
+            Grant(
+                Resource.TOPIC,
+                MOVED_PREFIX,
+                (
+                    Operation.CREATE,
+                    Operation.READ,
+                    Operation.WRITE,
+                    Operation.DESCRIBE_CONFIGS,
+                    Operation.ALTER_CONFIGS,
+                ),
+                prefix=True,
+            ),
+            # Consumers of memberships choose their groups' names, and a move takes all of them along.
+            _group(EVERY_NAME),
+            Grant(Resource.TRANSACTIONAL_ID, "clearing", (Operation.WRITE,)),
+            _transactions(MOVED_PREFIX),
+        ),
     }
 )
-"""By service; the user is `user_name` of it."""
+"""By service or command; the user is `user_name` of it."""
 
 
 def user_name(service: str) -> str:
-    """The Kafka user of a service, and the name of the secret with its password."""
+    """The Kafka user of a service or command, and the name of the secret with its password."""
     return f"tidegate-{service}"

@@ -82,7 +82,7 @@ async def clear_erased(broker: Broker, settings: RuntimeSettings, options: Clear
     compacted = {name: counts[name] for name in names[: len(COMPACTED)]}
     before = await _records(broker, compacted)
     async with _eager(broker, names):
-        closed = await _close_files(broker, counts)
+        closed = await _close_files(broker, settings.topic_prefix, counts)
         dropped = {}
         for name in names[len(COMPACTED) :]:
             if name == topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES):
@@ -123,11 +123,11 @@ async def _eager(broker: Broker, names: Collection[str]) -> AsyncIterator[None]:
             await broker.change_settings(name, {setting: kept.get(setting) for setting in EAGER})
 
 
-async def _close_files(broker: Broker, counts: dict[str, int]) -> dict[str, dict[int, int]]:
+async def _close_files(broker: Broker, prefix: str, counts: dict[str, int]) -> dict[str, dict[int, int]]:
     """Begin a new file in every partition; the end of each before it. What begins it is in no transaction committed."""
     await asyncio.sleep(CLOSED_AFTER_S)
     ends = {name: await broker.ends(name, count) for name, count in counts.items()}
-    producer = AIOKafkaProducer(**broker.client, transactional_id=f"{min(counts)}-clearing", acks="all")
+    producer = AIOKafkaProducer(**broker.client, transactional_id=f"{prefix}clearing", acks="all")
     await producer.start()
     try:
         await producer.begin_transaction()

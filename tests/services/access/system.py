@@ -19,7 +19,8 @@ from tests.services.access.cluster import SecuredCluster
 
 SERVICES = ("evaluator", "scheduler", "ingest", "console", "webhooks")
 PARTITIONS = 2
-READY_TIMEOUT_S = 90
+READY_TIMEOUT_S = 240
+"""A process that ends fails the wait at once, so this only says how busy a machine may be."""
 STOP_TIMEOUT_S = 25
 POLL_S = 0.1
 
@@ -99,6 +100,14 @@ class SecuredSystem:
     def running(self) -> tuple[str, ...]:
         """The services whose processes were started and not stopped."""
         return tuple(self._processes)
+
+    def admin_url(self, service: str) -> str:
+        """Where a service serves its health and metrics."""
+        return f"http://127.0.0.1:{self._admin_ports[service]}"
+
+    def data_directory(self, service: str) -> Path:
+        """The disk of a service."""
+        return self._directory / service
 
     def log(self) -> str:
         """Everything that all services have said."""
