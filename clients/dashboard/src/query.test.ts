@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { carried, conditionsOf, missingPolicy, operatorOf, replaced, treeOf, whereOf, withPolicy, type ConditionRule } from "./query";
+import ingest from "../../../schemas/openapi/ingest.json";
+import { OPERATORS, carried, conditionsOf, missingPolicy, operatorOf, replaced, treeOf, whereOf, withPolicy, type ConditionRule } from "./query";
 
 const CANONICAL: unknown[] = [
   { plan: "pro" },
@@ -23,6 +24,7 @@ const CANONICAL: unknown[] = [
   ...["in", "not_in", "any_of", "all_of", "none_of"].map((test) => ({ l: { [test]: ["a", 1, true] } })),
   ...["in", "contains", "starts_with", "any_of", "all_of"].map((test) => ({ l: { [test]: test.endsWith("s") || test.endsWith("with") ? "aB" : ["aB"], case: "exact" } })),
   ...["within_last", "within_next", "more_than_ago", "more_than_from_now"].map((test) => ({ t: { [test]: "30m" } })),
+  ...["instant_is", "instant_is_not"].map((test) => ({ t: { [test]: "2026-05-01T12:00:00Z" } })),
   ...["before", "after", "on"].map((test) => ({ t: { [test]: "2026-01-01" } })),
   ...["is", "is_not", "gt", "gte", "lt", "lte"].map((test) => ({ v: { [`version_${test}`]: "2.10" } })),
   { t: { in_future: true } },
@@ -90,3 +92,23 @@ describe("the choice for missing values", () => {
     expect(whereOf(chosen)).toEqual({ all: [{ plan: { is: "pro" } }, { any: [{ mrr: { gt: 9, missing: "include" } }, { x: { set: true } }, { segment: "s" }] }] });
   });
 });
+
+describe("the builder's list of tests", () => {
+  test("is the language's own: every test of the JSON form, and none that it lacks", () => {
+    const written = new Set(OPERATORS.map((operator) => (operator.name === "not_set" ? "set" : operator.name)));
+    const language = testsOf(ingest.components.schemas);
+    // `within` is another way to write `within_last`, and never canonical.
+    expect(language.delete("within")).toBe(true);
+    expect([...written].sort()).toEqual([...language].sort());
+  });
+});
+
+/** Every test that the API's document knows: what stands beside `within_last` in the schemas of conditions. */
+function testsOf(node: unknown, found = new Set<string>()): Set<string> {
+  if (typeof node !== "object" || node === null) return found;
+  const properties = (node as { properties?: Record<string, unknown> }).properties;
+  if (properties && "within_last" in properties) Object.keys(properties).forEach((name) => found.add(name));
+  Object.values(node).forEach((inner) => testsOf(inner, found));
+  ["attribute", "case", "missing"].forEach((name) => found.delete(name));
+  return found;
+}

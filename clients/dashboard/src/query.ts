@@ -45,6 +45,8 @@ export const OPERATORS: readonly Operator[] = [
   { name: "before", label: "before", input: "instant", group: "Time" },
   { name: "after", label: "after", input: "instant", group: "Time" },
   { name: "on", label: "on the day", input: "instant", group: "Time" },
+  { name: "instant_is", label: "at the instant", input: "instant", group: "Time" },
+  { name: "instant_is_not", label: "not at the instant", input: "instant", group: "Time" },
   { name: "set", label: "is set", input: "none", group: "Presence" },
   { name: "not_set", label: "is not set", input: "none", group: "Presence" },
   ...(["is", "is_not", "gt", "gte", "lt", "lte"] as const).map((test): Operator => ({
@@ -144,7 +146,7 @@ function conditionOf(rule: ConditionRule): unknown {
 }
 
 /** Tests that hold of a missing value unless the condition says otherwise: the complements of the positive ones. */
-const NEGATIVE = new Set(["is_not", "not_exactly", "not_in", "not_contains", "not_starts_with", "not_ends_with", "none_of", "version_is_not"]);
+const NEGATIVE = new Set(["is_not", "not_exactly", "not_in", "not_contains", "not_starts_with", "not_ends_with", "none_of", "version_is_not", "instant_is_not"]);
 
 /** Whether a condition can say what it gives for a missing value. */
 export function hasMissingPolicy(rule: ConditionRule): boolean {
