@@ -22,7 +22,7 @@ from schemas.request_record import RequestRecord
 from schemas.segment_definition import SEGMENT_DEFINED, SegmentDefinitionRecord
 from schemas.tick import TICK, TickRecord
 from schemas.topics import Topic
-from schemas.webhook import WebhookFailureRecord, WebhookRecord
+from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookReplayRecord
 
 
 class Party(StrEnum):
@@ -131,6 +131,11 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
                     WebhookFailureRecord,
                     "`failure|<webhook id>|<failure id>`",
                     tombstone="It was delivered after all, or its webhook was deleted.",
+                ),
+                Message(
+                    WebhookReplayRecord,
+                    "`replay|<webhook id>|<failure id>`",
+                    tombstone="It failed again, a day has passed, or its webhook was deleted.",
                 ),
             ),
             (Party.WEBHOOKS,),

@@ -1,7 +1,8 @@
-"""`webhooks`: where changes are sent by HTTP, and the deliveries that were given up.
+"""`webhooks`: where changes are sent by HTTP, the deliveries that were given up, and their replays.
 
-Rule: both are facts until a tombstone takes them back: a webhook until it is deleted, a failure until it was delivered
-after all. The secret signs what is sent; whoever may read this topic may sign.
+Rule: all are facts until a tombstone takes them back: a webhook until it is deleted, a failure until it was delivered
+after all, a replay until it failed or a day has passed. The secret signs what is sent; whoever may read this topic may
+sign.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from schemas.record import Record, WireInstant, WireSegmentId
 
 WEBHOOK_KEY: Final = "webhook|"
 FAILURE_KEY: Final = "failure|"
+REPLAY_KEY: Final = "replay|"
 SEGMENTS_PER_WEBHOOK_MAX: Final = 1_000
 
 
@@ -40,6 +42,16 @@ class WebhookFailureRecord(Record):
     body: str
 
 
+class WebhookReplayRecord(Record):
+    """A replay of a failure: claimed by one of those who want it, and delivered, or not yet."""
+
+    webhook_id: str
+    failure_id: str
+    claim: str
+    claimed_at: WireInstant
+    delivered_at: WireInstant | None = None
+
+
 def webhook_key(webhook_id: str) -> bytes:
     """The record key of a webhook."""
     return f"{WEBHOOK_KEY}{webhook_id}".encode()
@@ -48,3 +60,8 @@ def webhook_key(webhook_id: str) -> bytes:
 def failure_key(webhook_id: str, failure_id: str) -> bytes:
     """The record key of a failure."""
     return f"{FAILURE_KEY}{webhook_id}|{failure_id}".encode()
+
+
+def replay_key(webhook_id: str, failure_id: str) -> bytes:
+    """The record key of a failure's replay."""
+    return f"{REPLAY_KEY}{webhook_id}|{failure_id}".encode()

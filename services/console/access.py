@@ -17,8 +17,8 @@ from services.runtime.problems import ProblemError
 BEARER: Final = "bearer "
 
 
-def requires(keys: KeyFile, scope: Scope) -> Callable[[Request], Awaitable[ApiKey]]:
-    """A dependency that admits only requests whose key has the scope."""
+def requires(keys: KeyFile, scope: Scope | None) -> Callable[[Request], Awaitable[ApiKey]]:
+    """A dependency that admits only requests whose key has the scope, or that have any key when there is none."""
 
     async def admit(request: Request) -> ApiKey:
         header = request.headers.get("Authorization", "")
@@ -27,7 +27,7 @@ def requires(keys: KeyFile, scope: Scope) -> Callable[[Request], Awaitable[ApiKe
         key = keys.verify(header[len(BEARER) :].strip())
         if key is None:
             raise ProblemError(401, "unknown_key", "the API key is not known, was revoked or has expired")
-        if not key.allows(scope):
+        if scope is not None and not key.allows(scope):
             raise ProblemError(403, "scope_missing", f"this needs the scope `{scope}`, which key {key.id} lacks")
         return key
 

@@ -25,6 +25,7 @@ from services.console.events import events_router
 from services.console.feed import Feed
 from services.console.forward import API, Ingest, Neighbour
 from services.console.hour import Hour
+from services.console.openapi import serve_document
 from services.console.owners import Owners
 from services.console.page import page_router
 from services.console.preview import preview_router
@@ -73,6 +74,7 @@ def build_app(
     app.add_middleware(CookieSession)
     app.add_middleware(Edge)
     contacts, segments = requires(keys, Scope.CONTACTS_READ), requires(keys, Scope.SEGMENTS_READ)
+    serve_document(app, requires(keys, None))
     for router in (
         session_router(keys),
         contacts_router(owners, contacts),

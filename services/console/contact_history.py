@@ -6,9 +6,10 @@ Rule: the kept history is bounded; where it ends, the answer says so and is neve
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from pydantic import Field
 
 from segmentation.model import InstantMs
 from segmentation.values import read_instant
@@ -16,6 +17,9 @@ from services.console.contact_reads import PAGE_DEFAULT, ContactInPath, Limit
 from services.console.instants import rfc3339
 from services.console.owners import Owners
 from services.runtime.problems import ProblemError, not_found
+
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""Dates and epoch numbers are read too."""
 
 
 def contact_history_router(owners: Owners, admit: Any) -> APIRouter:
@@ -35,7 +39,7 @@ def contact_history_router(owners: Owners, admit: Any) -> APIRouter:
         return {"changes": [listed(change) for change in told["changes"]], "next": told["next"]}
 
     @router.get("/{contact_id}/membership")
-    async def membership(contact_id: ContactInPath, segment: str, at: str | None = None) -> dict[str, Any]:
+    async def membership(contact_id: ContactInPath, segment: str, at: Instant | None = None) -> dict[str, Any]:
         """Whether the contact was in the segment at an instant; null, and why, where the kept history ends."""
         instant = read_instant(at) if at is not None else await _clock_of(owners, contact_id)
         if instant is None:

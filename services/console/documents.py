@@ -20,6 +20,16 @@ class Document(BaseModel):
     """The base of every answer."""
 
 
+class OpenApi(Document):
+    """An OpenAPI document."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+
+
 class ContactId(Document):
     """A contact in a list."""
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import FastAPI
+import orjson
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
@@ -46,6 +48,8 @@ class Operation:
     body: Model | None = None
     media_type: str = "application/json"
     status: int = 200
+    needs_key: bool = False
+    """Any key will do, where no scope is needed."""
 
 
 _CONTACTS: Final = Scope.CONTACTS_READ
@@ -72,11 +76,25 @@ OPERATIONS: Final = {
     "GET /dead-letters/{partition}/{offset}": Operation(
         "readDeadLetter", documents.WholeDeadLetter, Scope.ADMIN, _KNOWN
     ),
+    "GET /openapi.json": Operation("describe", documents.OpenApi, None, (401,), needs_key=True),
     "POST /session": Operation("logIn", documents.Session, None, (401, 422), documents.LogInRequest),
     "GET /session": Operation("readSession", documents.Session, None, (401,)),
     "DELETE /session": Operation("logOut", None, None, (), status=204),
 }
 """By method and path below `/api/v2`."""
+
+
+def serve_document(app: FastAPI, admit: Any) -> None:
+    """Serve the application's document, to whoever `admit` lets in; it is made when it is first asked for."""
+    made: list[bytes] = []
+
+    async def openapi() -> Response:
+        """What this API's routes take and answer."""
+        if not made:
+            made.append(orjson.dumps(describe(app)))
+        return Response(made[0], media_type="application/json")
+
+    app.add_api_route(f"{API}/openapi.json", openapi, dependencies=[Depends(admit)])
 
 
 def describe(app: FastAPI) -> Json:
@@ -104,7 +122,9 @@ def describe(app: FastAPI) -> Json:
 def _complete(described: Json, operation: Operation, path: str) -> None:
     described["operationId"] = operation.id
     described["tags"] = [path.removeprefix(API).split("/")[1]]
-    described["security"] = [] if operation.scope is None else [{SECURITY_SCHEME: [operation.scope.value]}]
+    described["security"] = [{SECURITY_SCHEME: [operation.scope.value] if operation.scope is not None else []}]
+    if operation.scope is None and not operation.needs_key:
+        described["security"] = []
     answer: Json = {"description": described.get("summary", "")}
     if operation.status != 204:
         schema = {"type": "string"} if operation.answer is None else _reference(operation.answer)

@@ -315,7 +315,7 @@ def _cursor(request: Request) -> reads.ChangeCursor | None:
     text = request.query_params.get("after", "")
     cursor = reads.ChangeCursor.decode(text)
     if text and cursor is None:
-        raise RefusedError(400, "invalid_cursor", "`after` must be the `next` of a page, or left out")
+        raise RefusedError(422, "invalid_cursor", "`after` must be the `next` of a page, or left out")
     return cursor
 
 

@@ -23,13 +23,18 @@ from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import CONTACT_ID, ID_IN_PATH, json_answer, json_body, problems
 from services.ingest.evaluation import OwnerAwayError
 from services.ingest.guard import Guard, secured
-from services.ingest.merging import MergeUncertainError, Merging, attributes_gained
+from services.ingest.merging import EVALUATED_WITHIN_S, MergeUncertainError, Merging, attributes_gained
 from services.runtime.errors import ServiceError
 from services.runtime.keys import Scope
 from services.runtime.problems import invalid, not_found, unavailable
 
 ACCEPTED: Final = 202
 MERGE_KIND: Final = "merge"
+DESCRIPTION: Final = (
+    "Give the contact `into` every attribute that it has not itself, and erase this one: both or neither. "
+    f"Both are first read as evaluated, which may wait for their evaluators, {EVALUATED_WITHIN_S:.0f} seconds for each "
+    "step; after that it is 503, and nothing was changed."
+)
 
 _REQUEST_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -74,6 +79,7 @@ class MergeRoutes:
                 "parameters": [ID_IN_PATH],
                 **json_body(_REQUEST_SCHEMA, {"into": {"into": "u_18"}}),
             },
+            description=DESCRIPTION,
         )
         return router
 

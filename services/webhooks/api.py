@@ -6,7 +6,7 @@ Rule: every route needs the scope `admin`. A secret is in the answer that made i
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -15,9 +15,10 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp
 
-from schemas.webhook import WebhookFailureRecord, WebhookRecord
+from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookReplayRecord
 from segmentation.values import iso_text
 from services.runtime import clock
+from services.runtime.keys import ApiKey
 from services.runtime.logs import get_logger
 from services.runtime.problems import HANDLERS, ProblemError, not_found
 from services.webhooks import documents
@@ -28,6 +29,7 @@ from services.webhooks.follower import Follower, begin_at_the_end
 from services.webhooks.guard import Edge, Guard
 from services.webhooks.once import REPLAYED, Answers, identity_of, reused
 from services.webhooks.registry import WEBHOOKS_MAX, Registry
+from services.webhooks.replays import KEPT_MS
 from services.webhooks.sender import StoppedError
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import new_secret
@@ -35,6 +37,7 @@ from services.webhooks.signing import new_secret
 API: Final = "/api/v2"
 WEBHOOK_ID_DIGITS: Final = 16
 FAILURES_SHOWN: Final = 100
+SOON: Final = {"Retry-After": "1"}
 
 log = get_logger("audit")
 
@@ -53,6 +56,7 @@ class WebhookRoutes:
         self._registry = registry
         self._follower_of = follower_of
         self._guard = guard
+        self.admit = guard.admit
         self._replays = Answers()
 
     def router(self) -> APIRouter:
@@ -129,19 +133,39 @@ class WebhookRoutes:
 
     async def _replay(self, webhook_id: str, failure_id: str) -> Response:
         self._known(webhook_id)
+        standing = self._registry.replay(webhook_id, failure_id)
+        if standing is not None and standing.delivered_at is not None and _is_kept(standing.delivered_at):
+            return _json({"delivered": True}, headers=REPLAYED)
         failure = self._registry.failure(webhook_id, failure_id)
         follower = self._follower_of(webhook_id)
         if failure is None:
             title = f"webhook {webhook_id} has no failure {failure_id}"
             raise ProblemError(404, "not_found", title, "list them to see which it has")
         if follower is None:
-            raise ProblemError(503, "starting", "the webhook is just being started", "try again")
+            raise ProblemError(503, "starting", "the webhook is just being started", "try again", headers=SOON)
+        mine = WebhookReplayRecord(
+            webhook_id=webhook_id, failure_id=failure_id, claim=secrets.token_hex(8), claimed_at=clock.now_ms()
+        )
+        standing = await self._registry.put_replay(mine)
+        if standing.claim != mine.claim:
+            if standing.delivered_at is not None:
+                return _json({"delivered": True}, headers=REPLAYED)
+            detail = "its answer is this one's too; ask again in a moment"
+            raise ProblemError(503, "being_replayed", "another request replays it now", detail, headers=SOON)
+        return await self._deliver(failure, mine, follower)
+
+    async def _deliver(self, failure: WebhookFailureRecord, mine: WebhookReplayRecord, follower: Follower) -> Response:
+        """Try it, and say in the log how it went."""
         try:
             reason = await follower.replay(failure)
         except StoppedError as error:
-            raise ProblemError(503, "stopping", "the webhook is being stopped", "try again") from error
+            await self._registry.release(mine)
+            raise ProblemError(503, "stopping", "the webhook is being stopped", "try again", headers=SOON) from error
         if reason is not None:
+            await self._registry.release(mine)
             raise ProblemError(502, "not_taken", "it failed again", reason)
+        await self._registry.put_replay(mine.model_copy(update={"delivered_at": clock.now_ms()}))
+        await self._registry.resolve(failure)
         return _json({"delivered": True})
 
     async def _demand_room_and_address(self, wanted: WebhookRequest) -> None:
@@ -187,12 +211,39 @@ def build_app(routes: WebhookRoutes) -> FastAPI:
         exception_handlers=dict(HANDLERS),
     )
     app.include_router(routes.router())
+    _serve_document(app, routes.admit)
     return app
+
+
+def _serve_document(app: FastAPI, admit: Callable[[Request], Awaitable[ApiKey]]) -> None:
+    """Serve the application's OpenAPI document; it is made when it is first asked for."""
+    made: list[Response] = []
+
+    async def describe() -> Response:
+        """What this API's routes take and answer."""
+        if not made:
+            made.append(_json(documents.describe(app)))
+        return made[0]
+
+    told = answers(200, documents.OpenApi, "This API's OpenAPI document.")
+    app.add_api_route(
+        f"{API}/webhooks/openapi.json",
+        describe,
+        operation_id="describeWebhooks",
+        tags=["webhooks"],
+        dependencies=[Depends(admit)],
+        openapi_extra=SECURED,
+        **told,
+    )
 
 
 def served(app: FastAPI) -> ASGIApp:
     """The application as requests reach it."""
     return Edge(app)
+
+
+def _is_kept(delivered_at: int) -> bool:
+    return clock.now_ms() - delivered_at <= KEPT_MS
 
 
 def _failure(failure: WebhookFailureRecord) -> dict[str, Any]:

@@ -104,6 +104,16 @@ class Delivered(BaseModel):
     delivered: bool
 
 
+class OpenApi(BaseModel):
+    """An OpenAPI document."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+
+
 class Fault(BaseModel):
     """One thing wrong with a request."""
 

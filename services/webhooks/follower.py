@@ -96,8 +96,6 @@ class Follower:
     async def replay(self, failure: WebhookFailureRecord) -> str | None:
         """Try a given-up delivery once more, once. Gives the reason if it failed again."""
         outcome = await self._sender.deliver(failure.delivery_id, failure.body.encode(), attempts_max=1)
-        if outcome.reason is None:
-            await self._registry.resolve(failure)
         return outcome.reason
 
     async def _connected(self) -> None:

@@ -1,8 +1,8 @@
 """`Idempotency-Key`: a repeat of a request gets the answer to the first and is not carried out again.
 
 Rule: making a webhook is honoured for as long as the webhook is there, by every process and across restarts, because
-its id is a function of the key. A replay is honoured for 24 hours by the process that made it: a delivery may come
-twice anyway.
+its id is a function of the key. A replay is made once by the log, with a key or without (`replays.py`); that a key came
+with another request before is known for 24 hours to the process that it came to.
 """
 
 from __future__ import annotations

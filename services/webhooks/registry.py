@@ -1,8 +1,8 @@
-"""The webhooks and the deliveries that were given up, as their topic tells them.
+"""The webhooks, the deliveries that were given up and their replays, as their topic tells them.
 
 Rule: what is written counts once it was read back from the log, so every process sees the same. A webhook is never
-changed: of two under one id the first stands. Failures are bounded
-per webhook: past the limit the oldest is forgotten, with a tombstone.
+changed: of two under one id the first stands, and so of two who want to replay a failure (`replays.py`). Failures and
+replays are bounded per webhook: past the limit the oldest is forgotten, with a tombstone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.topics import Topic, topic_name
-from schemas.webhook import FAILURE_KEY, WebhookFailureRecord, WebhookRecord, failure_key, webhook_key
+from schemas.webhook import (
+    FAILURE_KEY,
+    REPLAY_KEY,
+    WebhookFailureRecord,
+    WebhookRecord,
+    WebhookReplayRecord,
+    failure_key,
+    replay_key,
+    webhook_key,
+)
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
 from services.webhooks import metrics
+from services.webhooks.replays import Replays
 from services.webhooks.settings import WebhookSettings
 
 WEBHOOKS_MAX: Final = 100
@@ -45,6 +55,7 @@ class Registry:
         self._partition = TopicPartition(topic_name(settings.topic_prefix, Topic.WEBHOOKS), 0)
         self._webhooks: dict[str, WebhookRecord] = {}
         self._failures: dict[str, dict[str, WebhookFailureRecord]] = {}
+        self._replays = Replays()
         self._read_through = -1
         self._progress = asyncio.Condition()
         self.reading: asyncio.Task[None] | None = None
@@ -79,6 +90,8 @@ class Registry:
         await self._append(webhook_key(webhook_id), None)
         for failure in self.failures(webhook_id):
             await self._append(failure_key(webhook_id, failure.failure_id), None)
+        for failure_id in self._replays.of(webhook_id):
+            await self._append(replay_key(webhook_id, failure_id), None)
 
     async def give_up(self, failure: WebhookFailureRecord) -> None:
         """Keep a delivery that was given up. Errors: ServiceError."""
@@ -90,6 +103,21 @@ class Registry:
     async def resolve(self, failure: WebhookFailureRecord) -> None:
         """Forget a failure: it was delivered after all. Errors: ServiceError."""
         await self._append(failure_key(failure.webhook_id, failure.failure_id), None)
+
+    def replay(self, webhook_id: str, failure_id: str) -> WebhookReplayRecord | None:
+        """The replay of a failure that stands: at work somewhere, or delivered."""
+        return self._replays.get(webhook_id, failure_id)
+
+    async def put_replay(self, replay: WebhookReplayRecord) -> WebhookReplayRecord:
+        """Claim a replay, or say that it was delivered; the one that stands. Errors: ServiceError."""
+        for failure_id in self._replays.too_many(replay.webhook_id, replay.claimed_at):
+            await self._append(replay_key(replay.webhook_id, failure_id), None)
+        await self._append(replay_key(replay.webhook_id, replay.failure_id), replay.encode())
+        return self._replays.get(replay.webhook_id, replay.failure_id) or replay
+
+    async def release(self, replay: WebhookReplayRecord) -> None:
+        """Give a claim back: it was not delivered. Errors: ServiceError."""
+        await self._append(replay_key(replay.webhook_id, replay.failure_id), None)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -140,12 +168,16 @@ class Registry:
 
     def _apply(self, key: str, value: bytes | None) -> None:
         kind, _, name = key.partition("|")
+        if f"{kind}|" == REPLAY_KEY:
+            self._replays.apply(name, None if value is None else WebhookReplayRecord.decode(value))
+            return
         if f"{kind}|" == FAILURE_KEY:
             webhook_id, _, failure_id = name.partition("|")
             kept = self._failures.setdefault(webhook_id, {})
             kept.pop(failure_id, None)
             if value is not None:
                 kept[failure_id] = WebhookFailureRecord.decode(value)
+                self._replays.apply(name, None)  # given up anew
             return
         if value is None:
             self._webhooks.pop(name, None)

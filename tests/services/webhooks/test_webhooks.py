@@ -219,9 +219,34 @@ async def test_a_repeated_replay_is_delivered_once_and_gets_the_first_answer(
         assert (first.status_code, second.status_code, first.text) == (200, 200, second.text)
         assert second.headers["Idempotency-Replayed"] == "true"
         assert len(receiver.accepted) == 1
-        assert (await http.post(path)).json()["code"] == "not_found"
+        without = await http.post(path)
+        assert (without.text, without.headers["Idempotency-Replayed"], len(receiver.accepted)) == (
+            first.text,
+            "true",
+            1,
+        )
         reused = await http.post(path.replace("replay", "replay?x=1").replace(failure["id"], "other"), headers=once)
         assert reused.json()["code"] == "idempotency_key_reused"
+
+
+async def test_of_replays_at_two_processes_one_is_delivered_and_a_restart_remembers_it(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    receiver.plan["u"] = [404]
+    async with service(settings) as http, service(settings) as other:
+        webhook = await make(http, receiver.url)
+        await stream.commit(Step("u", 1, ("a",)))
+        (failure,) = await first_failures(http, webhook["id"])
+        await first_failures(other, webhook["id"])
+        path = f"/webhooks/{webhook['id']}/failures/{failure['id']}/replay"
+        raced = await asyncio.gather(*(each.post(path) for _ in range(3) for each in (http, other)))
+        assert {answer.status_code for answer in raced} <= {200, 503}, [answer.text for answer in raced]
+        assert [answer.status_code for answer in raced].count(200) >= 1
+        token = http.headers["Authorization"]
+    async with service(settings) as http:
+        again = await http.post(path, headers={"Authorization": token})
+        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+    assert len(receiver.accepted) == 1
 
 
 async def test_a_key_that_asks_too_often_is_told_to_wait_and_every_answer_has_an_id(settings: WebhookSettings) -> None:
