@@ -69,24 +69,20 @@ def _measure(contacts: int, drafts: int, rest_s: float) -> int:
             line = stack.stdout.readline() if stack.stdout is not None else ""
             if not line:
                 raise SystemExit((Path(folder) / "log").read_text())
-            evaluator = _evaluator(psutil.Process(stack.pid))
-            return _edit(json.loads(line), contacts, drafts, rest_s, evaluator)
+            return _edit(json.loads(line), contacts, drafts, rest_s, psutil.Process(stack.pid))
         finally:
             stack.terminate()
             stack.wait()
 
 
-def _evaluator(stack: psutil.Process) -> psutil.Process:
-    return next(each for each in stack.children(recursive=True) if "services.evaluator" in each.cmdline())
-
-
-def _taken(evaluator: psutil.Process) -> tuple[float, float]:
-    """Processor seconds so far, and MiB held now."""
+def _taken(stack: psutil.Process) -> tuple[float, float]:
+    """Processor seconds of the evaluator so far, and MiB that it holds now."""
+    evaluator = next(each for each in stack.children(recursive=True) if "services.evaluator" in each.cmdline())
     times = evaluator.cpu_times()
     return times.user + times.system, evaluator.memory_info().rss / MIB
 
 
-def _edit(system: dict[str, Any], contacts: int, drafts: int, rest_s: float, evaluator: psutil.Process) -> int:
+def _edit(system: dict[str, Any], contacts: int, drafts: int, rest_s: float, stack: psutil.Process) -> int:
     """Write the contacts, then ask for one draft after the other; 1 when a count is wrong or the goal is missed."""
     begun = datetime.now(UTC).replace(microsecond=0)
     people = [_attributes(number, begun) for number in range(contacts)]
@@ -100,14 +96,14 @@ def _edit(system: dict[str, Any], contacts: int, drafts: int, rest_s: float, eva
         print(
             f"\n{contacts:,} contacts in {PARTITIONS} partitions, written and evaluated in {seconds:.0f} s", flush=True
         )
-        began_s, began_mib = _taken(evaluator)
+        began_s, began_mib = _taken(stack)
         time.sleep(rest_s)
-        rested_s, rested_mib = _taken(evaluator)
+        rested_s, rested_mib = _taken(stack)
         if rest_s:
             print(f"{rest_s:.0f} s of rest: evaluator took {rested_s - began_s:.1f} s of processor time, "
                   f"{began_mib:.0f} → {rested_mib:.0f} MiB", flush=True)  # fmt: skip
         _first(http, people)
-        first_s, first_mib = _taken(evaluator)
+        first_s, first_mib = _taken(stack)
         took_s, grown_mib = first_s - rested_s, first_mib - rested_mib
         print(f"it took the evaluator {took_s:.1f} s of processor time, {grown_mib:+.0f} MiB")
         took: list[float] = []
