@@ -21,6 +21,8 @@ from segmentation.model import SegmentId
 
 MOVES_MAX = 2_048
 """Moves that a facet remembers."""
+MOVED_LITERALS_MAX = 65_536
+"""Literals that the remembered moves of a facet name together: a move over a thousand cuts names thousands."""
 
 FEW = 12
 """So few are tried one by one: reading a contact's texts costs as much as some truths."""
@@ -66,7 +68,7 @@ class Occurrence(NamedTuple):
 class Facet:
     """The atoms of one facet, arranged by value, with the segments that they occur in."""
 
-    __slots__ = ("_guards", "_postings", "_table", "_wide_over", "key", "moves", "place", "step")
+    __slots__ = ("_guards", "_literals", "_postings", "_table", "_wide_over", "key", "moves", "place", "step")
 
     def __init__(self, key: FacetKey, table: Table, postings: Mapping[Atom, Posting], wide_over: int) -> None:
         self.key = key
@@ -77,6 +79,7 @@ class Facet:
         self._wide_over = wide_over
         self.moves: dict[Step, Move] = {}
         self._guards: Guards | None = None
+        self._literals = 0  # how many the remembered moves name
 
     @classmethod
     def empty(cls, key: FacetKey, wide_over: int) -> Facet:
@@ -123,9 +126,12 @@ class Facet:
 
     def move(self, step: Step, spread: Spread) -> Move:
         """What going from place to place touches; remembered in `moves`."""
-        if len(self.moves) >= MOVES_MAX:
+        move = self._touched(*step, spread)
+        self._literals += len(move.rising) + len(move.sinking)
+        if len(self.moves) >= MOVES_MAX or self._literals > MOVED_LITERALS_MAX:
             self.moves.clear()
-        move = self.moves[step] = self._touched(*step, spread)
+            self._literals = len(move.rising) + len(move.sinking)
+        self.moves[step] = move
         return move
 
     def guards(self, spread: Spread) -> Guards:
