@@ -332,7 +332,11 @@ test("a file with errors is mapped, tried, written, and its rejected rows fetche
   assert.equal(await first.locator("tbody tr").count(), 4);
   await press("Dry run");
   await shown("[data-testid=dry-run]", "Would reject");
-  if (SHOTS) await page.screenshot({ path: `${SHOTS}/import-dry-run.png` });
+  for (const theme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: theme });
+    assert.deepEqual(await seriousFindings(page), [], theme);
+    if (SHOTS) await page.screenshot({ path: `${SHOTS}/import-dry-run-${theme}.png` });
+  }
   await shown("ul.faults", "found");
   await press("Write the rows");
   await shown("[data-testid=import-done]", "2 rows written, 2 rows rejected");
