@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from tests.e2e.conftest import COMMAND, RunningSystem
 from tidegate.cli.connection import EXIT_UNREACHABLE
-from tidegate.cli.doctor_kafka import TICK_AGE_MAX_MS, TICK_AHEAD_MAX_MS, judge_ticks
+from tidegate.cli.doctor_kafka import TICK_AGE_MAX_MS, TICK_AHEAD_MAX_MS, console_now_ms, judge_ticks
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 NOW = 1_790_000_000_000
@@ -91,3 +91,10 @@ def test_ticks_that_stopped_and_clocks_that_differ_are_told_apart() -> None:
     assert judge_ticks(young | {1: NOW - TICK_AGE_MAX_MS - 1}, NOW).found == "partitions [1] have had none lately"
     assert judge_ticks(young | {0: None}, NOW).found == "partitions [0] have had none lately"
     assert "ahead" in judge_ticks(young | {0: NOW + TICK_AHEAD_MAX_MS + 1}, NOW).found
+
+
+def test_ticks_that_came_while_other_things_were_looked_at_are_not_from_the_future() -> None:
+    as_of, passed_s = "2026-09-21T14:13:20+00:00", 2.6
+    assert console_now_ms(as_of, 0.0) == NOW
+    assert judge_ticks({0: NOW + 2_522}, console_now_ms(as_of, passed_s)).ok
+    assert not judge_ticks({0: NOW + 2_601 + TICK_AHEAD_MAX_MS}, console_now_ms(as_of, passed_s)).ok

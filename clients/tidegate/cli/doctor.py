@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
@@ -82,6 +83,7 @@ async def _examine(
 ) -> list[Check]:
     checks = [check for name, address in services.items() async for check in _readiness(name, address)]
     status: dict[str, Any] | None = None
+    asked_at = time.monotonic()
     async with Tidegate(url, key=key) as tidegate:
         try:
             status = await tidegate.status()
@@ -96,7 +98,7 @@ async def _examine(
     if bootstrap is not None:
         from tidegate.cli.doctor_kafka import examine_broker
 
-        checks += await examine_broker(bootstrap, prefix, status)
+        checks += await examine_broker(bootstrap, prefix, status, asked_at)
     if services:
         checks.append(_disk())
     return checks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -28,8 +29,12 @@ TICK_READ_TIMEOUT_MS: Final = 3_000
 REQUEST_TIMEOUT_MS: Final = 5_000
 
 
-async def examine_broker(bootstrap: str, prefix: str, status: Mapping[str, Any] | None) -> list[Check]:
-    """Look at the broker. `status` is the console's answer; without it neither counts nor ages are compared."""
+async def examine_broker(bootstrap: str, prefix: str, status: Mapping[str, Any] | None, asked_at: float) -> list[Check]:
+    """Look at the broker.
+
+    `status` is the console's answer, asked for at `asked_at` by the monotonic clock; without it neither counts nor ages
+    are compared.
+    """
     admin = AIOKafkaAdminClient(**_client(bootstrap))
     try:
         await admin.start()
@@ -46,7 +51,7 @@ async def examine_broker(bootstrap: str, prefix: str, status: Mapping[str, Any] 
     finally:
         await admin.close()
     if checks[-1].ok and status is not None:
-        checks.append(await _ticks(bootstrap, prefix, status))
+        checks.append(await _ticks(bootstrap, prefix, status, asked_at))
     return checks
 
 
@@ -85,10 +90,9 @@ async def _settings(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str
     }
 
 
-async def _ticks(bootstrap: str, prefix: str, status: Mapping[str, Any]) -> Check:
+async def _ticks(bootstrap: str, prefix: str, status: Mapping[str, Any], asked_at: float) -> Check:
     """The newest record of each partition's log: ticks never pause, so it is young, and not from the future."""
     topic = topic_name(prefix, Topic.CONTACT_CHANGES)
-    now_ms = round(datetime.fromisoformat(status["as_of"]).timestamp() * 1000)
     consumer = AIOKafkaConsumer(**_client(bootstrap), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
@@ -100,7 +104,13 @@ async def _ticks(bootstrap: str, prefix: str, status: Mapping[str, Any]) -> Chec
         return Check("ticks", False, f"{topic} cannot be read: {error}", "check this client's access")
     finally:
         await consumer.stop()
+    now_ms = console_now_ms(status["as_of"], time.monotonic() - asked_at)
     return judge_ticks({at.partition: stamp for at, stamp in newest.items()}, now_ms)
+
+
+def console_now_ms(as_of: str, passed_s: float) -> int:
+    """The latest that the console's clock can show, so long after it was asked: other checks ran since it answered."""
+    return round((datetime.fromisoformat(as_of).timestamp() + passed_s) * 1000)
 
 
 def judge_ticks(newest: Mapping[int, int | None], now_ms: int) -> Check:
