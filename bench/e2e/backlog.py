@@ -9,8 +9,9 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class Filled:
         self.state = directory / "state"
         self.ends: Counter[int] = Counter()
         self._clocks: dict[int, InstantMs] = {}
-        self.produce([*self.workspace.definitions(), *self.workspace.creations()])
+        self.produce(chain(self.workspace.definitions(), self.workspace.creations()))
         with EvaluatorUnderTest(self.workspace, self.state) as evaluator:
             evaluator.await_positions(self.ends)
             evaluator.await_settled()
@@ -62,13 +63,16 @@ class Filled:
         """Records so far."""
         return sum(self.ends.values())
 
-    def produce(self, records: Sequence[Sent]) -> None:
-        """Send records, and keep each partition's end and clock."""
-        self.workspace.produce(records)
+    def produce(self, records: Iterable[Sent]) -> None:
+        """Send records as they are made, and keep each partition's end and clock: a list of a million is large."""
+        self.workspace.produce(self._counted(records))
+
+    def _counted(self, records: Iterable[Sent]) -> Iterator[Sent]:
         for record in records:
             self.ends[record.partition] += 1
             clock = self._clocks.get(record.partition, InstantMs(0))
             self._clocks[record.partition] = max(clock, InstantMs(record.timestamp_ms))
+            yield record
 
     def judge(self) -> Judged:
         """Hold what was published to the reference, as of each partition's clock."""
@@ -90,9 +94,9 @@ def measure_backlog(found: Filled, work: Work) -> Iterator[Backlog | PeerRate]:
     """Write the peers' part, run the peers, write the rest, start ours and time the way to its end."""
     workspace, warm = found.workspace, found.written
     if work.peer_updates:
-        found.produce(list(workspace.updates(work.peer_updates)))
+        found.produce(workspace.updates(work.peer_updates))
         yield from measure_peers(workspace, dict(found.ends), warm, with_faust=work.with_faust)
-    found.produce(list(workspace.updates(work.updates - work.peer_updates)))
+    found.produce(workspace.updates(work.updates - work.peer_updates))
     with EvaluatorUnderTest(workspace, found.state) as evaluator:
         before, began, cpu = Stages.of(evaluator), time.perf_counter(), evaluator.cpu_s
         done_before = sum(evaluator.positions().values())

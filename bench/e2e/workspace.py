@@ -109,7 +109,7 @@ class BenchWorkspace:
 
     def updates(self, count: int) -> Iterable[Sent]:
         """Writes of one or two attributes to random contacts."""
-        for write in self.workload.writes([dict(document) for document in self.documents], count):
+        for write in self.workload.writes(self.documents, count):
             self.documents[write.contact] = write.after
             self.last_write[write.contact] = write.now
             changes = {name: write.after.get(name) for name in write.changed}
@@ -117,7 +117,7 @@ class BenchWorkspace:
 
     def live_writes(self, count: int) -> Iterable[tuple[int, int, dict[AttributeName, Value | None]]]:
         """Writes as `updates` draws them, for the present: contact, partition, and what changes, without the time."""
-        for write in self.workload.writes([dict(document) for document in self.documents], count):
+        for write in self.workload.writes(self.documents, count):
             self.documents[write.contact] = write.after
             changes = {name: write.after.get(name) for name in write.changed}
             yield write.contact, self.partition_of(write.contact), changes

@@ -6,6 +6,7 @@ engines without our coercion can compete; `untyped` spells numbers and instants 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -112,7 +113,7 @@ class Workload:
             for _ in range(count)
         ]
 
-    def writes(self, contacts: list[dict[AttributeName, Value]], count: int) -> list[Write]:
+    def writes(self, contacts: Iterable[Attributes], count: int) -> list[Write]:
         """Writes to these contacts, in order, a few attributes each, about a second apart."""
         current: list[Attributes] = list(contacts)
         now = START
