@@ -232,8 +232,10 @@ def show(phase: str, answered: Mapping[tuple[str, int], int]) -> None:
         statuses[status] = statuses.get(status, 0) + count
     operations_met = len({label for label, _ in answered})
     told = ", ".join(f"{count} of {status}" for status, count in sorted(statuses.items()))
+    sent = sum(answered.values())
+    found = sum(count for status, count in statuses.items() if status < 300) / max(1, sent)
     sys.stdout.write(
-        f"\nschemathesis, {phase}: {sum(answered.values())} requests to {operations_met} operations: {told}\n"
+        f"\nschemathesis, {phase}: {sent} requests to {operations_met} operations: {told}; {found:.0%} answered 2xx\n"
     )
 
 
