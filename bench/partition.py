@@ -19,6 +19,7 @@ from pathlib import Path
 from time import process_time
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
+import psutil
 from aiokafka.structs import ConsumerRecord
 from pydantic import JsonValue
 
@@ -30,7 +31,7 @@ from segmentation.expression.syntax import Expression
 from segmentation.model import SegmentId
 from services.evaluator import rows
 from services.evaluator.partition import Partition
-from services.evaluator.ports import InputRecord, Store
+from services.evaluator.ports import InputRecord
 from services.evaluator.restored import restore
 from services.evaluator.service import tune_garbage_collection
 from services.evaluator.store import RocksStore, StoreMemory
@@ -67,10 +68,11 @@ class Stopwatch:
 class TimedStore:
     """A store whose reads and writes are stages of their own."""
 
-    def __init__(self, store: Store, watch: Stopwatch) -> None:
+    def __init__(self, store: RocksStore, watch: Stopwatch) -> None:
         self._store = store
         self._watch = watch
         self.scan, self.checkpoint, self.close = store.scan, store.checkpoint, store.close
+        self.compact = store.compact
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """As the store's."""
@@ -86,7 +88,7 @@ class Driven(NamedTuple):
     """A partition and what drives it, without the worker's waiting."""
 
     partition: Partition
-    store: Store
+    store: TimedStore
     published: list[bytes]
 
 
@@ -154,8 +156,10 @@ def measure(segments: int, updates: int, pace: Pace) -> bool:
         for index in range(PARTITIONS):
             store = TimedStore(RocksStore(Path(directory) / str(index), memory), watch)
             all_driven.append(Driven(Partition(index, PARTITIONS, "contact-changes", store, restore(store)), store, []))
-        prepared = _logs([*workspace.definitions(), *workspace.creations()], ends)
-        _work_off(all_driven, prepared, Stopwatch(), pace)
+        before = _resident_bytes()
+        _work_off(all_driven, _logs(list(workspace.definitions()), ends), Stopwatch(), pace)
+        defined = _resident_bytes() - before
+        _work_off(all_driven, _logs(list(workspace.creations()), ends), Stopwatch(), pace)
         for driven in all_driven:
             _settle(driven)
             driven.published.clear()
@@ -169,6 +173,7 @@ def measure(segments: int, updates: int, pace: Pace) -> bool:
             watch.run("decode", _decode, log)
         print(f"    of consume, decode alone: {watch.spent['decode'] / updates * 1e6:.1f} µs")
         wrong = _wrong_memberships(workspace, all_driven)
+        _print_sizes(all_driven, Path(directory), defined / segments)
         for driven in all_driven:
             driven.store.close()
     if wrong:
@@ -195,6 +200,27 @@ def _print(segments: int, updates: int, watch: Stopwatch, all_driven: Sequence[D
     print(
         f"    {len(published) / updates:.3f} changes and {spent['rows'] / updates:.2f} rows a write, "
         f"{updates / spent['commits']:,.0f} writes a commit; digest of the changes {digest}"
+    )
+
+
+def _resident_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def _print_sizes(all_driven: Sequence[Driven], directory: Path, segment_bytes: float) -> None:
+    """What a contact takes in the changelog and, compacted, on the disk; what a segment takes of memory."""
+    contacts = changelog = 0
+    for driven in all_driven:
+        start = rows.CONTACTS_START
+        while chunk := driven.store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS):
+            contacts += len(chunk)
+            changelog += sum(len(key) + len(row) for key, row in chunk)
+            start = rows.after(chunk[-1][0])
+        driven.store.compact()
+    disk = sum(path.stat().st_size for path in directory.rglob("*.sst"))
+    print(
+        f"    {changelog / contacts:,.0f} bytes a contact in the changelog, {disk / contacts:,.0f} on the disk; "
+        f"{segment_bytes / 1024:,.1f} KiB of memory a segment in {len(all_driven)} partitions together"
     )
 
 
