@@ -27,6 +27,9 @@ MOVED_LITERALS_MAX = 65_536
 FEW = 12
 """So few are tried one by one: reading a contact's texts costs as much as some truths."""
 
+GUARDED_MAX = 256
+"""A move that touches more segments is left to the blocks at once: naming its literals costs more than the masks."""
+
 
 class Posting(NamedTuple):
     """The segments with an atom as it is, and those with its negation; *loose* are those that no block holds."""
@@ -152,10 +155,13 @@ class Facet:
         if referring:
             up = tuple(one for one in up if not one.references)
             down = tuple(one for one in down if not one.references)
-        if sum(len(one.positive) + len(one.negative) for one in (*rises, *falls)) <= min(FEW, self._wide_over):
+        touched = sum(len(one.positive) + len(one.negative) for one in (*rises, *falls))
+        if touched <= min(FEW, self._wide_over):
             up = _distinct([up, *(one.positive for one in rises), *(one.negative for one in falls)])
             down = _distinct([down, *(one.negative for one in rises), *(one.positive for one in falls)])
             return Move(candidates(up), candidates(down), NO_LITERALS, NO_LITERALS, referring, False)
+        if touched > GUARDED_MAX:
+            return Move(candidates(up), candidates(down), NO_LITERALS, NO_LITERALS, referring, True)
         numbers, _, unguarded, _ = self.guards(spread)
         become_true = frozenset(
             [numbers[Literal(atom, True)] for atom in rising] + [numbers[Literal(atom, False)] for atom in falling]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import All, Literal
 from segmentation.expression.syntax import AllOf, AnyOf, Condition, Equals, Expression, OneOf, TextLiteral
 from segmentation.index.catalogue import Catalogue
-from segmentation.index.facet import FEW, MOVED_LITERALS_MAX
+from segmentation.index.facet import FEW, GUARDED_MAX, MOVED_LITERALS_MAX
 from segmentation.index.guards import Guards, Texts
 from segmentation.model import AttributeName, InstantMs, SegmentId, SegmentState, Value
 from tests.unit.index.builders import PLAN, SCORE, TAGS, plan_is, plan_is_not, score_from, segment, tagged
@@ -89,12 +90,12 @@ def test_only_segments_with_a_text_of_the_contact_are_looked_at() -> None:
 
 
 def test_what_a_facet_remembers_of_moves_over_many_cuts_is_bounded() -> None:
-    cuts = 400
+    cuts = GUARDED_MAX
     catalogue = Catalogue.of(segment(f"s{cut}", AllOf((score_from(cut), tagged("vip")))) for cut in range(cuts))
     (facet,) = catalogue._index._facets[SCORE]
     most = 0
-    for high in range(cuts // 2, cuts):
-        catalogue.flips({SCORE: 0}, {SCORE: high}, [SCORE], NOW, set())
+    for low, high in product(range(4), range(cuts // 2, cuts)):
+        catalogue.flips({SCORE: low}, {SCORE: high}, [SCORE], NOW, set())
         remembered = sum(len(move.rising) + len(move.sinking) for move in facet.moves.values())
         assert remembered <= MOVED_LITERALS_MAX
         most = max(most, len(facet.moves))
