@@ -27,10 +27,11 @@ from tests.oracle.checker import fold
 from tests.services.growth.continued import differences, load_later
 from tests.waiting import until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
 GROUP = "trial-emails"
 READ_TIMEOUT_S = 60.0
+READY_WITHIN_S = 120.0
 POLL_MS = 200
 SEALED_WITHIN_S = 60.0
 LOOKED_WITHIN_S = 20.0
@@ -126,7 +127,7 @@ async def evaluated(workspace: Workspace, directory: Path) -> AsyncIterator[None
     """An evaluator works the workspace."""
     with Evaluator(workspace, directory, static_member="one") as evaluator:
         evaluator.start()
-        await evaluator.ready()
+        await evaluator.ready(READY_WITHIN_S)
         yield
         assert await evaluator.stop() == 0
 
