@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from segmentation.expression.atoms import Atom, Reading
-from segmentation.expression.compiler import CompiledSegment
+from segmentation.expression.compiler import CompiledSegment, Truth
 from segmentation.expression.normal import Literal
-from segmentation.index.guards import Candidates, Guards, Segments, Spread, candidates
 from segmentation.index.match import MatchTable
 from segmentation.index.places import FacetKey, FacetKind, Place, PresenceTable, Step, Table
 from segmentation.index.scale import ScaleTable
@@ -21,14 +20,10 @@ from segmentation.model import SegmentId
 
 MOVES_MAX = 2_048
 """Moves that a facet remembers."""
-MOVED_LITERALS_MAX = 65_536
-"""Literals that the remembered moves of a facet name together: a move over a thousand cuts names thousands."""
 
-FEW = 12
-"""So few are tried one by one: reading a contact's texts costs as much as some truths."""
-
-GUARDED_MAX = 256
-"""A move that touches more segments is left to the blocks at once: naming its literals costs more than the masks."""
+Segments = tuple[CompiledSegment, ...]
+Candidates = tuple[tuple[SegmentId, Truth], ...]
+"""Segments to try: the id to look up, and the truth that decides."""
 
 
 class Posting(NamedTuple):
@@ -43,21 +38,14 @@ class Posting(NamedTuple):
 class Move(NamedTuple):
     """What going from one place to another touches.
 
-    Shape: `up` may be entered and `down` left. Of many, only the loose and those without a guard are named, and the
-    facet's guards find the others: `rising` has the numbers of the literals that become true, `sinking` of those that
-    become false. If `wide`, only the loose are named, for the blocks find the others. Segments that refer to others are
-    in `referring` and nowhere else.
+    Shape: `up` may be entered and `down` left; if `wide`, they name the loose alone, for the blocks find the others.
+    Segments that refer to others are in `referring` and nowhere else.
     """
 
     up: Candidates
     down: Candidates
-    rising: frozenset[int]
-    sinking: frozenset[int]
     referring: frozenset[SegmentId]
     wide: bool
-
-
-NO_LITERALS: frozenset[int] = frozenset()
 
 
 class Occurrence(NamedTuple):
@@ -71,7 +59,7 @@ class Occurrence(NamedTuple):
 class Facet:
     """The atoms of one facet, arranged by value, with the segments that they occur in."""
 
-    __slots__ = ("_guards", "_literals", "_postings", "_table", "_wide_over", "key", "moves", "place", "step")
+    __slots__ = ("_postings", "_table", "_wide_over", "key", "moves", "place", "step")
 
     def __init__(self, key: FacetKey, table: Table, postings: Mapping[Atom, Posting], wide_over: int) -> None:
         self.key = key
@@ -81,8 +69,6 @@ class Facet:
         self._postings = postings
         self._wide_over = wide_over
         self.moves: dict[Step, Move] = {}
-        self._guards: Guards | None = None
-        self._literals = 0  # how many the remembered moves name
 
     @classmethod
     def empty(cls, key: FacetKey, wide_over: int) -> Facet:
@@ -93,11 +79,6 @@ class Facet:
     def is_empty(self) -> bool:
         """Whether no segment needs it."""
         return not self._postings
-
-    @property
-    def texts(self) -> int:
-        """How many texts its atoms ask for."""
-        return self._table.texts if isinstance(self._table, MatchTable) else 0
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -127,52 +108,32 @@ class Facet:
             postings = {atom: posting for atom, posting in postings.items() if atom not in unused}
         return Facet(self.key, table, postings, self._wide_over)
 
-    def move(self, step: Step, spread: Spread) -> Move:
+    def move(self, step: Step) -> Move:
         """What going from place to place touches; remembered in `moves`."""
-        move = self._touched(*step, spread)
-        self._literals += len(move.rising) + len(move.sinking)
-        if len(self.moves) >= MOVES_MAX or self._literals > MOVED_LITERALS_MAX:
+        if len(self.moves) >= MOVES_MAX:
             self.moves.clear()
-            self._literals = len(move.rising) + len(move.sinking)
-        self.moves[step] = move
+        move = self.moves[step] = self._touched(*step)
         return move
 
-    def guards(self, spread: Spread) -> Guards:
-        """The guards of the segments that are in blocks; made when a move first needs them."""
-        if self._guards is None:
-            behind = {Literal(atom, True): posting.positive for atom, posting in self._postings.items()}
-            behind |= {Literal(atom, False): posting.negative for atom, posting in self._postings.items()}
-            self._guards = Guards.of(self.key.attribute, behind, spread)
-        return self._guards
-
-    def _touched(self, old: Place, new: Place, spread: Spread) -> Move:
+    def _touched(self, old: Place, new: Place) -> Move:
         rising, falling = self._table.flipped(old, new)
         rises = [self._postings[atom] for atom in rising]
         falls = [self._postings[atom] for atom in falling]
         up = _distinct([posting.loose_positive for posting in rises] + [one.loose_negative for one in falls])
         down = _distinct([posting.loose_negative for posting in rises] + [one.loose_positive for one in falls])
-        referring = frozenset(one.segment_id for one in (*up, *down) if one.references)
+        referring = _distinct([tuple(one for one in (*up, *down) if one.references)])
         if referring:
             up = tuple(one for one in up if not one.references)
             down = tuple(one for one in down if not one.references)
-        touched = sum(len(one.positive) + len(one.negative) for one in (*rises, *falls))
-        if touched <= min(FEW, self._wide_over):
+        wide = sum(len(one.positive) + len(one.negative) for one in (*rises, *falls)) > self._wide_over
+        if not wide:
             up = _distinct([up, *(one.positive for one in rises), *(one.negative for one in falls)])
             down = _distinct([down, *(one.negative for one in rises), *(one.positive for one in falls)])
-            return Move(candidates(up), candidates(down), NO_LITERALS, NO_LITERALS, referring, False)
-        if touched > GUARDED_MAX:
-            return Move(candidates(up), candidates(down), NO_LITERALS, NO_LITERALS, referring, True)
-        numbers, _, unguarded, _ = self.guards(spread)
-        become_true = frozenset(
-            [numbers[Literal(atom, True)] for atom in rising] + [numbers[Literal(atom, False)] for atom in falling]
-        )
-        become_false = frozenset(
-            [numbers[Literal(atom, False)] for atom in rising] + [numbers[Literal(atom, True)] for atom in falling]
-        )
-        open_up = _distinct([unguarded[number] for number in become_true])
-        if len(open_up) > self._wide_over:
-            return Move(candidates(up), candidates(down), NO_LITERALS, NO_LITERALS, referring, True)
-        return Move(candidates((*up, *open_up)), candidates(down), become_true, become_false, referring, False)
+        return Move(_candidates(up), _candidates(down), frozenset(one.segment_id for one in referring), wide)
+
+
+def _candidates(segments: Segments) -> Candidates:
+    return tuple((segment.segment_id, segment.holds) for segment in segments)
 
 
 def _empty_table(kind: FacetKind) -> Table:

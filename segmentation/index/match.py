@@ -50,11 +50,6 @@ class MatchTable:
         self.place: Placer = self._placer()
         self.step: Stepper = self._stepper()
 
-    @property
-    def texts(self) -> int:
-        """How many texts, in whatever case, its atoms ask for."""
-        return len(self._equal.get(Reading.FOLDED, ()))
-
     def with_atoms(self, atoms: Iterable[Any]) -> MatchTable:
         """The table with more atoms."""
         atoms = tuple(atoms)

@@ -15,7 +15,6 @@ from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import Conjunction, conjunctions, literals
 from segmentation.index.blocks import Block, Moved
 from segmentation.index.facet import Facet, Occurrence
-from segmentation.index.guards import Spread, Texts
 from segmentation.index.masks import BLOCK_BITS
 from segmentation.index.places import FacetKey, FacetKind, Place, Step, facet_key
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId
@@ -37,7 +36,7 @@ class Outcome(NamedTuple):
 class Index:
     """Facets by attribute, blocks of conjunctions, and the loose segments: those that refer or have too many."""
 
-    __slots__ = ("_aging", "_blocks", "_facets", "_loose", "_size", "_spread", "wide_over")
+    __slots__ = ("_aging", "_blocks", "_facets", "_loose", "_size", "wide_over")
 
     def __init__(
         self,
@@ -55,7 +54,6 @@ class Index:
         self._aging = [
             (name, facet) for name, found in facets.items() for facet in found if facet.key.kind is FacetKind.AGE
         ]
-        self._spread: Spread = {name: max(facet.texts for facet in found) for name, found in facets.items()}
 
     @classmethod
     def of(cls, segments: Iterable[CompiledSegment], wide_over: int = WIDE_OVER) -> Index:
@@ -176,17 +174,8 @@ class Index:
         left: set[SegmentId] = set()
         referring: set[SegmentId] = set()
         wide: list[Moved] | None = None
-        texts: Texts | None = None
         for facet, step in touched:
-            up, down, rising, sinking, referred, is_wide = facet.moves.get(step) or facet.move(step, self._spread)
-            if rising:
-                if texts is None:
-                    texts = Texts(attributes)
-                more_up, more_down = facet.guards(self._spread).found(rising, sinking, texts, members)
-                if len(more_up) + len(more_down) > self.wide_over:
-                    is_wide = True
-                else:
-                    up, down = (*up, *more_up), (*down, *more_down)
+            up, down, referred, is_wide = facet.moves.get(step) or facet.move(step)
             for segment_id, holds in up:
                 if segment_id not in members and holds(attributes, now, members):
                     entered.add(segment_id)
