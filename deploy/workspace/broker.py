@@ -6,8 +6,8 @@ replaces them all: those that the topic has of its own are sent again. It knows 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -107,6 +107,13 @@ class Broker:
             found = await consumer.end_offsets([TopicPartition(topic, each) for each in range(partitions)])
         return {at.partition: offset for at, offset in found.items()}
 
+    async def undecided(self, topic: str, partitions: int) -> list[int]:
+        """The partitions on which a transaction is open, or ended and not yet marked as such."""
+        decided = await self.ends(topic, partitions)
+        async with self.reader("read_uncommitted") as consumer:
+            found = await consumer.end_offsets([TopicPartition(topic, each) for each in range(partitions)])
+        return sorted(at.partition for at, offset in found.items() if offset > decided[at.partition])
+
     async def starts(self, topic: str, partitions: int) -> dict[int, int]:
         """The first offset of each partition."""
         async with self.reader() as consumer:
@@ -122,14 +129,16 @@ class Broker:
         found: dict[int, int] = {}
         for partition in (each for each, left in behind.items() if left > 0):
             # What is left may be nothing but the marker of a transaction.
-            async for _ in self.read(topic, {partition: offsets[partition]}, 1):
-                found[partition] = behind[partition]
-                break
+            async with aclosing(self.read(topic, {partition: offsets[partition]}, 1)) as chunks:
+                async for _, records, _ in chunks:
+                    if records:
+                        found[partition] = behind[partition]
+                        break
         return found
 
     async def read(
         self, topic: str, starts: Mapping[int, int], records_max: int = READ_RECORDS_MAX
-    ) -> AsyncIterator[tuple[int, Sequence[Any], int]]:
+    ) -> AsyncGenerator[tuple[int, Sequence[Any], int]]:
         """Every committed record from `starts` to the end as it is now. Shape: partition, records, the next offset."""
         async with self.reader() as consumer:
             places = {TopicPartition(topic, partition): offset for partition, offset in starts.items()}
@@ -149,12 +158,12 @@ class Broker:
                         consumer.pause(at)
 
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """A consumer of committed records, in no group."""
+    async def reader(self, isolation: str = "read_committed") -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer in no group."""
         consumer = AIOKafkaConsumer(
             **self.client,
             enable_auto_commit=False,
-            isolation_level="read_committed",
+            isolation_level=isolation,
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )

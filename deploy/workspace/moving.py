@@ -33,6 +33,8 @@ SEALED_BYTES = {
     Topic.WEBHOOKS: 1,
 }
 """The largest record that a sealed topic takes: the broker itself refuses every producer, also those we do not know."""
+EVALUATED = (Topic.MEMBERSHIPS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
+"""What the evaluators' transactions end in."""
 SIZE_SETTING = "max.message.bytes"
 TIMESTAMP_SETTING = "message.timestamp.type"
 POLL_S = 0.2
@@ -114,6 +116,9 @@ class Move:
         await self._until("every consumer to read all changes and stop", lambda: self._unread(source))
         await self._seal(source, Topic.WEBHOOKS)
         inventory = await self._same(copier)
+        # A broker that took the seal late may have taken a write meanwhile: then the copies are not all.
+        if left := await self._unevaluated(source):
+            raise OperationRefusedError(f"the workspace was not still while it was copied: {left}; repeat the move")
         groups = await self._move_groups(source, target)
         await self._open(source, target)
         return Moved(
@@ -216,17 +221,28 @@ class Move:
         return f"group {group} stands at offset {done.get(0, 0)} of {topic}; the scheduler must run"
 
     async def _unevaluated(self, source: Workspace) -> str:
+        if undecided := await self._undecided(source, Topic.CONTACT_CHANGES):
+            return undecided
         group, topic = f"{source.prefix}evaluator", source.name(Topic.CONTACT_CHANGES)
         done = await self._broker.group_offsets(group, topic)
         behind = await self._broker.unread(topic, {each: done.get(each, 0) for each in range(source.partitions)})
         if behind:
             return f"group {group} is behind in {len(behind)} partitions of {topic}; the evaluators must run"
+        if undecided := await self._undecided(source, *EVALUATED):
+            return undecided
         controls = await read_control(self._broker, source)
         settling = [partition for partition, control in controls.items() if not control.is_settled]
         if settling:
             return f"definitions are still settling in partitions {settling}"
         if any(control.versions != controls[0].versions for control in controls.values()):
             return "the partitions do not hold the same definitions: one was appended to some of them only"
+        return ""
+
+    async def _undecided(self, source: Workspace, *topics: Topic) -> str:
+        """What committed reads do not show yet: a merge in hand, or a commit whose markers are on their way."""
+        for topic in topics:
+            if found := await self._broker.undecided(source.name(topic), source.count(topic)):
+                return f"transactions are being ended in partitions {found} of {source.name(topic)}"
         return ""
 
     async def _unread(self, source: Workspace) -> str:

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from deploy.workspace.broker import connected
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.moving import Move, Moved, MoveOptions
+from schemas.partitioner import partition_for_key
 from schemas.topics import Topic
 from services.runtime.errors import StartRefusedError
 from services.runtime.topics import verify_topics
@@ -25,6 +26,7 @@ from tests.faults.process import Evaluator
 from tests.faults.workspace import Workspace
 from tests.oracle.checker import fold
 from tests.services.growth.continued import differences, load_later
+from tests.transactions import Transactions
 from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
@@ -113,6 +115,51 @@ async def test_a_sealed_workspace_refuses_every_producer_and_the_new_one_starts_
             await write(before)
     await verify_topics(after.settings)
     await write(after)
+
+
+async def test_a_transaction_that_is_open_when_the_doors_close_is_waited_for(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    before = Workspace(broker, f"{topic_prefix}old-", seed=49, partitions=2)
+    after = Workspace(broker, f"{topic_prefix}new-", seed=50, partitions=3)
+    await before.create()
+    topic, key = before.name(Topic.CONTACT_CHANGES), b"merged-late"
+    said: list[str] = []
+    waits = "Waiting for the evaluators to evaluate everything: transactions are being ended"
+    async with evaluated(before, tmp_path / "old"):
+        await before.load(100, rate_per_s=1_000)
+        await before.settled()
+        producer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=f"{topic_prefix}merge")
+        await producer.start()
+        try:
+            await producer.begin_transaction()
+            place = partition_for_key(key, before.partitions)
+            await producer.send_and_wait(topic, b'{"attributes":{"plan":"pro"}}', key, place, before.now + 1)
+            moving = asyncio.create_task(move(before, after, say=said.append))
+            await until(lambda: any(line.startswith(waits) for line in said), SEALED_WITHIN_S, "wait for it to end")
+            await producer.commit_transaction()
+        finally:
+            await producer.stop()
+        await moving
+    assert key in {record.key for record in await after.read(Topic.CONTACTS_CHANGELOG)}
+
+
+async def test_the_marker_of_a_transaction_is_nothing_to_read(broker: str, topic_prefix: str) -> None:
+    workspace = Workspace(broker, topic_prefix, partitions=2)
+    await workspace.create()
+    topic = workspace.name(Topic.CONTACT_CHANGES)
+    producer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=f"{topic_prefix}merge")
+    await producer.start()
+    try:
+        async with producer.transaction():
+            sent = await producer.send_and_wait(topic, b"{}", b"a", partition=1)
+    finally:
+        await producer.stop()
+    await Transactions(broker).until_readable(topic, [1])
+    async with connected(workspace.settings) as admin:
+        assert await admin.ends(topic, 2) == {0: 0, 1: sent.offset + 2}
+        assert await admin.unread(topic, {0: 0, 1: sent.offset + 1}) == {}
+        assert await admin.unread(topic, {0: 0, 1: sent.offset}) == {1: 2}
 
 
 async def test_a_wrong_partition_count_is_refused_with_the_command_that_moves(broker: str, topic_prefix: str) -> None:
