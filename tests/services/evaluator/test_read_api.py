@@ -230,10 +230,15 @@ async def test_an_outcome_is_told_once_it_is_committed(api: Api, partition: tupl
 
 
 @pytest.mark.parametrize(
+    "path", ["/contacts/u1/changes?after=yesterday", "/segments/pro/changes?partition=0&after=1.2."]
+)
+async def test_a_malformed_cursor_is_422(api: Api, path: str) -> None:
+    assert (await api[0].get(path)).status_code == 422
+
+
+@pytest.mark.parametrize(
     "path",
     [
-        "/contacts/u1/changes?after=yesterday",
-        "/segments/pro/changes?partition=0&after=1.2.",
         "/contacts/u1/membership?segment=pro&at=2026-01-01",
         "/contacts/u1/membership?segment=pro&at=99999999999999999999",
         "/segments/pro/members?partition=x",
