@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.e2e.backlog import Backlog, Work, filled, measure_backlog
 from bench.e2e.burst import measure_burst
-from bench.e2e.latency import measure_latency
+from bench.e2e.latency import PROBED_EVERY, measure_latency
 from bench.e2e.peers import PeerRate
 from bench.e2e.recovery import RecoveryTime, measure_recovery
 from bench.e2e.report import (
@@ -140,10 +140,10 @@ def _latency(broker: str, arguments: argparse.Namespace, seconds: float) -> None
     rates = arguments.rates or ((200, 1_000) if arguments.quick else RATES_PER_S)
     table = Table(
         f"LATENCY in ms, open loop, from a write's planned instant to its change read; {FEW:,} contacts, "
-        f"{segments:,} segments",
+        f"{segments:,} segments; one write in {arguments.probed_every} is timed",
         LATENCY_TITLES,
     )
-    for at_rate in measure_latency(broker, PARTITIONS, FEW, segments, rates, seconds):
+    for at_rate in measure_latency(broker, PARTITIONS, FEW, segments, rates, seconds, arguments.probed_every):
         share = f"{at_rate.cpu_share:.0%} of a core, {at_rate.commits_per_s:.0f} commits/s; {at_rate.stages}"
         for one in at_rate.readers:
             p50, p99 = LATENCY_GOALS_MS.get((one.rate_per_s, one.isolation), (None, None))
@@ -183,6 +183,12 @@ def main() -> None:
     parser.add_argument("--segments", type=int, nargs="+", help="of the backlog; the first is that of latency")
     parser.add_argument("--rates", type=int, nargs="+", help="writes a second of latency")
     parser.add_argument("--seconds", type=float, help="how long each rate is sent")
+    parser.add_argument(
+        "--probed-every",
+        type=int,
+        default=PROBED_EVERY,
+        help="one write in so many is timed; 1 has each change something",
+    )
     parser.add_argument("--broker", help="bootstrap address; by default one is started for the run")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.parts) - set(PARTS))

@@ -1,8 +1,8 @@
 """Sends one load at planned instants, in a process of its own: `python -m bench.e2e.sending PLAN`.
 
 Open loop: a record leaves at its instant whatever became of those before it, and its latency counts from that instant,
-so a stall is paid for by every record behind it. Prints one line of JSON: each record's place and planned instant, by
-the machine's monotonic clock, and how late the sender itself was.
+so a stall is paid for by every record behind it. Prints one line of JSON: place and planned instant, by the
+machine's monotonic clock, of the first record of each `every`, and how late the sender itself was.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def main() -> None:
 
 
 def send(plan: dict[str, Any], records: list[tuple[int, str, str]]) -> dict[str, Any]:
-    """Send each record at its instant. Shape: `places` holds partition, offset and planned instant of each."""
+    """Send each record at its instant. Shape: `places` holds partition, offset and planned instant of those timed."""
     producer = Producer(
         {"bootstrap.servers": plan["broker"], "linger.ms": 0, "acks": "all", "enable.idempotence": True}
     )
     places: list[tuple[int, int, float]] = []
     failed: list[str] = []
     lateness: list[float] = []
-    topic, rate = plan["topic"], plan["rate_per_s"]
+    topic, rate, every = plan["topic"], plan["rate_per_s"], plan["every"]
     began = time.monotonic() + LEAD_S
     for number, (partition, key, value) in enumerate(records):
         planned = began + number / rate
@@ -47,9 +47,10 @@ def send(plan: dict[str, Any], records: list[tuple[int, str, str]]) -> dict[str,
             time.sleep(min(wait, SLEEP_MAX_S))
             producer.poll(0)
 
-        def on_delivery(error: Any, message: Message, at: float = planned) -> None:
+        def on_delivery(error: Any, message: Message, at: float = planned, timed: bool = number % every == 0) -> None:
             if error is None:
-                places.append((message.partition() or 0, message.offset() or 0, at))
+                if timed:
+                    places.append((message.partition() or 0, message.offset() or 0, at))
             else:
                 failed.append(str(error))
 

@@ -1,7 +1,7 @@
 """`python -m services.evaluator`.
 
-Faust's consumer runs in a thread of its own, which a failed stop can leave behind; the process must end all the same,
-so that its supervisor starts it again. Nothing is lost by it: the next start fences and replays.
+A failed stop can leave work in threads behind, such as a compaction; the process must end all the same, so that its
+supervisor starts it again. Nothing is lost by it: the next start fences and replays.
 """
 
 import logging

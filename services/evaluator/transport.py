@@ -1,15 +1,17 @@
 """Faust as the control plane: lifecycle, group membership and assignment are Faust's, the data path is ours.
 
 Faust's own path from fetch to agent, its offset tracking and its tables are replaced by handing whole fetched lists to
-the `PartitionOwner`. Rule: every override of a private name is listed in `OVERRIDES`, with the signature it was written
-against, and a test fails when an upgrade changes one. Nothing here may wait for recovery: heartbeats stop meanwhile.
+the `PartitionOwner`, and its consumer's thread by a task: two threads of Python take turns, and each turn costs what a
+fetch costs. Rule: every override of a private name is listed in `OVERRIDES`, with the signature it was written against,
+and a test fails when an upgrade changes one. Nothing here may wait for recovery, nor may anything in the process keep
+the loop for seconds: heartbeats stop meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import faust
@@ -17,6 +19,8 @@ from faust import SASLCredentials, SSLCredentials
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import ServiceThread
+from mode.utils.futures import maybe_async
 
 from schemas.topics import Topic, topic_name
 from services.evaluator.owner import PartitionOwner
@@ -42,6 +46,9 @@ logging.getLogger(__name__).setLevel(logging.WARNING)
 
 OVERRIDES: Mapping[tuple[type, str], str] = {
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): "(self, transport)",
+    (driver.AIOKafkaConsumerThread, "call_thread"): "(self, fun, *args, **kwargs)",
+    (driver.AIOKafkaConsumerThread, "_gather_remaining_tasks"): "(self)",
+    (driver.AIOKafkaConsumerThread, "_serve"): "(self)",
     (driver.Consumer, "_new_consumer_thread"): "(self)",
     (driver.Consumer, "_drain_messages"): "(self, fetcher)",
     (driver.Consumer, "_getmany"): "(self, active_partitions, timeout)",
@@ -56,8 +63,37 @@ OVERRIDES: Mapping[tuple[type, str], str] = {
 """What we override or call of Faust's private surface, with its parameters as of the pinned version."""
 
 
+class LoopWorker:
+    """Stands for the thread of a service of Faust's: a task on the loop that everything else runs on."""
+
+    def __init__(self, service: ServiceThread) -> None:
+        self._service = service
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._task = self._service.parent_loop.create_task(self._serve())
+
+    def stop(self) -> None:
+        """Nothing: Faust calls it once the service has shut down."""
+
+    async def _serve(self) -> None:
+        try:
+            await self._service._serve()  # noqa: SLF001 - what the thread would run
+        except Exception:  # noqa: BLE001 - the service has told of it and crashed the application, as from a thread
+            self._service.set_shutdown()
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, with a fetch that does not wait 1.5 s and reads committed records only."""
+    """Faust's consumer without its thread; its fetch does not wait 1.5 s, and reads committed records only."""
+
+    Worker = LoopWorker  # type: ignore[assignment]  # it starts and stops as a thread does
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call: the queue to a thread of its own is of no use."""
+        return await maybe_async(fun(*args, **kwargs))
+
+    async def _gather_remaining_tasks(self) -> None:
+        """Nothing: what else runs on the loop is not the consumer's to end."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -76,7 +112,7 @@ class Consumer(driver.Consumer):
         self.input_topic = app.input_topic
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ConsumerThread(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch whole lists and hand them over, until Faust stops its fetcher."""

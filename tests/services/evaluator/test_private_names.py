@@ -33,6 +33,7 @@ TOUCHED: Mapping[str, Mapping[str, type]] = {
         "_create_worker_consumer": AIOKafkaConsumerThread,
         "_drain_messages": FaustConsumer,
         "_fetch_max_wait_ms": AIOKafkaConsumer,
+        "_gather_remaining_tasks": AIOKafkaConsumerThread,
         "_get_active_partitions": FaustConsumer,
         "_getmany": FaustConsumer,
         "_isolation_level": AIOKafkaConsumer,
