@@ -1,7 +1,7 @@
 """What the processes of a running stack hold, minute by minute, and whether it grows.
 
-Rule: memory that a process sets aside for its stores is bounded, and it fills and empties over minutes and hours, so it
-is no growth; everything besides is judged. Only what the stores themselves say they hold at that instant counts as
+Rule: memory that a process sets aside for its stores is bounded, and it fills and empties over minutes, so it is no
+growth; everything besides is judged. Only what the stores themselves say they hold at that instant counts as
 theirs, and at most their limit: what they gave back and the process still holds is its own.
 """
 

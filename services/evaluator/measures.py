@@ -57,7 +57,7 @@ STORE_LIMIT_BYTES = gauge("tidegate_evaluator_store_limit_bytes", "What the stor
 
 def measure_stores(memory: StoreMemory) -> None:
     """Have every look at the metrics ask the stores themselves."""
-    STORE_LIMIT_BYTES.set(memory.cache_bytes)
+    STORE_LIMIT_BYTES.set(memory.limit_bytes)
     STORE_BYTES.labels("all").set_function(lambda: memory.held_bytes)
     STORE_BYTES.labels("buffers").set_function(lambda: memory.buffers_held_bytes)
 

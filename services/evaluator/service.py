@@ -71,6 +71,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
             client=client_options(settings),
             state_dir=settings.state_dir,
             pace=settings.pace,
+            store_memory_bytes=settings.store_memory_mib << 20,
         ),
         serving,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from services.evaluator.previews import COLUMNS_BYTES_MAX
+from services.evaluator.store import MEMORY_BYTES
 from services.evaluator.worker import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
 from services.runtime.settings import RuntimeSettings
 
@@ -36,6 +37,13 @@ class EvaluatorSettings(RuntimeSettings):
         "committed records.",
     )
 
+    store_memory_mib: int = Field(
+        MEMORY_BYTES >> 20,
+        ge=16,
+        le=65_536,
+        description="What the stores of all partitions may hold: blocks of their files, and rows not yet in files, "
+        "which may be half of it. More spares reads of the disk where contacts are many.",
+    )
     preview_memory_mib: int = Field(
         COLUMNS_BYTES_MAX >> 20,
         ge=0,

@@ -26,13 +26,17 @@ from rocksdict import (
 
 from services.evaluator.ports import StoreError
 
-BLOCK_CACHE_BYTES = 256 << 20
-WRITE_BUFFERS_BYTES = 128 << 20
+MEMORY_BYTES = 256 << 20
+"""Blocks of files, their indexes and filters, and rows not yet in files, of all partitions together."""
+BUFFERS_SHARE = 2
+"""Rows not yet in files may be this part of it."""
 WRITE_BUFFER_BYTES = 16 << 20
 WRITE_BUFFERS_MAX = 3
 BACKGROUND_JOBS_MAX = 2
 BLOOM_BITS_PER_KEY = 10
 OPEN_FILES_MAX = 256
+ROWS = "default"
+"""The one column family."""
 LOG_FILES_MAX = 2
 LOG_FILE_BYTES = 4 << 20
 
@@ -49,9 +53,10 @@ def corruption_mark(path: Path) -> Path:
 class StoreMemory:
     """The memory that every store of this process shares."""
 
-    def __init__(self, cache_bytes: int = BLOCK_CACHE_BYTES, buffers_bytes: int = WRITE_BUFFERS_BYTES) -> None:
-        self.cache_bytes = cache_bytes
-        self.cache = Cache(cache_bytes)
+    def __init__(self, limit_bytes: int = MEMORY_BYTES) -> None:
+        self.limit_bytes = limit_bytes
+        self.cache = Cache(limit_bytes)
+        buffers_bytes = limit_bytes // BUFFERS_SHARE
         self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(buffers_bytes, False, self.cache)
 
     @property
@@ -69,6 +74,9 @@ def _options(memory: StoreMemory) -> Options:
     table = BlockBasedOptions()
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
     table.set_block_cache(memory.cache)
+    # Else each open file holds its own for ever, outside the limit.
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
@@ -93,7 +101,10 @@ class RocksStore:
             raise StoreError(f"the local state in {path} was found corrupt when it was last used")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._db = Rdict(str(path), options=_options(memory))
+            options = _options(memory)
+            # An existing database is opened with the options that it was saved with, a cache of its own among them,
+            # unless those of its one column family are given too.
+            self._db = Rdict(str(path), options=options, column_families={ROWS: options})
         except Exception as error:
             raise StoreError(f"cannot open the local state in {path}: {error}") from error
 

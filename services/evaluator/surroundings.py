@@ -20,7 +20,7 @@ from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog,
 from services.evaluator.measures import measure_stores
 from services.evaluator.ports import Changelogs, TransactionalLog
 from services.evaluator.quarantine import Opened, open_store
-from services.evaluator.store import StoreMemory
+from services.evaluator.store import MEMORY_BYTES, StoreMemory
 from services.evaluator.worker import Pace
 from services.runtime import clock
 
@@ -35,6 +35,7 @@ class Workspace:
     client: Mapping[str, Any]
     state_dir: Path
     pace: Pace = field(default_factory=Pace)
+    store_memory_bytes: int = MEMORY_BYTES
 
 
 class OwnedLog(TransactionalLog, Protocol):
@@ -81,7 +82,7 @@ class KafkaSurroundings:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._memory = StoreMemory()
+        self._memory = StoreMemory(workspace.store_memory_bytes)
         measure_stores(self._memory)
 
     def log(self, partition: int) -> OwnedLog:

@@ -40,7 +40,7 @@ class ReadSide:
     """A console, and the partitions that it reads."""
 
     def __init__(self, directory: Path) -> None:
-        memory = StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20)
+        memory = StoreMemory(8 << 20)
         self.stores = [RocksStore(directory / str(index), memory) for index in range(PARTITIONS)]
         self.partitions = [
             Partition(index, PARTITIONS, "contact-changes", store, restore(store))

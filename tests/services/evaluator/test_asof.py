@@ -57,7 +57,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RocksStore]]:
     stores: list[RocksStore] = []
 
     def open_one(name: str) -> RocksStore:
-        stores.append(RocksStore(tmp_path / name, StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20)))
+        stores.append(RocksStore(tmp_path / name, StoreMemory(8 << 20)))
         return stores[-1]
 
     yield open_one

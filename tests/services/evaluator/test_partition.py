@@ -23,7 +23,7 @@ from tests.services.evaluator.inputs import NOW, definition, tick, write
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RocksStore]:
-    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    store = RocksStore(tmp_path / "0", StoreMemory(8 << 20))
     yield store
     store.close()
 

@@ -41,7 +41,7 @@ def definition(segment_id: str, where: object) -> bytes:
 
 @pytest.fixture
 def partition(tmp_path: Path) -> Iterator[tuple[Partition, RocksStore]]:
-    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    store = RocksStore(tmp_path / "0", StoreMemory(8 << 20))
     partition = Partition(0, PARTITIONS, "contact-changes", store, restore(store))
     yield partition, store
     store.close()

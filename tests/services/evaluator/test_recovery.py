@@ -73,7 +73,7 @@ class Written:
 
 @pytest.fixture
 def stores(tmp_path: Path) -> Iterator[tuple[RocksStore, RocksStore]]:
-    memory = StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20)
+    memory = StoreMemory(8 << 20)
     pair = RocksStore(tmp_path / "a", memory), RocksStore(tmp_path / "b", memory)
     yield pair
     for store in pair:

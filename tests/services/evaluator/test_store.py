@@ -17,7 +17,7 @@ NOW = InstantMs(1_790_000_000_000)
 
 @pytest.fixture
 def memory() -> StoreMemory:
-    return StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20)
+    return StoreMemory(8 << 20)
 
 
 def filled(path: Path, memory: StoreMemory, many: int = 1_000) -> RocksStore:
@@ -147,3 +147,25 @@ def test_a_store_of_another_format_is_rebuilt(tmp_path: Path, memory: StoreMemor
     opened = open_store(tmp_path / "s", memory, NOW)
     assert opened.quarantined is not None
     opened.store.close()
+
+
+def test_a_store_that_is_opened_again_takes_its_blocks_from_the_shared_memory(tmp_path: Path) -> None:
+    filled(tmp_path / "s", StoreMemory(8 << 20), many=20_000).close()
+    shared = StoreMemory(64 << 20)
+    store = RocksStore(tmp_path / "s", shared)
+    before = shared.held_bytes
+    rows_bytes = sum(len(key) + len(value) for key, value in store.scan(b"c", b"d", 20_000))
+    assert shared.held_bytes - before >= rows_bytes
+    store.close()
+
+
+def test_what_open_files_hold_to_be_searched_counts_against_the_limit(tmp_path: Path, memory: StoreMemory) -> None:
+    store = filled(tmp_path / "s", memory, many=400_000)
+    store.compact()
+    store.close()
+    fresh = StoreMemory(8 << 20)
+    store = RocksStore(tmp_path / "s", fresh)
+    assert store.get_many([b"c0000x"]) == [None]  # its filter says so: no block of rows is read
+    filter_bytes = 400_000 * 10 // 8  # more than the steps of 256 KiB in which write buffers are counted
+    assert fresh.held_bytes >= filter_bytes
+    store.close()

@@ -37,7 +37,7 @@ WHERES: list[Any] = [
 
 @pytest.fixture
 def open_store(tmp_path: Path) -> Iterator[Callable[[str], RocksStore]]:
-    memory = StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20)
+    memory = StoreMemory(8 << 20)
     stores: list[RocksStore] = []
 
     def open_one(name: str) -> RocksStore:

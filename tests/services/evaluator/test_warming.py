@@ -22,7 +22,7 @@ class Process:
     def __init__(self, folder: Path, memory_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = self.processor = 0.0
         self.steps = 0
-        memory = StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20)
+        memory = StoreMemory(8 << 20)
         self.stores = [RocksStore(folder / str(index), memory) for index in range(2)]
         self.columns = ColumnMemory(memory_bytes)
         self.workspaces = [Workspace(store, index) for index, store in enumerate(self.stores)]

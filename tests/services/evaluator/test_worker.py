@@ -59,7 +59,7 @@ class RecordingLog:
 
 @pytest.fixture
 def partition(tmp_path: Path) -> Iterator[Partition]:
-    store = RocksStore(tmp_path / "0", StoreMemory(cache_bytes=8 << 20, buffers_bytes=4 << 20))
+    store = RocksStore(tmp_path / "0", StoreMemory(8 << 20))
     yield Partition(0, 1, "contact-changes", store, restore(store))
     store.close()
 
