@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from deploy.k8s.generate import FOLDER, documents
+from deploy.k8s.generate import FOLDER, documents, main
+from schemas.topics import Topic
 from tests.unit.deploy.manifests import OVERLAYS, Manifest, build, container_of, named, of_kind, pod_of, workloads
 from tests.unit.deploy.schemas import problems
 
@@ -27,6 +30,31 @@ def test_every_document_of_an_overlay_is_valid_to_the_letter(overlay: str) -> No
 def test_topics_and_users_are_what_the_tables_say() -> None:
     for name, text in documents().items():
         assert (FOLDER / name).read_text() == text, "run `python -m deploy.k8s.generate`"
+
+
+def test_a_moved_workspaces_topics_and_users_carry_its_prefix_and_are_valid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--prefix", "v2-", "--partitions", "128", "--to", str(tmp_path)])
+    topics, users = (list(yaml.safe_load_all((tmp_path / name).read_text())) for name in ("topics.yaml", "users.yaml"))
+    assert {topic["metadata"]["name"] for topic in topics} == {f"v2-{topic}" for topic in Topic}
+    assert {topic["spec"]["partitions"] for topic in topics} >= {128}
+    acls = [acl["resource"] for user in users for acl in user["spec"]["authorization"]["acls"]]
+    assert {acl["name"] for acl in acls if not acl["name"].startswith("v2-")} == {"*", "v"}
+    assert [problem for manifest in (*topics, *users) for problem in problems(manifest)] == []
+    said = capsys.readouterr().out
+    assert "TIDEGATE_TOPIC_PREFIX=v2-" in said
+    assert "v2-evaluator" in said
+
+
+@pytest.mark.parametrize("options", [["--prefix", "V2_"], ["--partitions", "0"]], ids=" ".join)
+def test_what_cannot_be_declared_is_refused_and_nothing_is_written(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*options, "--to", str(tmp_path)])
+    assert options[0] in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def misspelt_security(manifests: list[Manifest]) -> Manifest:
