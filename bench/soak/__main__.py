@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ DESCRIPTORS_MAX = 5
 """Descriptors that may come and go, beside the stores' tables: connections, logs."""
 STOP_TIMEOUT_S = 60
 VIOLATIONS_SHOWN_MAX = 20
+ALARMING = ("[error", "[critical", "ended unexpectedly")
+"""What no line of the stack's log may hold."""
 
 
 @dataclass(slots=True)
@@ -170,6 +173,12 @@ async def _requests(http: httpx.AsyncClient, per_s: float, found: Soak, stop: as
         await asyncio.sleep(1 / per_s)
 
 
+def alarming(log: str) -> list[str]:
+    """The first lines of a stack's log that would wake somebody up."""
+    lines = (line for line in log.splitlines() if any(sign in line for sign in ALARMING))
+    return [f"logged: {line}" for line in islice(lines, VIOLATIONS_SHOWN_MAX)]
+
+
 def run(minutes: float, rate_per_s: float, every_s: float, slope_max: float = SLOPE_MAX_PERCENT) -> list[str]:
     """Start a stack, soak it, judge it; what is wrong, as lines."""
     with tempfile.TemporaryDirectory(prefix="tidegate-soak-") as directory:
@@ -190,6 +199,7 @@ def run(minutes: float, rate_per_s: float, every_s: float, slope_max: float = SL
             finally:
                 up.terminate()
                 up.wait(STOP_TIMEOUT_S)
+            alarms = alarming(log.read_text())
     for name, (slope, spread) in found.slopes(minutes).items():
         print(f"{name}: memory besides stores {slope:+.2f} % in 10 minutes, descriptors spread over {spread}")
     if found.judgement is None:
@@ -198,7 +208,7 @@ def run(minutes: float, rate_per_s: float, every_s: float, slope_max: float = SL
         f"{found.sent} writes, {found.failed} not acknowledged; {found.judgement.inputs} inputs judged, "
         f"{found.judgement.expected_changes} changes, {len(found.judgement.violations)} violations"
     )
-    return found.problems(minutes, slope_max)
+    return found.problems(minutes, slope_max) + alarms
 
 
 def main() -> None:

@@ -58,6 +58,7 @@ OVERRIDES: Mapping[tuple[type, str], str] = {
     (driver.Consumer, "wait_empty"): "(self)",
     (driver.Consumer, "perform_seek"): "(self)",
     (driver.Consumer, "seek"): "(self, partition, offset)",
+    (driver.Consumer, "verify_event_path"): "(self, now, tp)",
     (driver.Consumer, "on_partitions_revoked"): "(self, revoked)",
     (driver.Consumer, "on_partitions_assigned"): "(self, assigned, generation_id=0)",
 }
@@ -139,6 +140,9 @@ class Consumer(driver.Consumer):
     ) -> bool:
         """Nothing: offsets are committed in the workers' transactions."""
         return False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust looks for streams that process, of which there are none, and would log an error for each."""
 
     async def perform_seek(self) -> None:
         """Nothing: a recovered worker says where to read on."""

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from faust.types import TP
 from mode.threads import QueueServiceThread
 
 from services.evaluator import transport
@@ -57,3 +58,9 @@ async def test_a_failed_start_is_told_to_who_started_it_and_can_be_stopped() -> 
         await service.start()
     await asyncio.wait_for(service.stop(), 5)
     assert isinstance(service.crash_reason, OSError)
+
+
+def test_faust_does_not_look_for_streams_that_there_are_not() -> None:
+    """It would log an error of each partition every few minutes of a busy evaluator's life."""
+    consumer = object.__new__(transport.Consumer)
+    consumer.verify_event_path(600.0, TP("contact-changes", 0))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.soak.__main__ import Soak, run
+from bench.soak.__main__ import Soak, alarming, run
 from bench.soak.resources import Held, besides_stores, slope_percent
 
 
@@ -18,6 +18,15 @@ def test_half_a_minute_of_soak_loses_nothing(capsys: pytest.CaptureFixture[str])
     told = capsys.readouterr().out
     assert " 0 violations" in told
     assert "time rules p99" in told
+
+
+def test_what_would_wake_somebody_up_is_a_problem() -> None:
+    log = "evaluator | 2026-11-23T21:59:06Z [info     ] ready\nevaluator | 2026-11-23T21:59:06Z [error    ] stuck\n"
+    assert alarming(log) == ["logged: evaluator | 2026-11-23T21:59:06Z [error    ] stuck"]
+    assert alarming("evaluator ended unexpectedly (exit code 1)") == [
+        "logged: evaluator ended unexpectedly (exit code 1)"
+    ]
+    assert alarming("") == []
 
 
 def test_a_slope_is_told_in_percent_of_the_middle_in_ten_minutes() -> None:
