@@ -46,7 +46,7 @@ SLOPE_MAX_PERCENT = 1.0
 STORES_SLACK = 1.05
 """Stores may be over their limit by what a write in hand and a compaction need."""
 DESCRIPTORS_MAX = 5
-"""Descriptors that may come and go, beside the stores' tables: connections, logs."""
+"""Descriptors that may come and go, beside the stores' files: connections."""
 STOP_TIMEOUT_S = 60
 VIOLATIONS_SHOWN_MAX = 20
 ALARMING = ("[error", "[critical", "ended unexpectedly")
@@ -133,7 +133,7 @@ def _show(at: float, now: dict[str, Held], delays: list[Delay], behind: int, dis
     times = [each.delay_ms for each in delays if each.cause == "time"]
     processes = "  ".join(
         f"{name} {each.rss_mib:.0f} MiB/{each.descriptors} fd/{each.threads} thr"
-        + (f"/{each.tables} tables" if each.tables else "")
+        + (f"/{each.store_files} files of stores" if each.store_files else "")
         + (f"/stores {each.stores_mib:.0f} of {each.stores_limit_mib:.0f} MiB" if each.stores_limit_mib else "")
         for name, each in now.items()
     )

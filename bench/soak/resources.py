@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 MIB = 1 << 20
 BLOCK_BYTES = 512
 """Of `st_blocks`: the broker creates its indexes at full size, with holes."""
-TABLE_SUFFIXES = (".sst",)
+STORE_FILE_SUFFIXES = (".sst", ".log")
+"""Tables, and the logs of rows that are in no table yet."""
 STORES = "tidegate_evaluator_store_bytes"
 STORES_LIMIT = "tidegate_evaluator_store_limit_bytes"
 PEAKS = 5
@@ -28,14 +29,14 @@ PEAKS = 5
 class Held:
     """One process at one instant.
 
-    `tables` are open files of RocksDB, which come and go with its compaction. `stores_mib` is what its stores say that
-    they hold, and `stores_limit_mib` what they may.
+    `store_files` are open files of its stores, which come and go with what is written and compacted; `stores_mib` is
+    what the stores say that they hold, and `stores_limit_mib` what they may.
     """
 
     rss_mib: float
     descriptors: int
     threads: int
-    tables: int = 0
+    store_files: int = 0
     stores_mib: float = 0.0
     stores_limit_mib: float = 0.0
 
@@ -46,10 +47,13 @@ def held(pids: Mapping[str, int], metrics: Mapping[str, str]) -> dict[str, Held]
     for name, pid in pids.items():
         process = psutil.Process(pid)
         with process.oneshot():
-            tables = sum(file.path.endswith(TABLE_SUFFIXES) for file in process.open_files())
             rss_mib = process.memory_info().rss / MIB
-            stores = _stores(metrics[name]) if name in metrics else (0.0, 0.0)
-            found[name] = Held(rss_mib, process.num_fds() - tables, process.num_threads(), tables, *stores)
+            if name not in metrics:
+                found[name] = Held(rss_mib, process.num_fds(), process.num_threads())
+                continue
+            store_files = sum(file.path.endswith(STORE_FILE_SUFFIXES) for file in process.open_files())
+            descriptors, stores = process.num_fds() - store_files, _stores(metrics[name])
+            found[name] = Held(rss_mib, descriptors, process.num_threads(), store_files, *stores)
     return found
 
 
