@@ -34,7 +34,7 @@ FETCH_TIMEOUT_S = 0.2
 """How long one fetch waits for records; a seek is applied between two."""
 IDLE_WAIT_S = 0.02
 """How long the loop rests while there is no partition to fetch."""
-HEARTBEAT_INTERVAL_S = 1.0
+HEARTBEAT_INTERVAL_S = 0.5
 """Who stays in the group hears by the next one that somebody leaves: a clean stop hands over no sooner."""
 REBALANCE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 40.0
