@@ -19,14 +19,25 @@ REPLAY_KEY: Final = "replay|"
 SEGMENTS_PER_WEBHOOK_MAX: Final = 1_000
 
 
+class WebhookStart(Record):
+    """Where in a topic of membership changes a webhook begins: one offset a partition."""
+
+    topic: str
+    offsets: list[int]
+
+
 class WebhookRecord(Record):
-    """One webhook. Without `segments` it gets the changes of all."""
+    """One webhook. Without `segments` it gets the changes of all.
+
+    `start` counts for partitions of its topic that the webhook's consumer group has no offset of.
+    """
 
     id: str
     url: str
     segments: Annotated[list[WireSegmentId] | None, Field(max_length=SEGMENTS_PER_WEBHOOK_MAX)] = None
     secret: str
     created_at: WireInstant
+    start: WebhookStart | None = None
 
 
 class WebhookFailureRecord(Record):

@@ -25,7 +25,7 @@ from services.webhooks import documents
 from services.webhooks.addresses import AddressRefusedError, NameUnresolvedError, read_url, resolve
 from services.webhooks.bodies import read_webhook
 from services.webhooks.documents import REPEATABLE, SECURED, WebhookRequest, answers, taking
-from services.webhooks.follower import Follower, begin_at_the_end
+from services.webhooks.follower import Follower, present_end
 from services.webhooks.guard import Edge, Guard
 from services.webhooks.once import REPLAYED, Answers, identity_of, reused
 from services.webhooks.registry import WEBHOOKS_MAX, Registry
@@ -104,8 +104,8 @@ class WebhookRoutes:
             segments=wanted.segments,
             secret=new_secret(),
             created_at=clock.now_ms(),
+            start=await present_end(self._settings),
         )
-        await begin_at_the_end(self._settings, webhook_id)
         standing = await self._registry.create(webhook)
         if standing != webhook:
             return self._made_before(standing, wanted)

@@ -12,11 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from schemas.membership_change import MembershipChangeRecord
 from schemas.topics import Topic, topic_name
-from schemas.webhook import WebhookFailureRecord, WebhookRecord
+from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookStart
 from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
@@ -43,24 +49,19 @@ def group_of(settings: WebhookSettings, webhook_id: str) -> str:
     return f"{settings.topic_prefix}tidegate-webhook-{webhook_id}"
 
 
-async def begin_at_the_end(settings: WebhookSettings, webhook_id: str) -> None:
-    """Let a new webhook begin with what changes from now on. Errors: ServiceError."""
+async def present_end(settings: WebhookSettings) -> WebhookStart:
+    """Where a webhook begins that is made now: behind everything that is committed. Errors: ServiceError."""
     topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
     places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
-    consumer = AIOKafkaConsumer(
-        group_id=group_of(settings, webhook_id),
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        **client_options(settings),
-    )
+    consumer = AIOKafkaConsumer(group_id=None, isolation_level="read_committed", **client_options(settings))
     try:
         await consumer.start()
-        consumer.assign(places)
-        await consumer.commit(await consumer.end_offsets(places))
+        ends = await consumer.end_offsets(places)
     except (KafkaError, OSError) as error:
-        raise ServiceError("the start of a webhook could not be noted", topic=topic) from error
+        raise ServiceError("where the membership changes end cannot be read", topic=topic) from error
     finally:
         await consumer.stop()
+    return WebhookStart(topic=topic, offsets=[ends[place] for place in places])
 
 
 class Follower:
@@ -103,7 +104,7 @@ class Follower:
             group_id=group_of(self._settings, self._webhook.id),
             enable_auto_commit=False,
             isolation_level="read_committed",
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",
             max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
             **client_options(self._settings),
         )
@@ -113,11 +114,32 @@ class Follower:
             while not self._stopping.is_set():
                 # Outside the round: while partitions change hands, reading waits for the new ones, and they wait for
                 # the round. What was read still is ours, because nothing else runs before the round is entered.
-                fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=RECORDS_PER_ROUND_MAX)
+                try:
+                    fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=RECORDS_PER_ROUND_MAX)
+                except NoOffsetForPartitionError as error:
+                    async with self.round:
+                        await self._begin(consumer, error.args[0])
+                    continue
+                except OffsetOutOfRangeError as error:
+                    await consumer.seek_to_beginning(*error.args[0])
+                    continue
                 async with self.round:
                     await self._one_round(consumer, fetched)
         finally:
             await consumer.stop()
+
+    async def _begin(self, consumer: Any, place: TopicPartition) -> None:
+        """Start a partition that the group has no offset of where the webhook's record says, and have it noted."""
+        start = self._webhook.start
+        known = start is not None and start.topic == place.topic and place.partition < len(start.offsets)
+        try:
+            if start is not None and known:
+                consumer.seek(place, start.offsets[place.partition])
+            else:
+                await consumer.seek_to_beginning(place)
+            await consumer.commit({place: await consumer.position(place)})
+        except (CommitFailedError, IllegalStateError):
+            log.info("the group has moved on; its new member begins there", webhook=self._webhook.id)
 
     async def _one_round(self, consumer: Any, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         if not fetched:

@@ -1,0 +1,76 @@
+"""Where a webhook begins: at what changes once it was made, however many ask and whatever its group remembers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from services.webhooks import api
+from services.webhooks.addresses import resolve
+from services.webhooks.follower import group_of
+from services.webhooks.settings import WebhookSettings
+from tests import waiting
+from tests.services.sdk.stream import Step, Stream
+from tests.services.webhooks.conftest import service
+from tests.services.webhooks.receiver import Receiver
+from tests.services.webhooks.test_shared import working
+from tests.services.webhooks.test_webhooks import make, until
+
+pytestmark = pytest.mark.broker
+WAIT_S = 60.0
+
+
+async def test_a_repeat_that_is_overtaken_by_the_deliveries_gets_the_first_answer_and_skips_no_change(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_is_made, arrived = asyncio.Event(), []
+
+    async def held(*given: object, **named: object) -> object:
+        arrived.append(given)
+        if len(arrived) == 2:
+            await first_is_made.wait()
+        return await resolve(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(api, "resolve", held)
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    async with service(settings) as http:
+
+        def ask() -> asyncio.Task[httpx.Response]:
+            request = http.post("/webhooks", json={"url": receiver.url}, headers={"Idempotency-Key": "k-1"})
+            return asyncio.create_task(request)
+
+        first, repeat = ask(), ask()
+        made = (await first).json()
+        await working(admin, group_of(settings, made["id"]), 1)
+        await stream.commit(Step("u", 1, ("a",)))
+        first_is_made.set()
+        assert ((await repeat).status_code, (await repeat).json()) == (201, made)
+        await until(lambda: receiver.told() == {"u": ["enter a"]})
+
+
+async def test_a_webhook_whose_group_is_forgotten_begins_again_where_it_was_made(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    await stream.commit(*(Step(contact, 1, ("before",)) for contact in ("u1", "u2", "u3", "u4", "u5")))
+    async with service(settings) as http:
+        group = group_of(settings, (await make(http, receiver.url))["id"])
+        await stream.commit(Step("u1", 2, ("since",)))
+        await until(lambda: receiver.told() == {"u1": ["enter since"]})
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+
+    def forgotten() -> bool:
+        try:
+            admin.delete_consumer_groups([group])[group].result(timeout=WAIT_S)
+        except KafkaException:  # its members have only just left
+            return False
+        return True
+
+    await waiting.until(lambda: asyncio.to_thread(forgotten), WAIT_S, "the group to be forgotten")
+    async with service(settings):
+        await stream.commit(Step("u2", 3, ("since",)))
+        await until(lambda: "u2" in receiver.told() and len(receiver.accepted) >= 3)
+    assert receiver.told() == {"u1": ["enter since"] * 2, "u2": ["enter since"]}
