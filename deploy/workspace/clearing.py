@@ -8,23 +8,21 @@ dropped only when named. A consumer that is behind would lose changes that compa
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from deploy.workspace.broker import Broker
+from deploy.workspace.ended_imports import imports_place, remove_ended
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import compact_stores, owners
+from deploy.workspace.settings import OperatorSettings
 from schemas.topics import SPECS, Topic, topic_name
 from services.runtime import clock
-from services.runtime.settings import RuntimeSettings
 
 COMPACTED = (Topic.CONTACTS_CHANGELOG, Topic.MEMBERSHIPS)
 DROPPABLE = (Topic.CONTACT_CHANGES, Topic.DEAD_LETTERS, Topic.REQUESTS)
@@ -40,7 +38,6 @@ EAGER = {
 CLOSED_AFTER_S = 0.3
 """Longer than `segment.ms`, so that the next record begins a new file."""
 NOTHING = b"tidegate-nothing"
-ENDED_IMPORTS = frozenset({"completed", "failed", "cancelled"})
 POLL_S = 1.0
 
 Say = Callable[[str], None]
@@ -67,7 +64,7 @@ class Cleared:
     imports: int
 
 
-async def clear_erased(broker: Broker, settings: RuntimeSettings, options: ClearOptions, say: Say) -> Cleared:
+async def clear_erased(broker: Broker, settings: OperatorSettings, options: ClearOptions, say: Say) -> Cleared:
     """Clear one workspace. Errors: `OperationRefusedError`; the topics then have their settings back."""
     await _refuse_readers_behind(broker, settings, options)
     topics = [*COMPACTED, *options.dropped]
@@ -91,11 +88,11 @@ async def clear_erased(broker: Broker, settings: RuntimeSettings, options: Clear
         say("Waiting for the broker to compact …")
         await _compacted(broker, {name: closed[name] for name in compacted}, options.wait_s)
     after = await _records(broker, compacted)
-    imports = await asyncio.to_thread(_remove_imports, settings.data_dir / "imports") if options.imports else 0
+    imports = await asyncio.to_thread(remove_ended, imports_place(settings)) if options.imports else 0
     return Cleared(stores, before, after, dropped, imports)
 
 
-async def _refuse_readers_behind(broker: Broker, settings: RuntimeSettings, options: ClearOptions) -> None:
+async def _refuse_readers_behind(broker: Broker, settings: OperatorSettings, options: ClearOptions) -> None:
     topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
     for group in await broker.groups():
         offsets = await broker.group_offsets(group, topic) if group not in options.left_groups else {}
@@ -173,7 +170,7 @@ async def _records(broker: Broker, counts: dict[str, int]) -> int:
     return found
 
 
-async def _evaluated(broker: Broker, settings: RuntimeSettings, ends: dict[int, int], wait_s: float) -> None:
+async def _evaluated(broker: Broker, settings: OperatorSettings, ends: dict[int, int], wait_s: float) -> None:
     """Wait until the evaluators have committed everything before the ends of the input log."""
     name, group = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES), f"{settings.topic_prefix}evaluator"
     deadline = clock.monotonic() + wait_s
@@ -200,13 +197,3 @@ async def _drop(broker: Broker, name: str, ends: dict[int, int]) -> int:
     finally:
         await admin.close()
     return sum(end - starts[partition] for partition, end in wanted.items())
-
-
-def _remove_imports(folder: Path) -> int:
-    """Remove imports that have ended, with their previews and reports of rejected rows."""
-    removed = 0
-    for record in sorted(folder.glob("*/import.json")):
-        if json.loads(record.read_bytes()).get("state") in ENDED_IMPORTS:
-            shutil.rmtree(record.parent)
-            removed += 1
-    return removed

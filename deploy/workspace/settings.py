@@ -19,6 +19,8 @@ class OperatorSettings(RuntimeSettings):
     """The settings of a command. Each is `TIDEGATE_` and its name in capitals, as the services read them."""
 
     scheduler_group: str = "tidegate-scheduler"
+    imports_url: str | None = None
+    """Where ingest keeps imports, if not in `imports` of the data directory."""
 
 
 def operator_settings() -> OperatorSettings:

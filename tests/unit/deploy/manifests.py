@@ -24,6 +24,7 @@ KUSTOMIZE_MODULE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 BUILT = ROOT / ".tools" / "kustomize"
 REQUIRED_VARIABLE = "TIDEGATE_REQUIRE_GO"
 BUILD_TIMEOUT_S = 600
+SERVICE, COMMAND = "service", "command"
 
 Manifest = dict[str, Any]
 
@@ -49,9 +50,25 @@ def named(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
 
 
 def workloads(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
-    """What runs pods of ours, by service."""
+    """What runs pods of ours, by service; what waits for an operator's commands is in `commands`."""
+    return _running(manifests, SERVICE)
+
+
+def commands(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
+    """What an operator's commands are run in, by command."""
+    return _running(manifests, COMMAND)
+
+
+def _running(manifests: Sequence[Manifest], component: str) -> dict[str, Manifest]:
     found = of_kind(manifests, "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ReplicaSet")
-    return {each["metadata"]["labels"]["app.kubernetes.io/name"]: each for each in found}
+    labels = [(each["metadata"]["labels"], each) for each in found]
+    unknown = [each for said, each in labels if said["app.kubernetes.io/component"] not in {SERVICE, COMMAND}]
+    assert unknown == [], "neither a service nor a command: nothing hardens it"
+    return {
+        said["app.kubernetes.io/name"]: each
+        for said, each in labels
+        if said["app.kubernetes.io/component"] == component
+    }
 
 
 def pod_of(workload: Manifest) -> dict[str, Any]:

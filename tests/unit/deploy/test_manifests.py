@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from deploy.k8s.generate import PARTITIONING_LABEL
-from deploy.k8s.grants import EVALUATOR_GROUP, GRANTS, OPERATOR, user_name
+from deploy.k8s.grants import COMMANDS, EVALUATOR_GROUP, GRANTS, OPERATOR, user_name
+from deploy.workspace.ended_imports import imports_place
+from deploy.workspace.settings import OperatorSettings
 from schemas.topics import SPECS
 from services.console.settings import ConsoleSettings
 from services.evaluator.settings import EvaluatorSettings
@@ -20,6 +22,7 @@ from tests.unit.deploy.manifests import (
     OVERLAYS,
     Manifest,
     build,
+    commands,
     container_of,
     named,
     of_kind,
@@ -36,6 +39,7 @@ SETTINGS: dict[str, type[RuntimeSettings]] = {
     "webhooks": WebhookSettings,
 }
 SERVICES = tuple(SETTINGS)
+RUNNING = (*SERVICES, *COMMANDS)
 everywhere = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
@@ -49,9 +53,33 @@ def test_every_service_runs_and_nothing_else_does(overlay: str) -> None:
 
 
 @everywhere
-@pytest.mark.parametrize("service", SERVICES)
+def test_what_commands_are_run_in_waits_at_no_cost_as_their_own_users(
+    overlay: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = built(overlay)
+    assert set(commands(manifests)) == set(COMMANDS)
+    for name, workload in commands(manifests).items():
+        assert workload["spec"]["replicas"] == 0
+        seen = environment(manifests, name)
+        assert seen["TIDEGATE_KAFKA_SASL_USERNAME"] == user_name(name)
+        read = {*OperatorSettings.model_fields, "url"}
+        assert {variable.removeprefix(ENV_PREFIX).lower() for variable in seen} <= read
+    for variable, value in environment(manifests, OPERATOR).items():
+        monkeypatch.setenv(variable, value)
+    place = imports_place(OperatorSettings())
+    assert place == environment(manifests, "ingest")["TIDEGATE_IMPORTS_URL"]
+    claims = [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod_of(commands(manifests)[OPERATOR])["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    ]
+    assert claims == ["tidegate-imports"]
+
+
+@everywhere
+@pytest.mark.parametrize("service", RUNNING)
 def test_every_container_is_without_root_writable_disk_capabilities_and_token(overlay: str, service: str) -> None:
-    pod = pod_of(workloads(built(overlay))[service])["spec"]
+    pod = pod_of(everything(built(overlay))[service])["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] > 0
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -114,9 +142,14 @@ def test_every_setting_of_a_container_is_one_that_its_service_reads(
     assert keys_path is None or str(keys_path.parent) in mounted
 
 
+def everything(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Services, and what commands are run in."""
+    return {**workloads(manifests), **commands(manifests)}
+
+
 def environment(manifests: list[Manifest], service: str) -> dict[str, str]:
     """What a service's process sees, with a stand-in for secrets and a first pod's name."""
-    container = container_of(workloads(manifests)[service])
+    container = container_of(everything(manifests)[service])
     (source,) = container["envFrom"]
     seen = dict(named(manifests, "ConfigMap", source["configMapRef"]["name"])["data"])
     for entry in container["env"]:
@@ -148,7 +181,7 @@ def test_everything_that_a_pod_refers_to_is_there(overlay: str) -> None:
     from_strimzi = {user_name(service) for service in GRANTS} | {"tidegate-cluster-ca-cert"}
     users = {each["metadata"]["name"] for each in of_kind(manifests, "KafkaUser")}
     assert users == {user_name(service) for service in GRANTS}
-    for service, workload in workloads(manifests).items():
+    for service, workload in everything(manifests).items():
         pod = pod_of(workload)["spec"]
         secrets = [
             entry["valueFrom"]["secretKeyRef"]["name"]
@@ -162,13 +195,15 @@ def test_everything_that_a_pod_refers_to_is_there(overlay: str) -> None:
             if "persistentVolumeClaim" in volume:
                 assert named(manifests, "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
         assert workload["spec"]["selector"]["matchLabels"].items() <= pod_of(workload)["metadata"]["labels"].items()
+        if service in COMMANDS:
+            continue
         budget = named(manifests, "PodDisruptionBudget", f"tidegate-{service}")
         assert budget["spec"]["selector"]["matchLabels"] == workload["spec"]["selector"]["matchLabels"]
 
 
 @everywhere
 def test_requests_and_memory_limits_are_said_and_a_processor_is_never_throttled(overlay: str) -> None:
-    for workload in workloads(built(overlay)).values():
+    for workload in everything(built(overlay)).values():
         resources = container_of(workload)["resources"]
         assert {"cpu", "memory"} <= resources["requests"].keys()
         assert resources["limits"].keys() == {"memory"}

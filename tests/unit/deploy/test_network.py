@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.deploy.manifests import OVERLAYS, Manifest, build, container_of, of_kind, pod_of, workloads
+from deploy.k8s.grants import COMMANDS, DOCTOR, OPERATOR
+from tests.unit.deploy.manifests import OVERLAYS, Manifest, build, commands, container_of, of_kind, pod_of, workloads
 
 built = cache(build)
 KAFKA = {"strimzi.io/cluster": "tidegate", "strimzi.io/kind": "Kafka"}
 DNS = {"k8s-app": "kube-dns"}
 SERVICES = ("ingest", "evaluator", "scheduler", "console", "webhooks")
+RUNNING = (*SERVICES, *COMMANDS)
 everywhere = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
@@ -33,13 +35,13 @@ def test_every_pod_of_ours_is_closed_both_ways_unless_a_policy_opens_it(overlay:
         for policy in of_kind(built(overlay), "NetworkPolicy")
         if not {"ingress", "egress"} & policy["spec"].keys()
     ]
-    for service in SERVICES:
+    for service in RUNNING:
         labels = pod(overlay, service).labels
         assert any(selects(deny["podSelector"], labels) and len(deny["policyTypes"]) == 2 for deny in denies)
 
 
 @everywhere
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", RUNNING)
 def test_every_service_reaches_kafka_and_the_names(overlay: str, service: str) -> None:
     assert leaves(overlay, service, Peer(KAFKA), 9093)
     assert leaves(overlay, service, Peer(DNS, {"kubernetes.io/metadata.name": "kube-system"}), 53)
@@ -52,13 +54,19 @@ def test_the_services_reach_one_another_as_they_work_and_not_otherwise(overlay: 
     ports = {"ingest": "http", "evaluator": "reads", "console": "http", "webhooks": "http", "scheduler": "admin"}
     open_flows = {
         (source, target)
-        for source in SERVICES
+        for source in RUNNING
         for target in SERVICES
         if source != target
         and leaves(overlay, source, pod(overlay, target), number(overlay, target, ports[target]))
         and enters(overlay, target, pod(overlay, source), ports[target])
     }
-    assert open_flows == {("console", "ingest"), ("console", "evaluator"), ("ingest", "evaluator")}
+    assert open_flows == {
+        ("console", "ingest"),
+        ("console", "evaluator"),
+        ("ingest", "evaluator"),
+        (OPERATOR, "evaluator"),
+        (DOCTOR, "console"),
+    }
 
 
 @everywhere
@@ -78,7 +86,7 @@ def test_callers_reach_the_public_ports_and_monitoring_the_metrics(overlay: str)
 @everywhere
 def test_only_webhooks_reach_the_world_and_never_a_private_address(overlay: str) -> None:
     public = Peer(ip="93.184.216.34")
-    assert {service for service in SERVICES if leaves(overlay, service, public, 443)} == {"webhooks"}
+    assert {service for service in RUNNING if leaves(overlay, service, public, 443)} == {"webhooks"}
     assert leaves(overlay, "webhooks", Peer(ip="2606:2800:220:1::1"), 443)
     assert not leaves(overlay, "webhooks", public, 80)
     for private in (
@@ -95,7 +103,8 @@ def test_only_webhooks_reach_the_world_and_never_a_private_address(overlay: str)
 
 
 def pod(overlay: str, service: str) -> Peer:
-    return Peer(pod_of(workloads(built(overlay))[service])["metadata"]["labels"])
+    manifests = built(overlay)
+    return Peer(pod_of({**workloads(manifests), **commands(manifests)}[service])["metadata"]["labels"])
 
 
 def number(overlay: str, service: str, name: str) -> int:
