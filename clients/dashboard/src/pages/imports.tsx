@@ -247,6 +247,13 @@ function Outcome({ run }: { run: DryRun }) {
   );
 }
 
+/** Which problems are about what a cell says; the others describe, and a description is not quoted. */
+const QUOTED = new Set(["unreadable", "id_too_long"]);
+
+export function foundIn({ code, found }: Pick<ErrorGroup, "code" | "found">): string {
+  return (QUOTED.has(code) ? found.map((each) => JSON.stringify(each)) : found).join(", ");
+}
+
 function Errors({ groups }: { groups: ErrorGroup[] }) {
   if (groups.length === 0) return null;
   const repairs = new Map<string, ErrorGroup[]>();
@@ -257,7 +264,7 @@ function Errors({ groups }: { groups: ErrorGroup[] }) {
       <li key={fix}>
         <strong>{fix[0]?.toUpperCase()}{fix.slice(1)}</strong>: repairs {counted(rows, "row")}
         {parts.map((group) => (
-          <small key={`${group.code} ${group.column}`}>{group.column && <><code>{group.column}</code>: </>}expected {group.expected}, found {group.found.map((each) => JSON.stringify(each)).join(", ")} in {counted(group.count, "row")} ({group.rows.length < group.count ? "the first are " : ""}row {group.rows.join(", ")})</small>
+          <small key={`${group.code} ${group.column}`}>{group.column && <><code>{group.column}</code>: </>}expected {group.expected}, found {foundIn(group)} in {counted(group.count, "row")} ({group.rows.length < group.count ? "the first are " : ""}row {group.rows.join(", ")})</small>
         ))}
       </li>))}
     </ul>
