@@ -55,7 +55,7 @@ class Filled:
         self._clocks: dict[int, InstantMs] = {}
         self.produce(chain(self.workspace.definitions(), self.workspace.creations()))
         with EvaluatorUnderTest(self.workspace, self.state) as evaluator:
-            evaluator.await_positions(self.ends)
+            evaluator.await_committed(self.ends)
             evaluator.await_settled()
 
     @property
@@ -100,9 +100,9 @@ def measure_backlog(found: Filled, work: Work) -> Iterator[Backlog | PeerRate]:
     with EvaluatorUnderTest(workspace, found.state) as evaluator:
         before, began, cpu = Stages.of(evaluator), time.perf_counter(), evaluator.cpu_s
         done_before = sum(evaluator.positions().values())
-        evaluator.await_positions(found.ends)
+        evaluator.await_committed(found.ends)
         took = time.perf_counter() - began
         done = found.written - done_before
         spent, rss_mib = evaluator.cpu_s - cpu, evaluator.rss_mib
-        stages = Stages.of(evaluator).since(before).of_a_write()
+        stages = Stages.of(evaluator).since(before).of_a_write(done)
         yield Backlog(done / took, spent / done * 1e6, rss_mib, stages, found.judge())

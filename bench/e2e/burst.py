@@ -61,7 +61,7 @@ def measure_burst(broker: str, partitions: int, deadlines: int, seconds: float) 
         ends: dict[int, int] = {}
         for record in records:
             ends[record.partition] = ends.get(record.partition, 0) + 1
-        evaluator.await_positions(ends)
+        evaluator.await_committed(ends)
         probes = Probes(workspace)
         ticking.start()
         try:

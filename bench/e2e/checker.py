@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import NamedTuple
 
 import orjson
@@ -22,7 +23,8 @@ from segmentation.model import Attributes, InstantMs
 EVALUATIONS_MAX = 1_500_000
 QUIET_S = 1.5
 """A topic that did not grow for so long holds everything."""
-READ_TIMEOUT_S = 120
+READ_TIMEOUT_S = 900
+"""Twenty million changes take minutes to fold."""
 CHUNK = 10_000
 
 
@@ -50,7 +52,7 @@ class Published:
             return
         segment_id, _, contact = key.partition(b"|")
         members = self.members.setdefault(contact, set())
-        segment, member = segment_id.decode(), bool(orjson.loads(value)["member"])
+        segment, member = intern(segment_id.decode()), bool(orjson.loads(value)["member"])
         if member is (segment in members):
             raise RuntimeError(f"two changes of {key.decode()} in a row say member={member}")
         (members.add if member else members.discard)(segment)

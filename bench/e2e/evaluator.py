@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +20,7 @@ import psutil
 from bench.e2e.workspace import BenchWorkspace
 from bench.waiting import until
 from deploy.local.ports import free_ports
+from services.evaluator.read_api import WAIT_MAX_MS
 
 READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
@@ -93,19 +95,26 @@ class EvaluatorUnderTest:
         return float(self.watched.memory_info().rss) / (1 << 20)
 
     def positions(self) -> dict[int, int]:
-        """The next input offset of each partition, as committed or about to be."""
+        """The next input offset of each partition: committed, or about to be."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._read_port}/internal/v1/counts", timeout=30) as answer:
             partitions = orjson.loads(answer.read())["partitions"]
         return {int(index): int(counts["offset"]) for index, counts in partitions.items()}
 
-    def await_positions(self, ends: Mapping[int, int]) -> None:
-        """Wait until every partition has reached its end."""
+    def await_committed(self, ends: Mapping[int, int]) -> None:
+        """Wait until every partition has committed its input to its end.
 
-        def reached() -> bool:
-            positions = self.positions()
-            return all(positions.get(partition, 0) >= end for partition, end in ends.items())
+        The evaluator tells when it is so: being asked again and again would cost it what is measured.
+        """
+        for partition, end in ends.items():
+            doing = f"partition {partition} to commit its input to {end}, see {self._log}"
+            until(partial(self._is_committed, partition, end - 1), WORK_TIMEOUT_S, doing, POLL_S)
 
-        until(reached, WORK_TIMEOUT_S, f"the evaluator to read its input to {dict(ends)}, see {self._log}", POLL_S)
+    def _is_committed(self, partition: int, offset: int) -> bool:
+        asked = orjson.dumps({"partition": partition, "offsets": [offset], "timeout_ms": WAIT_MAX_MS})
+        address = f"http://127.0.0.1:{self._read_port}/internal/v1/outcomes"
+        with urllib.request.urlopen(address, asked, 2 * WAIT_MAX_MS / 1_000) as answer:
+            (outcome,) = orjson.loads(answer.read())["outcomes"]
+        return bool(outcome["committed"])
 
     def await_settled(self) -> None:
         """Wait until no backfill is under way."""

@@ -71,7 +71,7 @@ def measure_latency(
         ends: dict[int, int] = {}
         for record in records:
             ends[record.partition] = ends.get(record.partition, 0) + 1
-        evaluator.await_positions(ends)
+        evaluator.await_committed(ends)
         evaluator.await_settled()
         probes = Probes(workspace, probed_every)
         probes.run(BROKER_WARM_UP_RATE_PER_S, BROKER_WARM_UP_S)

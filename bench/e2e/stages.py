@@ -46,10 +46,8 @@ class Stages:
         means = ", ".join(f"{stage} {1_000 * self.seconds[stage] / self.commits:.2f}" for stage in STAGES)
         return f"{self.records / self.commits:.1f} records a transaction; ms of each: {means}"
 
-    def of_a_write(self) -> str:
-        """The mean of each stage over the records, in microseconds; waiting between batches is left out."""
-        if not self.records:
-            return "no records"
+    def of_a_write(self, records: int) -> str:
+        """The mean of each stage over so many records, in microseconds; waiting between batches is left out."""
         shown = [stage for stage in STAGES if stage != "gathered"]
-        means = ", ".join(f"{stage} {1e6 * self.seconds[stage] / self.records:.1f}" for stage in shown)
-        return f"{self.records / max(1.0, self.commits):.0f} records a transaction; µs a record: {means}"
+        means = ", ".join(f"{stage} {1e6 * self.seconds[stage] / records:.1f}" for stage in shown)
+        return f"{records / max(1.0, self.commits):.0f} records a transaction; µs a record: {means}"
