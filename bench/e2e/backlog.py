@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bench.e2e.checker import Judged, Reference, clock_of, read_published
 from bench.e2e.evaluator import EvaluatorUnderTest
-from bench.e2e.peers import PeerRate, measure_peers
+from bench.e2e.peers import PeerRate, measure_kafka_streams, measure_python_peers
 from bench.e2e.stages import Stages
 from bench.e2e.workspace import BenchWorkspace, Sent
 from schemas.topics import Topic
@@ -25,7 +25,7 @@ from segmentation.model import InstantMs
 
 
 class Work(NamedTuple):
-    """What is to be measured. `peer_updates` are the first of the updates; the peers are timed on these alone."""
+    """What is to be measured. The Python peers are timed on the first `peer_updates` alone; without any, no peer is."""
 
     contacts: int
     segments: int
@@ -91,12 +91,14 @@ def filled(broker: str, partitions: int, work: Work) -> Iterator[Filled]:
 
 
 def measure_backlog(found: Filled, work: Work) -> Iterator[Backlog | PeerRate]:
-    """Write the peers' part, run the peers, write the rest, start ours and time the way to its end."""
+    """Write the Python peers' part, run them, write the rest, run the Java peer, start ours and time it to its end."""
     workspace, warm = found.workspace, found.written
     if work.peer_updates:
         found.produce(workspace.updates(work.peer_updates))
-        yield from measure_peers(workspace, dict(found.ends), warm, with_faust=work.with_faust)
+        yield from measure_python_peers(workspace, dict(found.ends), warm, with_faust=work.with_faust)
     found.produce(workspace.updates(work.updates - work.peer_updates))
+    if work.peer_updates:
+        yield from measure_kafka_streams(workspace, dict(found.ends), warm)
     with EvaluatorUnderTest(workspace, found.state) as evaluator:
         before, began, cpu = Stages.of(evaluator), time.perf_counter(), evaluator.cpu_s
         done_before = sum(evaluator.positions().values())

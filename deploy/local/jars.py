@@ -1,8 +1,8 @@
-"""The broker's jars: exactly those of `kafka.lock`, fetched once from Maven Central and kept in the user's cache.
+"""Jars, as the broker's: exactly those of a lock file, fetched once from Maven Central and kept in the user's cache.
 
 Rule: a jar is used only if its SHA-256 is the locked one, so a truncated or altered download is fetched again and never
-run. Once all are cached no network is needed. `python -m deploy.local.jars` resolves the coordinate anew and rewrites
-the lock file; that is the only place where versions are chosen.
+run. Once all are cached no network is needed. `python -m deploy.local.jars` resolves the broker's coordinate anew and
+rewrites `kafka.lock`; that is the only place where its versions are chosen.
 """
 
 from __future__ import annotations
@@ -50,14 +50,18 @@ def kafka_jars(say: Say) -> list[Path]:
 
     Errors: raises `LocalStackError` when one cannot be fetched or is not the locked one.
     """
-    jars = read_lock()
+    return locked_jars("Apache Kafka", read_lock(), say)
+
+
+def locked_jars(name: str, jars: list[LockedJar], say: Say) -> list[Path]:
+    """Return the paths of these jars, which are `name`, as `kafka_jars` does."""
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "lock").held():
         context = maven_context(cache)
         missing = [jar for jar in jars if not _is_intact(jar, _path(jar, context))]
         if missing:
-            say(f"Fetching Apache Kafka: {len(missing)} of {len(jars)} jars, once, into {cache}")
+            say(f"Fetching {name}: {len(missing)} of {len(jars)} jars, once, into {cache}")
             _fetch_all(missing, context, say)
     return [_path(jar, context) for jar in jars]
 
@@ -100,7 +104,7 @@ def _fetch(jar: LockedJar, context: MavenContext) -> None:
     if not _is_intact(jar, path):
         path.unlink(missing_ok=True)
         raise LocalStackError(
-            f"The jar {path.name} that was fetched is not the one that kafka.lock names (SHA-256 {jar.sha256[:12]}…); "
+            f"The jar {path.name} that was fetched is not the one that is locked (SHA-256 {jar.sha256[:12]}…); "
             "something between here and Maven Central altered it. Try again, or another network."
         )
 
@@ -140,17 +144,17 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_lock(say: Say) -> None:
-    """Resolve the coordinate with all it needs and write what was found to the lock file."""
+def write_lock(say: Say, coordinate: str = COORDINATE, file: Path = LOCK_FILE) -> None:
+    """Resolve a coordinate with all it needs and write what was found to a lock file."""
     import jgo
 
     context = maven_context(cache_directory())
     lines = []
-    for artifact in jgo.resolve(COORDINATE):
+    for artifact in jgo.resolve(coordinate):
         path = context.project(artifact.groupId, artifact.artifactId).at_version(artifact.version).artifact().resolve()
         lines.append(f"{artifact.groupId}:{artifact.artifactId}:{artifact.version} {_digest(path)}")
-    LOCK_FILE.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
-    say(f"{len(lines)} jars locked in {LOCK_FILE}")
+    file.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
+    say(f"{len(lines)} jars locked in {file}")
 
 
 if __name__ == "__main__":
