@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from schemas.topics import Topic
+from services.evaluator.background import BackgroundTurns
 from services.evaluator.commit_gap import ProcessCommits
 from services.evaluator.measures import QUEUED, RECOVERED_RECORDS, RECOVERY_SECONDS
 from services.evaluator.partition import Partition
@@ -89,6 +90,7 @@ class PartitionOwner:
         self._recovering: asyncio.Task[None] | None = None
         self._observer = observer
         self._commits = ProcessCommits()
+        self._turns = BackgroundTurns()
 
     @property
     def ready(self) -> bool:
@@ -231,6 +233,7 @@ class PartitionOwner:
             on_flow=lambda full: self._on_flow(owned.index, full),
             group_offset=group_offset,
             commits=self._commits,
+            turns=self._turns,
         )
         owned.on_fed = listeners.on_fed if listeners is not None else None
         owned.expected = self._seeks[owned.index] = partition.next_offset

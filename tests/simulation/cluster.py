@@ -288,7 +288,8 @@ class Cluster:
         rng = self.rng
         return Pace(
             batch_records_max=rng.choice((1, 3, 10, 500)),
-            commit_records=rng.choice((1, 5, 50)),
+            commit_records=(most := rng.choice((1, 5, 50))),
+            commit_contacts=most,
             commit_after_ms=rng.choice((0, 20, 100)),
             commit_gap_ms=rng.choice((0, 20)),
             position_after_ms=rng.choice((50, 5_000)),

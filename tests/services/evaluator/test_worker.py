@@ -208,6 +208,20 @@ async def test_transactions_grow_while_many_records_wait_and_shrink_with_the_que
     assert commits[:4] == ["commit 100", "commit 160", "commit 180", "commit 200"]
 
 
+async def test_deadlines_of_one_instant_are_committed_a_few_contacts_at_a_time(partition: Partition) -> None:
+    pace = Pace(commit_contacts=10, slice_contacts=5, slice_ms=0, commit_gap_ms=60_000, commit_after_ms=60_000)
+    driven = Driven(partition, pace=pace)
+    due = NOW + 1_000
+    names = [f"c{number}" for number in range(100)]
+    writes = [write(1 + place, name, ends_at=due) for place, name in enumerate(names)]
+    await driven.feed(definition(0, [{"ends_at": {"in_past": True}}]), *writes)
+    before = driven.worker.commits
+    await driven.feed(tick(101, due))
+    assert partition.tally.deadlines_fired == len(names)
+    assert driven.worker.commits - before == len(names) / 10
+    await driven.stop()
+
+
 @pytest.mark.parametrize("refuse", ["begin", "contacts-changelog", "control-changelog", "acknowledged", "commit 1"])
 async def test_a_refused_step_ends_the_worker_before_it_touches_the_store(partition: Partition, refuse: str) -> None:
     driven = Driven(partition, refuse)
