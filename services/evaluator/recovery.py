@@ -137,9 +137,10 @@ def _start(topic: Topic, recovery: Recovery, bounds: Bounds) -> int:
     stands = marks.contacts_changelog if topic is Topic.CONTACTS_CHANGELOG else marks.control_changelog
     if stands > bounds.end:
         raise StartRefusedError(
-            f"the local state was built from {topic} through offset {stands}, but it ends at {bounds.end}: the topic "
-            "was truncated or created anew. Restore the topic, or, to build everything again from the input log, "
-            "delete the local state, both changelogs and the consumer group's offsets together",
+            f"the local state was built from {topic} through offset {stands}, but committed records end at "
+            f"{bounds.end}: the topic was truncated or created anew, or the broker never ended a transaction there "
+            "(kafka-transactions.sh find-hanging). Restore the topic, or, to build everything again from the input "
+            "log, delete the local state, both changelogs and the consumer group's offsets together",
             topic=topic,
             partition=recovery.partition,
         )
