@@ -30,6 +30,8 @@ GROUP = "evaluator"
 MEMBERS_MAX = 2
 REVOKED_WITHIN_S = 10.0
 """Whoever has not given its partitions up by then is left out of the group."""
+UNSETTLED, UNSETTLED_WITHIN_S = 0.25, 0.06
+"""How likely the group moves again right after it has moved, and how soon: recoveries are then broken off halfway."""
 
 
 @dataclass
@@ -215,6 +217,8 @@ class Cluster:
         for place, member in enumerate(present):
             member.fetched.clear()
             member.owner.assign(shares[place])
+        if self.rng.random() < UNSETTLED:
+            asyncio.get_running_loop().call_later(self.rng.random() * UNSETTLED_WITHIN_S, self.rebalance)
 
     def _leave_out(self, member: Member) -> None:
         """The group goes on without it."""
