@@ -128,6 +128,18 @@ class KafkaTransactionalLog:
         except KafkaError as error:
             raise self._failed(f"commit position {offset} of", error) from error
 
+    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
+        """Add the partitions, send nothing to them, and commit."""
+        producer = self._producer
+        try:
+            await producer.begin_transaction()
+            for topic in topics:
+                at = TopicPartition(self._topic_name(topic), self._partition)
+                producer._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001 - as in `_expect_followers`
+            await producer.commit_transaction()
+        except KafkaError as error:
+            raise self._failed("commit again", error) from error
+
     async def close(self) -> None:
         """Close connections within a bound; batches still in flight belong to nobody."""
         for _, _, future in self._sent:
@@ -171,10 +183,14 @@ def _fits(batch: Any, record: OutputRecord) -> bool:
 
 
 class KafkaChangelogs:
-    """`Changelogs` over one consumer that belongs to no group and reads committed records only."""
+    """`Changelogs` over one consumer that belongs to no group and reads committed records only.
+
+    `end` connects a second one, which reads what has no outcome too: it is seldom asked.
+    """
 
     def __init__(self, topic_name: TopicNamer, client: Mapping[str, Any]) -> None:
         self._topic_name = topic_name
+        self._client = client
         self._consumer = AIOKafkaConsumer(
             **client,
             enable_auto_commit=False,
@@ -204,6 +220,19 @@ class KafkaChangelogs:
         except KafkaError as error:
             raise LogError(f"cannot read the bounds of {wanted.topic} partition {partition}: {error!r}") from error
         return Bounds(first[wanted], end[wanted])
+
+    async def end(self, topic: Topic, partition: int) -> int:
+        """The high watermark now."""
+        wanted = TopicPartition(self._topic_name(topic), partition)
+        reader = AIOKafkaConsumer(**self._client, enable_auto_commit=False, isolation_level="read_uncommitted")
+        try:
+            await reader.start()
+            found = await reader.end_offsets([wanted])
+        except KafkaError as error:
+            raise LogError(f"cannot read the end of {wanted.topic} partition {partition}: {error!r}") from error
+        finally:
+            await reader.stop()
+        return int(found[wanted])
 
     async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
         """Read all ranges with one consumer, whichever broker answers first."""

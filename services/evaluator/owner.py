@@ -173,7 +173,7 @@ class PartitionOwner:
         changelogs = surroundings.changelogs()
         await changelogs.start()
         try:
-            recoveries = [Recovery(each.index, _opened(each).store) for each in owned]
+            recoveries = [Recovery(each.index, _opened(each).store, each.log) for each in owned]
             for each, recovery in zip(owned, recoveries, strict=True):
                 each.recovery = recovery
             restored = await recover(recoveries, changelogs)

@@ -90,6 +90,12 @@ class TransactionalLog(Protocol):
     async def commit(self, offset: int, *, tell_group: bool) -> None:
         """Commit the appends, and if `tell_group` with them the consumer group's next input record, `offset`."""
 
+    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
+        """Commit a transaction without records that has this partition of each topic in it.
+
+        Its markers decide what earlier transactions of this id left without one; to be called before the first append.
+        """
+
     async def close(self) -> None:
         """Release connections. An open transaction is left to be aborted by the broker or the next owner."""
 
@@ -118,6 +124,9 @@ class Changelogs(Protocol):
 
     async def bounds(self, topic: Topic, partition: int) -> Bounds:
         """First and last stable offset now. Call after fencing, when no former owner's transaction is open."""
+
+    async def end(self, topic: Topic, partition: int) -> int:
+        """The end of the log now, records that have no outcome included."""
 
     def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
         """Every committed record with `first` <= offset < `end` for each topic partition, in offset order within it.

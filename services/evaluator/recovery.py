@@ -1,6 +1,7 @@
 """Bring a partition's local store level with its changelogs, or say why that is impossible.
 
 The order is: fence the former owner, then read the bounds, then drain committed records from where the store stands.
+A store that is ahead of committed records may prove that they are (`unmarked.py`).
 Rule: a store that is behind is brought along, one that is broken or missed erasures is rebuilt, and a changelog that
 holds less than it must is refused: guessing there would lose or repeat changes without anybody noticing.
 """
@@ -17,8 +18,18 @@ from schemas.contact_rest import decode_contact_rest
 from schemas.topics import Topic
 from segmentation.model import ContactId, SegmentId
 from services.evaluator import census, history, rows
-from services.evaluator.ports import Bounds, Changelogs, FencedError, InputRecord, Store, StoreError
+from services.evaluator.measures import COMMITTED_AGAIN
+from services.evaluator.ports import (
+    Bounds,
+    Changelogs,
+    FencedError,
+    InputRecord,
+    Store,
+    StoreError,
+    TransactionalLog,
+)
 from services.evaluator.restored import RestoredPartition, restore, scan_all
+from services.evaluator.unmarked import commit_unmarked
 from services.evaluator.unreadable import UnreadableValues, attributes_of
 from services.runtime.errors import StartRefusedError
 from services.runtime.logs import get_logger
@@ -34,10 +45,14 @@ log = get_logger("recovery")
 
 @dataclass(slots=True)
 class Recovery:
-    """One partition being recovered, and how far it has come."""
+    """One partition being recovered, and how far it has come.
+
+    `log` is the fenced owner's, to commit again what the broker left without an outcome.
+    """
 
     partition: int
     store: Store
+    log: TransactionalLog | None = None
     marks: rows.Marks = rows.EMPTY
     counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
     unreadable: UnreadableValues = field(default_factory=UnreadableValues)
@@ -48,6 +63,14 @@ class Recovery:
     def percent(self) -> float:
         """How much of the changelogs has been read. Units: 0 to 100."""
         return 100.0 if self.records >= self.todo else 100.0 * self.records / self.todo
+
+    @property
+    def stands(self) -> Mapping[Topic, int]:
+        """The next offset to read of each changelog."""
+        return {
+            Topic.CONTACTS_CHANGELOG: self.marks.contacts_changelog,
+            Topic.CONTROL_CHANGELOG: self.marks.control_changelog,
+        }
 
     @property
     def lacks_tombstones(self) -> bool:
@@ -84,6 +107,8 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
         recovery.unreadable = UnreadableValues.stored(found)
         for topic in CHANGELOGS:
             bounds = await changelogs.bounds(topic, recovery.partition)
+            if recovery.stands[topic] > bounds.end and await _commit_unmarked(recovery, changelogs):
+                bounds = await changelogs.bounds(topic, recovery.partition)
             start = _start(topic, recovery, bounds)
             starts[topic, recovery.partition] = Bounds(start, bounds.end)
             recovery.todo += bounds.end - start
@@ -95,6 +120,16 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
     for recovery in recoveries:
         _mark_level(recovery, starts)
     return starts
+
+
+async def _commit_unmarked(recovery: Recovery, changelogs: Changelogs) -> bool:
+    """Have readers see again what the store proves to be committed; whether they do."""
+    partition, stands = recovery.partition, recovery.stands
+    if recovery.log is None or not await commit_unmarked(partition, stands, recovery.log, changelogs):
+        return False
+    COMMITTED_AGAIN.inc()
+    log.warning("the broker had left a commit without its markers; it was committed again", partition=partition)
+    return True
 
 
 async def _begin_anew(
@@ -133,8 +168,7 @@ def read_marks(store: Store) -> rows.Marks:
 
 def _start(topic: Topic, recovery: Recovery, bounds: Bounds) -> int:
     """Where to read on. The store must not be ahead of the changelog, nor the changelog begin after the store."""
-    marks = recovery.marks
-    stands = marks.contacts_changelog if topic is Topic.CONTACTS_CHANGELOG else marks.control_changelog
+    stands = recovery.stands[topic]
     if stands > bounds.end:
         raise StartRefusedError(
             f"the local state was built from {topic} through offset {stands}, but committed records end at "

@@ -144,6 +144,10 @@ class SimulatedLog:
         self._world.broker.commit(self._id, self._epoch, self._partition, offset if tell_group else None)
         await self._world.point(self._process, "commit:after", may_fail=True)
 
+    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
+        """Never: this broker writes the markers of every transaction that it ends."""
+        raise AssertionError(f"{self._id} found a commit of {topics} without markers")
+
     async def close(self) -> None:
         """Drop what was not sent."""
         self._unsent.clear()
@@ -250,6 +254,11 @@ class SimulatedChangelogs:
         log = self._world.broker.log(topic, partition)
         # Compaction leaves holes but never moves the beginning of a log.
         return Bounds(0, log.last_stable)
+
+    async def end(self, topic: Topic, partition: int) -> int:
+        """The end of the log."""
+        await self._world.point(self._process, "bounds", may_fail=True)
+        return self._world.broker.log(topic, partition).end
 
     async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
         """Every committed record of the ranges, a few at a time; a compaction may run in between."""

@@ -64,6 +64,9 @@ class Written:
     async def bounds(self, topic: Topic, _partition: int) -> Bounds:
         return Bounds(0, self.ends[topic])
 
+    async def end(self, topic: Topic, _partition: int) -> int:
+        return self.ends[topic]
+
     async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
         for (topic, partition), bounds in starts.items():
             found = [record for record in self.records[topic] if bounds.first <= record.offset < bounds.end]
