@@ -37,7 +37,7 @@ FOLLOWERS: Mapping[Topic, Sequence[Topic]] = {
     Topic.DEAD_LETTERS: (Topic.CONTROL_CHANGELOG,),
     Topic.CONTACTS_CHANGELOG: (Topic.CONTROL_CHANGELOG,),
 }
-"""What a transaction that holds records of a topic will hold besides."""
+"""What a transaction that holds records of a topic will hold besides. Named together, one request adds them all."""
 
 
 def lower_transaction_backoff() -> None:
@@ -93,7 +93,7 @@ class KafkaTransactionalLog:
     async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
         """Hand records over as whole batches: about an eighth of the cost of sending them one by one."""
         name = self._topic_name(topic)
-        self._expect_followers(topic)
+        self._name(FOLLOWERS.get(topic, ()))
         try:
             batch = self._producer.create_batch()
             for record in records:
@@ -133,9 +133,7 @@ class KafkaTransactionalLog:
         producer = self._producer
         try:
             await producer.begin_transaction()
-            for topic in topics:
-                at = TopicPartition(self._topic_name(topic), self._partition)
-                producer._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001 - as in `_expect_followers`
+            self._name(topics)
             await producer.commit_transaction()
         except KafkaError as error:
             raise self._failed("commit again", error) from error
@@ -150,12 +148,12 @@ class KafkaTransactionalLog:
         except (KafkaError, TimeoutError):
             await self._producer.client.close()
 
-    def _expect_followers(self, topic: Topic) -> None:
-        """Name now what will follow, so that one request adds every partition to the transaction, and not two."""
+    def _name(self, topics: Sequence[Topic]) -> None:
+        """Have the open transaction end in these topics too, whether or not anything is sent there."""
         transaction = self._producer._txn_manager  # noqa: SLF001 - the client adds a partition only when it is sent to
         if transaction.is_in_transaction():
-            for follower in FOLLOWERS.get(topic, ()):
-                transaction.maybe_add_partition_to_txn(TopicPartition(self._topic_name(follower), self._partition))
+            for topic in topics:
+                transaction.maybe_add_partition_to_txn(TopicPartition(self._topic_name(topic), self._partition))
 
     async def _send(self, topic: Topic, name: str, batch: Any) -> None:
         if not batch.record_count():

@@ -173,7 +173,7 @@ class PartitionOwner:
         changelogs = surroundings.changelogs()
         await changelogs.start()
         try:
-            recoveries = [Recovery(each.index, _opened(each).store, each.log) for each in owned]
+            recoveries = [Recovery(each.index, _opened(each).store, _fenced(each)) for each in owned]
             for each, recovery in zip(owned, recoveries, strict=True):
                 each.recovery = recovery
             restored = await recover(recoveries, changelogs)
@@ -219,12 +219,10 @@ class PartitionOwner:
         store = _opened(owned).store
         input_topic = self.workspace.topic_name(Topic.CONTACT_CHANGES)
         partition = self.partition_type(owned.index, self.workspace.partitions, input_topic, store, restored)
-        if owned.log is None:
-            raise AssertionError(f"partition {owned.index} was recovered before it was fenced")
         listeners = self._observer.started(partition, store) if self._observer is not None else None
         owned.worker = self.worker_type(
             partition,
-            owned.log,
+            _fenced(owned),
             monotonic=self._surroundings.monotonic,
             now_ms=self._surroundings.now_ms,
             pace=self.workspace.pace,
@@ -286,6 +284,12 @@ async def _all(works: Iterable[Coroutine[None, None, None]]) -> None:
                 task.cancel()
         await asyncio.wait(tasks)
         raise
+
+
+def _fenced(owned: Owned) -> OwnedLog:
+    if owned.log is None:
+        raise AssertionError(f"partition {owned.index} was recovered before it was fenced")
+    return owned.log
 
 
 def _opened(owned: Owned) -> Opened:

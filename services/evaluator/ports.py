@@ -90,14 +90,18 @@ class TransactionalLog(Protocol):
     async def commit(self, offset: int, *, tell_group: bool) -> None:
         """Commit the appends, and if `tell_group` with them the consumer group's next input record, `offset`."""
 
+    async def close(self) -> None:
+        """Release connections. An open transaction is left to be aborted by the broker or the next owner."""
+
+
+class UnmarkedCommits(Protocol):
+    """What ends commits of one partition's former owners that the broker left without their markers."""
+
     async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
         """Commit a transaction without records that has this partition of each topic in it.
 
         Its markers decide what earlier transactions of this id left without one; to be called before the first append.
         """
-
-    async def close(self) -> None:
-        """Release connections. An open transaction is left to be aborted by the broker or the next owner."""
 
 
 class Store(Protocol):

@@ -26,7 +26,7 @@ from services.evaluator.ports import (
     InputRecord,
     Store,
     StoreError,
-    TransactionalLog,
+    UnmarkedCommits,
 )
 from services.evaluator.restored import RestoredPartition, restore, scan_all
 from services.evaluator.unmarked import commit_unmarked
@@ -52,7 +52,7 @@ class Recovery:
 
     partition: int
     store: Store
-    log: TransactionalLog | None = None
+    log: UnmarkedCommits
     marks: rows.Marks = rows.EMPTY
     counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
     unreadable: UnreadableValues = field(default_factory=UnreadableValues)
@@ -125,7 +125,7 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
 async def _commit_unmarked(recovery: Recovery, changelogs: Changelogs) -> bool:
     """Have readers see again what the store proves to be committed; whether they do."""
     partition, stands = recovery.partition, recovery.stands
-    if recovery.log is None or not await commit_unmarked(partition, stands, recovery.log, changelogs):
+    if not await commit_unmarked(partition, stands, recovery.log, changelogs):
         return False
     COMMITTED_AGAIN.inc()
     log.warning("the broker had left a commit without its markers; it was committed again", partition=partition)

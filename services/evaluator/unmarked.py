@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Mapping
 
 from schemas.topics import Topic
-from services.evaluator.ports import Bounds, Changelogs, TransactionalLog
+from services.evaluator.ports import Bounds, Changelogs, UnmarkedCommits
 
 OUTPUTS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 """The topics of a partition's transactions."""
@@ -23,7 +23,7 @@ LOOK_AFTER_S = 0.1
 
 
 async def commit_unmarked(
-    partition: int, stands: Mapping[Topic, int], log: TransactionalLog, changelogs: Changelogs
+    partition: int, stands: Mapping[Topic, int], log: UnmarkedCommits, changelogs: Changelogs
 ) -> bool:
     """Commit anew what a fenced partition's store proves to have been committed; whether all of it now is.
 

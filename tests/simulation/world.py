@@ -17,6 +17,7 @@ from random import Random
 from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.ports import Bounds, Drained, LogError, OutputRecord
+from services.evaluator.unmarked import OUTPUTS
 from tests.simulation.broker import SimulatedBroker
 
 WRITES_LOST_MAX = 3
@@ -25,13 +26,12 @@ DELAY_MS_MAX = 40
 DRAIN_RECORDS = 7
 
 
-OUTPUT_TOPICS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 POINTS: Mapping[str, float] = {
     **dict.fromkeys(("fence:before", "fence:after", "open:before", "open:after"), 1.0),
     **dict.fromkeys(("positions", "connect", "bounds"), 2.0),
     **{f"drain {topic}": 1.0 for topic in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)},
     "begin": 1.0,
-    **{f"append {topic}:{when}": 1.0 for topic in OUTPUT_TOPICS for when in ("before", "after")},
+    **{f"append {topic}:{when}": 1.0 for topic in OUTPUTS for when in ("before", "after")},
     **dict.fromkeys((f"append {Topic.DEAD_LETTERS}:before", f"append {Topic.DEAD_LETTERS}:after"), 5.0),
     **dict.fromkeys(("acknowledge:before", "acknowledge:after", "commit:before", "commit:after"), 1.0),
 }

@@ -9,6 +9,14 @@ from services.evaluator.ports import Bounds, Drained, OutputRecord
 from tests.services.evaluator.inputs import Record
 
 
+class AllMarked:
+    """Of a partition that has no commit without markers."""
+
+    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
+        """Never."""
+        raise AssertionError(f"committed {topics} again, which had their markers")
+
+
 class RecordedChangelogs:
     """`Changelogs` of what was appended."""
 

@@ -19,6 +19,7 @@ from services.evaluator.recovery import Recovery, recover
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
 from services.runtime.errors import StartRefusedError
+from tests.services.evaluator.changelogs import AllMarked
 from tests.services.evaluator.inputs import NOW, Record, definition, write
 
 DERIVED = (
@@ -96,7 +97,7 @@ async def test_a_wiped_store_is_rebuilt_row_for_row_from_what_commits_wrote(
     for start in range(0, len(inputs), 5):
         written.commit(partition, *inputs[start : start + 5])
     written.commit(partition, Record(40, NOW, b"c3", None))
-    recovery = Recovery(0, wiped)
+    recovery = Recovery(0, wiped, AllMarked())
     restored = (await recover([recovery], written))[0]
     for first, last in DERIVED:
         assert wiped.scan(first, last, 1_000) == kept.scan(first, last, 1_000)
@@ -122,10 +123,10 @@ async def test_a_store_that_missed_an_erasure_is_emptied_and_filled_as_if_it_had
 ) -> None:
     kept, away = stores
     before, written = two_contacts_then_one(kept)
-    await recover([Recovery(0, away)], before)
+    await recover([Recovery(0, away, AllMarked())], before)
     assert away.get_many([b"cbob"]) != [None]
     written.lose(b"bob")
-    restored = (await recover([Recovery(0, away)], written))[0]
+    restored = (await recover([Recovery(0, away, AllMarked())], written))[0]
     for first, last in DERIVED:
         assert away.scan(first, last, 1_000) == kept.scan(first, last, 1_000)
     assert (restored.marks.contacts, restored.counts[SegmentId("recent")].members) == (1, 1)
@@ -150,7 +151,7 @@ async def test_a_changelog_that_lost_a_contact_is_refused_and_says_how_many_ther
     _, written = two_contacts_then_one(kept)
     written.lose(b"ann")
     with pytest.raises(StartRefusedError, match="left 1 contacts, but contacts-changelog holds 0"):
-        await recover([Recovery(0, wiped)], written)
+        await recover([Recovery(0, wiped, AllMarked())], written)
 
 
 async def test_a_number_that_differs_because_another_owner_commits_meanwhile_ends_the_recovery_and_keeps_the_store(
@@ -158,7 +159,7 @@ async def test_a_number_that_differs_because_another_owner_commits_meanwhile_end
 ) -> None:
     kept, other = stores
     before, written = two_contacts_then_one(kept)
-    await recover([Recovery(0, other)], before)
+    await recover([Recovery(0, other, AllMarked())], before)
 
     class Growing(Written):
         """The control changelog is looked at only after the other owner's commit."""
@@ -171,7 +172,7 @@ async def test_a_number_that_differs_because_another_owner_commits_meanwhile_end
     growing = Growing()
     growing.records, growing.ends = before.records, before.ends
     with pytest.raises(FencedError, match="another process"):
-        await recover([Recovery(0, other)], growing)
+        await recover([Recovery(0, other, AllMarked())], growing)
     assert other.get_many([b"cann"]) != [None]
 
 
@@ -184,4 +185,4 @@ async def test_a_row_of_an_earlier_version_that_does_not_say_how_many_contacts_t
     written.records[Topic.CONTROL_CHANGELOG].append(Record(written.ends[Topic.CONTROL_CHANGELOG], NOW, CLOCK_KEY, row))
     written.ends[Topic.CONTROL_CHANGELOG] += 1
     written.lose(b"ann")
-    assert (await recover([Recovery(0, wiped)], written))[0].marks.contacts == 0
+    assert (await recover([Recovery(0, wiped, AllMarked())], written))[0].marks.contacts == 0

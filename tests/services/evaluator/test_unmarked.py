@@ -194,7 +194,7 @@ async def test_only_what_the_store_holds_to_the_last_record_is_committed_again(
     changelogs = Standing(seen)
     log = Ending(changelogs, 10)
     stands = {**STANDS, Topic.CONTACTS_CHANGELOG: contacts}
-    assert await commit_unmarked(0, stands, cast("Any", log), changelogs) is ended
+    assert await commit_unmarked(0, stands, log, changelogs) is ended
     assert log.commits == commits
 
 
@@ -202,5 +202,5 @@ async def test_markers_that_stay_away_are_waited_for_within_a_limit(monkeypatch:
     monkeypatch.setattr("services.evaluator.unmarked.LOOK_AFTER_S", 0.001)
     changelogs = Standing(8)
     log = Ending(changelogs, 8)
-    assert not await commit_unmarked(0, STANDS, cast("Any", log), changelogs)
+    assert not await commit_unmarked(0, STANDS, log, changelogs)
     assert log.commits == 1

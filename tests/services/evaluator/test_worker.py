@@ -53,9 +53,6 @@ class RecordingLog:
         self.told += [offset] if tell_group else []
         self._call(f"commit {offset}")
 
-    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
-        self._call(f"commit again {topics}")
-
     async def close(self) -> None:
         self._call("close")
 
