@@ -8,7 +8,7 @@ Segments of one shape share their code.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -18,13 +18,14 @@ from segmentation.expression.atoms import AtLeast, Below, Equal, Member, Present
 from segmentation.expression.normal import All, Literal, Normal, literals, normalize
 from segmentation.expression.readings import EPOCH_MS_MAX, EPOCH_MS_MIN, EXACT_INTEGERS_MAX, FOLDED, instant_of
 from segmentation.expression.syntax import Expression, TextMatchKind
-from segmentation.model import AttributeName, Attributes, InstantMs, Scalar, SegmentId, SegmentState
-from segmentation.values import fold, read_text
+from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, SegmentState
 
 SHAPES_MAX = 4_096
 """Shapes of expressions whose code is kept for the next segment of that shape."""
 
 Truth = Callable[[Attributes, InstantMs, Container[SegmentId]], bool]
+Candidate = tuple[SegmentId, Truth]
+"""A segment to try: the id to look up, and the truth that decides."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,11 @@ class CompiledSegment:
     references: frozenset[SegmentId]
     ages: tuple[deadlines.AgeCuts, ...]
     holds: Truth
+    candidate: Candidate = field(init=False)
+    """One object for all who try it: what is tried is to be near."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "candidate", (self.segment_id, self.holds))
 
     @property
     def time_dependent(self) -> bool:
@@ -100,8 +106,9 @@ def _factory(body: str, names: tuple[str, ...]) -> Callable[..., Any]:
     """The function that takes the constants of a shape and gives the truth of a segment."""
     source = f"lambda {', '.join(names)}: lambda attributes, now, members: {body}"
     namespace = {
-        "STR": str, "INT": int, "FLOAT": float, "BOOL": bool, "LIST": list, "FOLDED": FOLDED, "list_has": _list_has,
-        "holds": atoms.holds, "instant_of": instant_of, "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
+        "STR": str, "INT": int, "FLOAT": float, "BOOL": bool, "LIST": list, "FOLDED": FOLDED,
+        "fold_element": FOLDED.__getitem__, "holds": atoms.holds, "instant_of": instant_of,
+        "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
     }  # fmt: skip
     factory: Callable[..., Any] = eval(source, namespace)  # noqa: S307  # the source is this module's own text
     return factory
@@ -157,7 +164,7 @@ class _Writer:
         match next(iter(readings)):
             case Reading.FOLDED:
                 wanted = self._constant(payloads)
-                listed = f"list_has(v, {wanted}) if v.__class__ is LIST else {slow}"
+                listed = f"not {wanted}.isdisjoint(map(fold_element, v)) if v.__class__ is LIST else {slow}"
                 return f"(FOLDED[v] {relation} {single} if (v := {value}).__class__ is STR else {listed})"
             case Reading.EXACT:
                 return f"(v {relation} {single} if (v := {value}).__class__ is STR else {slow})"
@@ -209,14 +216,3 @@ def _rank(part: Normal) -> str:
             return f"6 {kind} {exact} {positive}"
         case _:
             return f"3 {type(atom).__name__} {positive}"
-
-
-def _list_has(value: list[Scalar], wanted: frozenset[str]) -> bool:
-    """Whether an element of a list, read as folded text, is among the wanted ones."""
-    for element in value:
-        if element.__class__ is str:
-            if FOLDED[element] in wanted:
-                return True
-        elif (text := read_text(element)) is not None and fold(text) in wanted:
-            return True
-    return False

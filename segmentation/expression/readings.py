@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from segmentation.model import InstantMs, Value
-from segmentation.values import INSTANT_MAX_MS, SECONDS_BELOW, fold, read_instant, read_number, read_version
+from segmentation.model import InstantMs, Scalar, Value
+from segmentation.values import INSTANT_MAX_MS, SECONDS_BELOW, fold, read_instant, read_number, read_text, read_version
 
 _Read = TypeVar("_Read")
 
@@ -42,7 +42,20 @@ class Remembered(dict[str, _Read]):
         return read
 
 
-FOLDED: Final = Remembered(fold)
+class FoldedTexts(Remembered[str]):
+    """Text → what it is compared by. An element of a list that is no text is folded as it reads, and not remembered."""
+
+    def __init__(self) -> None:
+        super().__init__(fold)
+
+    def __missing__(self, element: Scalar) -> str | None:  # type: ignore[override]  # to the dictionary's own look-up
+        if element.__class__ is str:
+            return super().__missing__(element)
+        text = read_text(element)
+        return None if text is None else fold(text)
+
+
+FOLDED: Final = FoldedTexts()
 NUMBERS: Final = Remembered(read_number)
 VERSIONS: Final = Remembered(read_version)
 INSTANTS: Final = Remembered(read_instant)

@@ -8,13 +8,12 @@ leave is decided by the segments' own truth. Immutable: a segment that comes or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from segmentation.expression.atoms import Member
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import Conjunction, Literal
 from segmentation.index.masks import BLOCK_BITS, Bits, BlockFacet, Constraint, whole, width_of
-from segmentation.index.places import FacetKey, Place, facet_key
+from segmentation.index.places import FacetKey, Place, Step, facet_key
 
 FEW_BITS = 16
 """So few are tried one by one: a step of narrowing costs as much as a few truths."""
@@ -22,15 +21,10 @@ CHUNK_BITS = 256
 """Owners are kept in chunks of so many, so that a change copies one chunk and not all."""
 Chunk = tuple[CompiledSegment | None, ...]
 Candidates = tuple[set[CompiledSegment], set[CompiledSegment]]
-Places = Mapping[FacetKey, tuple[Place, Place]]
-
-
-class Moved(NamedTuple):
-    """A facet whose place changes."""
-
-    key: FacetKey
-    old: Place
-    new: Place
+Places = Mapping[FacetKey, Place]
+"""Where a contact is now, on any facet."""
+Moved = Mapping[FacetKey, Step]
+"""The facets on which a contact moves; on all others it has been where it is."""
 
 
 class Block:
@@ -108,27 +102,25 @@ class Block:
             facets[key] = (facets.get(key) or BlockFacet(key, {}, width)).changed((), come)
         return Block(_owned(self._owners, bits, segment), self._used + fresh, self._free[len(reused) :], facets)
 
-    def flipping(self, moved: Iterable[Moved], places: Places) -> Candidates:
-        """The segments of which a conjunction may rise, and those of which one may fall, when facets move.
-
-        Shape: `places` gives the old and the new place of any facet; equal ones for those that do not move.
-        """
+    def flipping(self, wide: Iterable[FacetKey], moved: Moved, places: Places) -> Candidates:
+        """The segments of which a conjunction may rise, and those of which one may fall, by the moves that are wide."""
         up = down = 0
-        for key, old, new in moved:
+        for key in wide:
             facet = self._facets.get(key)
             if facet is not None:
+                old, new = moved[key]
                 was, will = facet.mask(old), facet.mask(new)
                 differing = was ^ will
                 up |= differing & will
                 down |= differing & was
-        return self._narrowed(up, down, places)
+        return self._narrowed(up, down, moved, places)
 
     def holding(self, places: Places) -> set[CompiledSegment]:
-        """The segments of which a conjunction may hold at the new places."""
+        """The segments of which a conjunction may hold now."""
         assigned = (1 << self._used) - 1 ^ whole(self._free)
-        return self._narrowed(assigned, 0, places)[0]
+        return self._narrowed(assigned, 0, {}, places)[0]
 
-    def _narrowed(self, up: int, down: int, places: Places) -> Candidates:
+    def _narrowed(self, up: int, down: int, moved: Moved, places: Places) -> Candidates:
         """Keep what every facet leaves, until so little is left that trying the segments is cheaper."""
         order = self._narrowing_order()
         steps_left = len(order)
@@ -138,11 +130,15 @@ class Block:
             if steps_left & 1 and up.bit_count() + down.bit_count() <= FEW_BITS:
                 break
             steps_left -= 1
-            old, new = places[key]
-            mask = facet.mask(new)
-            up &= mask
-            if down:
-                down &= mask if old is new else facet.mask(old)
+            step = moved.get(key)
+            if step is None:
+                mask = facet.mask(places[key])
+                up &= mask
+                down &= mask
+            else:
+                up &= facet.mask(step[1])
+                if down:
+                    down &= facet.mask(step[0])
         return self._owning(up), self._owning(down)
 
     def _narrowing_order(self) -> list[tuple[FacetKey, BlockFacet]]:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from segmentation.expression.atoms import Atom, Reading
-from segmentation.expression.compiler import CompiledSegment, Truth
+from segmentation.expression.compiler import Candidate, CompiledSegment
 from segmentation.expression.normal import Literal
 from segmentation.index.match import MatchTable
-from segmentation.index.places import FacetKey, FacetKind, Place, PresenceTable, Step, Table
+from segmentation.index.places import FacetKey, FacetKind, PresenceTable, Step, Table
 from segmentation.index.scale import ScaleTable
 from segmentation.model import SegmentId
 
@@ -22,8 +22,10 @@ MOVES_MAX = 2_048
 """Moves that a facet remembers."""
 
 Segments = tuple[CompiledSegment, ...]
-Candidates = tuple[tuple[SegmentId, Truth], ...]
-"""Segments to try: the id to look up, and the truth that decides."""
+Candidates = tuple[Candidate, ...]
+"""Segments to try."""
+Turned = tuple[frozenset[Atom], frozenset[Atom]]
+"""The atoms that rise, and those that fall."""
 
 
 class Posting(NamedTuple):
@@ -59,7 +61,7 @@ class Occurrence(NamedTuple):
 class Facet:
     """The atoms of one facet, arranged by value, with the segments that they occur in."""
 
-    __slots__ = ("_postings", "_table", "_wide_over", "key", "moves", "place", "step")
+    __slots__ = ("_postings", "_table", "_turned", "_wide_over", "key", "moves", "place", "step")
 
     def __init__(self, key: FacetKey, table: Table, postings: Mapping[Atom, Posting], wide_over: int) -> None:
         self.key = key
@@ -69,6 +71,7 @@ class Facet:
         self._postings = postings
         self._wide_over = wide_over
         self.moves: dict[Step, Move] = {}
+        self._turned: dict[Turned, Move] = {}
 
     @classmethod
     def empty(cls, key: FacetKey, wide_over: int) -> Facet:
@@ -110,13 +113,24 @@ class Facet:
 
     def move(self, step: Step) -> Move:
         """What going from place to place touches; remembered in `moves`."""
+        rising, falling = self._table.flipped(*step)
+        by_sets = isinstance(step[0], frozenset)
+        move = self._turning((frozenset(rising), frozenset(falling))) if by_sets else self._touched(rising, falling)
         if len(self.moves) >= MOVES_MAX:
             self.moves.clear()
-        move = self.moves[step] = self._touched(*step)
+        self.moves[step] = move
         return move
 
-    def _touched(self, old: Place, new: Place) -> Move:
-        rising, falling = self._table.flipped(old, new)
+    def _turning(self, turned: Turned) -> Move:
+        """`_touched`, remembered: lists are at more places than can be, but few elements come and go at a time."""
+        move = self._turned.get(turned)
+        if move is None:
+            if len(self._turned) >= MOVES_MAX:
+                self._turned.clear()
+            move = self._turned[turned] = self._touched(*turned)
+        return move
+
+    def _touched(self, rising: Iterable[Atom], falling: Iterable[Atom]) -> Move:
         rises = [self._postings[atom] for atom in rising]
         falls = [self._postings[atom] for atom in falling]
         up = _distinct([posting.loose_positive for posting in rises] + [one.loose_negative for one in falls])
@@ -133,7 +147,7 @@ class Facet:
 
 
 def _candidates(segments: Segments) -> Candidates:
-    return tuple((segment.segment_id, segment.holds) for segment in segments)
+    return tuple([segment.candidate for segment in segments])
 
 
 def _empty_table(kind: FacetKind) -> Table:

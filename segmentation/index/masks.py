@@ -124,11 +124,16 @@ class SetMasks:
         if not isinstance(place, frozenset):
             place = frozenset({*toggles, *joint}) if place else frozenset()
         mask = self._resting
+        for atom in place:
+            bits = toggles.get(atom)
+            if bits is not None:
+                mask = mask ^ bits if isinstance(bits, int) else _toggled(mask, bits)
+        return self._with_joint(mask, place) if joint else mask
+
+    def _with_joint(self, mask: int, place: frozenset[Atom]) -> int:
         tried: set[Joint] = set()
         for atom in place:
-            if atom in toggles:
-                mask = _toggled(mask, toggles[atom])
-            for one in joint.get(atom, ()):
+            for one in self._joint.get(atom, ()):
                 if one in tried:
                     continue
                 tried.add(one)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from segmentation.expression.atoms import READERS, Atom, Equal, Readable, Reading, Substring
-from segmentation.expression.readings import FOLDED, REMEMBERED_CHARS_MAX
+from segmentation.expression.readings import EPOCH_MS_MAX, FOLDED, REMEMBERED_CHARS_MAX
 from segmentation.expression.syntax import TextMatchKind
 from segmentation.index.places import Flipped, Place, Placer, Step, Stepper, stepper_of
 from segmentation.model import InstantMs, Scalar, Value
@@ -49,6 +49,9 @@ class MatchTable:
         self._texts: dict[str, frozenset[Atom]] = {}
         self.place: Placer = self._placer()
         self.step: Stepper = self._stepper()
+        if not equal and not substrings:
+            self.place = _readability_placer(self._matching(0, False), self.place)
+            self.step = _readability_stepper(self.place)
 
     def with_atoms(self, atoms: Iterable[Any]) -> MatchTable:
         """The table with more atoms."""
@@ -162,6 +165,26 @@ class MatchTable:
                 atom for atom in self._readable if any(READERS[reading](value) is not None for reading in atom.readings)
             ]
         return frozenset(found) if found else NOTHING
+
+
+def _readability_placer(whole: frozenset[Atom], other: Placer) -> Placer:
+    """Where readability is all that is asked for: whole numbers from 0 to `EPOCH_MS_MAX` are read in the same ways."""
+
+    def place(value: Any, now: InstantMs) -> Place:  # its type is what is looked at
+        return whole if value.__class__ is int and 0 <= value <= EPOCH_MS_MAX else other(value, now)
+
+    return place
+
+
+def _readability_stepper(place: Placer) -> Stepper:
+    other = stepper_of(place)
+
+    def step(old: Any, new: Any, now: InstantMs) -> Step | None:  # as above
+        if old.__class__ is int and new.__class__ is int and 0 <= old <= EPOCH_MS_MAX and 0 <= new <= EPOCH_MS_MAX:
+            return None
+        return other(old, new, now)
+
+    return step
 
 
 class _Elements(dict[Any, frozenset[Atom]]):

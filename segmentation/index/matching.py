@@ -13,13 +13,14 @@ from typing import NamedTuple
 from segmentation.expression.atoms import Member
 from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import Conjunction, conjunctions, literals
-from segmentation.index.blocks import Block, Moved
+from segmentation.expression.readings import instant_of
+from segmentation.index.blocks import Block, Candidates
 from segmentation.index.facet import Facet, Occurrence
 from segmentation.index.masks import BLOCK_BITS
 from segmentation.index.places import FacetKey, FacetKind, Place, Step, facet_key
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId
 
-WIDE_OVER = 48
+WIDE_OVER = 24
 """A move that touches more segments than this is left to the blocks."""
 
 Touched = list[tuple[Facet, Step]]
@@ -52,7 +53,10 @@ class Index:
         self._loose = loose
         self.wide_over = wide_over
         self._aging = [
-            (name, facet) for name, found in facets.items() for facet in found if facet.key.kind is FacetKind.AGE
+            (name, facet, frozenset(facet.cuts))
+            for name, found in facets.items()
+            for facet in found
+            if facet.key.kind is FacetKind.AGE
         ]
 
     @classmethod
@@ -117,7 +121,7 @@ class Index:
     @property
     def age_cuts(self) -> list[tuple[AttributeName, tuple[int, ...]]]:
         """The attributes that time tests read, and the ages at which the tests flip."""
-        return [(name, facet.cuts) for name, facet in self._aging]
+        return [(name, facet.cuts) for name, facet, _ in self._aging]
 
     def flips(
         self,
@@ -148,13 +152,11 @@ class Index:
         """What the millisecond up to `at` flips; None for nothing."""
         before = InstantMs(at - 1)
         touched: Touched = []
-        for name, facet in self._aging:
+        for name, facet, cuts in self._aging:
             value = attributes.get(name)
-            if value is not None:
-                was = facet.place(value, before)
-                will = facet.place(value, at)
-                if was != will:
-                    touched.append((facet, (was, will)))
+            instant = None if value is None else instant_of(value)
+            if instant is not None and at - instant in cuts:
+                touched.append((facet, (facet.place(value, before), facet.place(value, at))))
         return self._outcome(touched, attributes, at, members) if touched else None
 
     def holding(self, attributes: Attributes, now: InstantMs) -> set[SegmentId]:
@@ -173,7 +175,7 @@ class Index:
         entered: set[SegmentId] = set()
         left: set[SegmentId] = set()
         referring: set[SegmentId] = set()
-        wide: list[Moved] | None = None
+        wide: list[FacetKey] = []
         for facet, step in touched:
             up, down, referred, is_wide = facet.moves.get(step) or facet.move(step)
             for segment_id, holds in up:
@@ -185,35 +187,17 @@ class Index:
             if referred:
                 referring |= referred
             if is_wide:
-                wide = wide or []
-                wide.append(Moved(facet.key, *step))
-        if wide is not None:
+                wide.append(facet.key)
+        if wide:
+            moved = {facet.key: step for facet, step in touched}
             places = _Places(self._facets, attributes, now)
-            places.update({facet.key: step for facet, step in touched})
-            self._ask_blocks(wide, places, members, entered, left)
+            for block in self._blocks:
+                _try(block.flipping(wide, moved, places), places, members, entered, left)
         return Outcome(entered, left, referring) if entered or left or referring else None
 
-    def _ask_blocks(
-        self,
-        wide: list[Moved],
-        places: _Places,
-        members: Collection[SegmentId],
-        entered: set[SegmentId],
-        left: set[SegmentId],
-    ) -> None:
-        attributes, now = places.attributes, places.now
-        for block in self._blocks:
-            up, down = block.flipping(wide, places)
-            for segment in up:
-                if segment.segment_id not in members and segment.holds(attributes, now, members):
-                    entered.add(segment.segment_id)
-            for segment in down:
-                if segment.segment_id in members and not segment.holds(attributes, now, members):
-                    left.add(segment.segment_id)
 
-
-class _Places(dict[FacetKey, tuple[Place, Place]]):
-    """The old and the new place of each facet, found when asked for; the same, unless entered as moved."""
+class _Places(dict[FacetKey, Place]):
+    """Where a contact is now on each facet, found when asked for."""
 
     def __init__(
         self, facets: Mapping[AttributeName, tuple[Facet, ...]], attributes: Attributes, now: InstantMs
@@ -223,14 +207,30 @@ class _Places(dict[FacetKey, tuple[Place, Place]]):
         self.attributes = attributes
         self.now = now
 
-    def __missing__(self, key: FacetKey) -> tuple[Place, Place]:
-        value = self.attributes.get(key.attribute)
+    def __missing__(self, key: FacetKey) -> Place:
         for facet in self._facets[key.attribute]:
             if facet.key == key:
-                place = facet.place(value, self.now)
-                self[key] = (place, place)
-                return place, place
+                place = self[key] = facet.place(self.attributes.get(key.attribute), self.now)
+                return place
         raise AssertionError(f"a block knows {key}, which no facet does")
+
+
+def _try(
+    candidates: Candidates,
+    places: _Places,
+    members: Collection[SegmentId],
+    entered: set[SegmentId],
+    left: set[SegmentId],
+) -> None:
+    """Have the truth of what a block names decide."""
+    attributes, now = places.attributes, places.now
+    up, down = candidates
+    for segment in up:
+        if segment.segment_id not in members and segment.holds(attributes, now, members):
+            entered.add(segment.segment_id)
+    for segment in down:
+        if segment.segment_id in members and not segment.holds(attributes, now, members):
+            left.add(segment.segment_id)
 
 
 def _alternatives(segment: CompiledSegment) -> tuple[Conjunction, ...] | None:

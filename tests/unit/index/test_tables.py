@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 
 from segmentation.expression import atoms
 from segmentation.expression.atoms import Reading, at_least, below, equal, key_of, present, readable, substring
-from segmentation.expression.readings import REMEMBERED_CHARS_MAX, Remembered
+from segmentation.expression.readings import EPOCH_MS_MAX, FOLDED, REMEMBERED_CHARS_MAX, Remembered
 from segmentation.expression.syntax import NumberLiteral, TextLiteral, TextMatchKind, VersionLiteral
 from segmentation.index.match import PLACES_MAX, MatchTable
 from segmentation.index.places import PresenceTable, Table, truth
@@ -28,7 +29,7 @@ NUMERIC = readable(PLAN, frozenset({Reading.NUMBER}), lists=False)
 PLANS = MatchTable({}, (), ()).with_atoms([PRO, FIVE, HAS_RO, NUMERIC])
 
 
-def place(table: MatchTable, value: Value | None) -> object:
+def place(table: Table, value: Value | None) -> object:
     return table.place(value, NOW)
 
 
@@ -96,11 +97,13 @@ def test_a_value_is_placed_by_all_that_it_equals_and_contains(value: Value | Non
 
 VALUES: list[Value | None] = [
     None, 4, 5, 9.99, 10, 10**17, -(10**17), True, "pro", "PRO", "basic", "11", ["pro", 5], [5, True], [],
-    NOW, int(NOW) - 7_000, "2026-05-01", "1.2",
+    NOW, int(NOW) - 7_000, "2026-05-01", "1.2", 0, -1, False, 1e300, EPOCH_MS_MAX, EPOCH_MS_MAX + 1, 10**11 - 1, 10**11,
 ]  # fmt: skip
+READABLE = [readable(PLAN, frozenset({reading}), lists=False) for reading in Reading if reading is not Reading.AGE]
 TABLES: dict[str, Table] = {
     "number": SCORES,
     "match": PLANS,
+    "readability": MatchTable({}, (), ()).with_atoms(READABLE),
     "age": ScaleTable(Reading.AGE, (), {}, {}).with_atoms([at_least(SEEN_AT, Reading.AGE, 7_000)]),
     "instant": ScaleTable(Reading.INSTANT, (), {}, {}).with_atoms([below(SEEN_AT, Reading.INSTANT, int(NOW))]),
     "version": ScaleTable(Reading.VERSION, (), {}, {}).with_atoms(
@@ -116,6 +119,18 @@ def test_a_step_is_the_two_places_or_nothing_where_they_are_the_same(name: str) 
     for old, new in product(VALUES, VALUES):
         was, will = table.place(old, NOW), table.place(new, NOW)
         assert table.step(old, new, NOW) == (None if was == will else (was, will)), (old, new)
+
+
+def test_readability_is_what_each_reading_says_of_the_value() -> None:
+    for value in VALUES:
+        holding = {atom for atom in READABLE if atoms.holds(atom, value, NOW)}
+        assert place(TABLES["readability"], value) == holding, value
+
+
+def test_an_element_that_is_no_text_is_folded_as_it_reads_and_is_no_key_of_the_memory() -> None:
+    elements: list[Any] = [1, True, 1.0, "TRUE", 2.5, 10**400]
+    assert [FOLDED[element] for element in elements] == ["1", "true", "1", "true", "2.5", None]
+    assert {1, 2.5}.isdisjoint(FOLDED)
 
 
 def test_atoms_that_are_gone_no_longer_place_a_value() -> None:
