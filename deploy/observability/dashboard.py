@@ -207,6 +207,15 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "s",
                 (Query("max by (instance) (tidegate_evaluator_recovery_seconds)", "{{instance}}"),),
             ),
+            Panel(
+                "Forgotten markers",
+                "Partitions found undecided, and stores whose last commit was not found in the log.",
+                "short",
+                (
+                    Query("sum(increase(tidegate_evaluator_undecided_total[$__rate_interval]))", "undecided"),
+                    Query("sum(increase(tidegate_evaluator_stores_disbelieved_total[$__rate_interval]))", "begun anew"),
+                ),
+            ),
         ),
     ),
     (

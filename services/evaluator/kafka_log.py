@@ -8,7 +8,7 @@ owner's first request ends what it left open. Must not retry a transaction: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -17,7 +17,8 @@ from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.topics import Topic
-from services.evaluator.ports import Bounds, Drained, FencedError, LogError, OutputRecord
+from services.evaluator.naming import Naming
+from services.evaluator.ports import Bounds, Drained, FencedError, LogError, OutputRecord, TopicPart
 
 TRANSACTION_TIMEOUT_MS = 20_000
 RETRY_BACKOFF_MS = 5
@@ -31,13 +32,6 @@ DRAIN_WAIT_MS = 50
 DRAIN_POLL_MS = 20
 
 TopicNamer = Callable[[Topic], str]
-
-FOLLOWERS: Mapping[Topic, Sequence[Topic]] = {
-    Topic.MEMBERSHIPS: (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG),
-    Topic.DEAD_LETTERS: (Topic.CONTROL_CHANGELOG,),
-    Topic.CONTACTS_CHANGELOG: (Topic.CONTROL_CHANGELOG,),
-}
-"""What a transaction that holds records of a topic will hold besides. Named together, one request adds them all."""
 
 
 def lower_transaction_backoff() -> None:
@@ -65,6 +59,7 @@ class KafkaTransactionalLog:
         self._group = group
         self._topic_name = topic_name
         self._sent: list[tuple[Topic, int, asyncio.Future[Any]]] = []
+        self._naming = Naming()
         self._producer = AIOKafkaProducer(
             **client,
             transactional_id=f"{group}-{partition}",
@@ -87,13 +82,14 @@ class KafkaTransactionalLog:
         """Open a transaction locally."""
         try:
             await self._producer.begin_transaction()
+            self._naming.begin()
         except KafkaError as error:
             raise self._failed("begin a transaction for", error) from error
 
     async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
         """Hand records over as whole batches: about an eighth of the cost of sending them one by one."""
         name = self._topic_name(topic)
-        self._name(FOLLOWERS.get(topic, ()))
+        self._name(self._naming.besides(topic))
         try:
             batch = self._producer.create_batch()
             for record in records:
@@ -125,18 +121,19 @@ class KafkaTransactionalLog:
                 position = {self._input: OffsetAndMetadata(offset, "")}
                 await self._producer.send_offsets_to_transaction(position, self._group)
             await self._producer.commit_transaction()
+            self._naming.committed()
         except KafkaError as error:
             raise self._failed(f"commit position {offset} of", error) from error
 
-    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
-        """Add the partitions, send nothing to them, and commit."""
+    async def decide(self, topics: Sequence[Topic], *, commit: bool) -> None:
+        """Add the partitions, send nothing to them, and commit or abort."""
         producer = self._producer
         try:
             await producer.begin_transaction()
             self._name(topics)
-            await producer.commit_transaction()
+            await (producer.commit_transaction() if commit else producer.abort_transaction())
         except KafkaError as error:
-            raise self._failed("commit again", error) from error
+            raise self._failed("end what has no outcome in", error) from error
 
     async def close(self) -> None:
         """Close connections within a bound; batches still in flight belong to nobody."""
@@ -148,7 +145,7 @@ class KafkaTransactionalLog:
         except (KafkaError, TimeoutError):
             await self._producer.client.close()
 
-    def _name(self, topics: Sequence[Topic]) -> None:
+    def _name(self, topics: Iterable[Topic]) -> None:
         """Have the open transaction end in these topics too, whether or not anything is sent there."""
         transaction = self._producer._txn_manager  # noqa: SLF001 - the client adds a partition only when it is sent to
         if transaction.is_in_transaction():
@@ -181,10 +178,7 @@ def _fits(batch: Any, record: OutputRecord) -> bool:
 
 
 class KafkaChangelogs:
-    """`Changelogs` over one consumer that belongs to no group and reads committed records only.
-
-    `end` connects a second one, which reads what has no outcome too: it is seldom asked.
-    """
+    """`Changelogs` over two consumers that belong to no group: one reads committed records only, one is told of all."""
 
     def __init__(self, topic_name: TopicNamer, client: Mapping[str, Any]) -> None:
         self._topic_name = topic_name
@@ -197,17 +191,20 @@ class KafkaChangelogs:
             fetch_max_wait_ms=DRAIN_WAIT_MS,
             max_partition_fetch_bytes=DRAIN_PARTITION_BYTES_MAX,
         )
+        self._raw = AIOKafkaConsumer(
+            **client, enable_auto_commit=False, isolation_level="read_uncommitted", auto_offset_reset="none"
+        )
 
     async def start(self) -> None:
         """Connect."""
         try:
-            await self._consumer.start()
+            await asyncio.gather(self._consumer.start(), self._raw.start())
         except KafkaError as error:
             raise LogError(f"cannot connect to read the changelogs: {error!r}") from error
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        await asyncio.gather(self._consumer.stop(), self._raw.stop())
 
     async def bounds(self, topic: Topic, partition: int) -> Bounds:
         """First and last stable offset now."""
@@ -219,20 +216,17 @@ class KafkaChangelogs:
             raise LogError(f"cannot read the bounds of {wanted.topic} partition {partition}: {error!r}") from error
         return Bounds(first[wanted], end[wanted])
 
-    async def end(self, topic: Topic, partition: int) -> int:
-        """The high watermark now."""
-        wanted = TopicPartition(self._topic_name(topic), partition)
-        reader = AIOKafkaConsumer(**self._client, enable_auto_commit=False, isolation_level="read_uncommitted")
+    async def undecided(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        """High watermarks first, then last stable offsets: what is appended in between is not taken for undecided."""
+        names = {TopicPartition(self._topic_name(topic), partition): (topic, partition) for topic, partition in wanted}
         try:
-            await reader.start()
-            found = await reader.end_offsets([wanted])
+            ends = await self._raw.end_offsets(list(names))
+            stable = await self._consumer.end_offsets(list(names))
         except KafkaError as error:
-            raise LogError(f"cannot read the end of {wanted.topic} partition {partition}: {error!r}") from error
-        finally:
-            await reader.stop()
-        return int(found[wanted])
+            raise LogError(f"cannot read the ends of {sorted({each.topic for each in names})}: {error!r}") from error
+        return {at: Bounds(stable[name], ends[name]) for name, at in names.items() if stable[name] < ends[name]}
 
-    async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
+    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
         """Read all ranges with one consumer, whichever broker answers first."""
         topics = {self._topic_name(topic): topic for topic, _ in starts}
         ranges = {TopicPartition(self._topic_name(topic), partition): at for (topic, partition), at in starts.items()}

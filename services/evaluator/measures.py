@@ -46,8 +46,11 @@ HELD = gauge(
 )
 RECOVERY_SECONDS = gauge("tidegate_evaluator_recovery_seconds", "How long the last recovery took.")
 SPANS_DROPPED = counter("tidegate_evaluator_spans_dropped", "Traced inputs without a span: too many at once.")
-COMMITTED_AGAIN = counter(
-    "tidegate_evaluator_committed_again", "Transactions that the broker had left without an outcome, committed again."
+UNDECIDED = counter(
+    "tidegate_evaluator_undecided", "Partitions found with transactions that the broker had left without an outcome."
+)
+STORES_DISBELIEVED = counter(
+    "tidegate_evaluator_stores_disbelieved", "Stores begun anew because their last commit was not found in the log."
 )
 RECOVERED_RECORDS = gauge("tidegate_evaluator_recovered_records", "Changelog records that the last recovery read.")
 STORE_BYTES = gauge(

@@ -7,7 +7,7 @@ are `kafka_log.py` (aiokafka) and `store.py` (RocksDB).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,8 @@ from schemas.topics import Topic
 from services.runtime.errors import ServiceError
 
 Headers = Sequence[tuple[str, bytes]]
+TopicPart = tuple[Topic, int]
+"""One partition of a topic."""
 
 
 class LogError(ServiceError):
@@ -94,11 +96,11 @@ class TransactionalLog(Protocol):
         """Release connections. An open transaction is left to be aborted by the broker or the next owner."""
 
 
-class UnmarkedCommits(Protocol):
-    """What ends commits of one partition's former owners that the broker left without their markers."""
+class Undecided(Protocol):
+    """What ends transactions of one partition's former owners that the broker left without an outcome."""
 
-    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
-        """Commit a transaction without records that has this partition of each topic in it.
+    async def decide(self, topics: Sequence[Topic], *, commit: bool) -> None:
+        """End a transaction without records that has this partition of each topic in it.
 
         Its markers decide what earlier transactions of this id left without one; to be called before the first append.
         """
@@ -129,10 +131,10 @@ class Changelogs(Protocol):
     async def bounds(self, topic: Topic, partition: int) -> Bounds:
         """First and last stable offset now. Call after fencing, when no former owner's transaction is open."""
 
-    async def end(self, topic: Topic, partition: int) -> int:
-        """The end of the log now, records that have no outcome included."""
+    async def undecided(self, wanted: Collection[TopicPart]) -> Mapping[TopicPart, Bounds]:
+        """Of those in which something has no outcome, from where on, and the end of the log."""
 
-    def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
+    def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
         """Every committed record with `first` <= offset < `end` for each topic partition, in offset order within it.
 
         Aborted records and markers are left out; compaction may have left holes.

@@ -1,9 +1,10 @@
 """Bring a partition's local store level with its changelogs, or say why that is impossible.
 
 The order is: fence the former owner, then read the bounds, then drain committed records from where the store stands.
-A store that is ahead of committed records may prove that they are (`unmarked.py`).
-Rule: a store that is behind is brought along, one that is broken or missed erasures is rebuilt, and a changelog that
-holds less than it must is refused: guessing there would lose or repeat changes without anybody noticing.
+What the former owner left without an outcome is decided before (`unmarked.py`).
+Rule: a store that is behind is brought along, one that is broken, missed erasures or holds what was aborted is rebuilt,
+and a changelog that holds less than it must is refused: guessing there would lose or repeat changes without anybody
+noticing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from schemas.contact_rest import decode_contact_rest
 from schemas.topics import Topic
 from segmentation.model import ContactId, SegmentId
 from services.evaluator import census, history, rows
-from services.evaluator.measures import COMMITTED_AGAIN
+from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.ports import (
     Bounds,
     Changelogs,
@@ -26,10 +27,11 @@ from services.evaluator.ports import (
     InputRecord,
     Store,
     StoreError,
-    UnmarkedCommits,
+    TopicPart,
+    Undecided,
 )
 from services.evaluator.restored import RestoredPartition, restore, scan_all
-from services.evaluator.unmarked import commit_unmarked
+from services.evaluator.unmarked import settle
 from services.evaluator.unreadable import UnreadableValues, attributes_of
 from services.runtime.errors import StartRefusedError
 from services.runtime.logs import get_logger
@@ -47,12 +49,12 @@ log = get_logger("recovery")
 class Recovery:
     """One partition being recovered, and how far it has come.
 
-    `log` is the fenced owner's, to commit again what the broker left without an outcome.
+    `log` is the new owner's, to decide what the broker left without an outcome.
     """
 
     partition: int
     store: Store
-    log: UnmarkedCommits
+    log: Undecided
     marks: rows.Marks = rows.EMPTY
     counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
     unreadable: UnreadableValues = field(default_factory=UnreadableValues)
@@ -84,6 +86,8 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
 
     Errors: `StartRefusedError` when a changelog has lost records that the state needs.
     """
+    await settle({recovery.partition: recovery.log for recovery in recoveries}, changelogs)
+    await _empty_unwitnessed(recoveries, changelogs)
     waiting = list(recoveries)
     rebuilds = 0
     while waiting:
@@ -95,10 +99,39 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
     return {recovery.partition: restore(recovery.store) for recovery in recoveries}
 
 
-async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -> Mapping[tuple[Topic, int], Bounds]:
+async def _empty_unwitnessed(recoveries: Sequence[Recovery], changelogs: Changelogs) -> None:
+    """Empty each store whose last control record is not among the committed ones.
+
+    Either it was aborted after it had been acknowledged, or compaction has taken it: then a later one is there, and
+    nobody can tell any more.
+    """
+    lasts: dict[TopicPart, Bounds] = {}
+    for recovery in recoveries:
+        last = read_marks(recovery.store).control_changelog - 1
+        bounds = await changelogs.bounds(Topic.CONTROL_CHANGELOG, recovery.partition)
+        if bounds.first <= last < bounds.end:
+            lasts[Topic.CONTROL_CHANGELOG, recovery.partition] = Bounds(last, last + 1)
+    missing = {partition: at.first for (_, partition), at in lasts.items()}
+    if not missing:
+        return
+    async for drained in changelogs.drain(lasts):
+        if any(record.offset == missing.get(drained.partition) for record in drained.records):
+            del missing[drained.partition]
+    for recovery in recoveries:
+        if recovery.partition in missing:
+            STORES_DISBELIEVED.inc()
+            log.warning(
+                "local state ends in a commit that the log does not hold and is rebuilt",
+                partition=recovery.partition,
+                offset=missing[recovery.partition],
+            )
+            await census.empty(recovery.store, read_marks(recovery.store))
+
+
+async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -> Mapping[TopicPart, Bounds]:
     """Read both changelogs of each from where its store stands to their ends; the ranges that were read."""
     by_partition = {recovery.partition: recovery for recovery in recoveries}
-    starts: dict[tuple[Topic, int], Bounds] = {}
+    starts: dict[TopicPart, Bounds] = {}
     for recovery in recoveries:
         recovery.marks = read_marks(recovery.store)
         counts = scan_all(recovery.store, rows.COUNTS_START, rows.COUNTS_END)
@@ -107,8 +140,6 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
         recovery.unreadable = UnreadableValues.stored(found)
         for topic in CHANGELOGS:
             bounds = await changelogs.bounds(topic, recovery.partition)
-            if recovery.stands[topic] > bounds.end and await _commit_unmarked(recovery, changelogs):
-                bounds = await changelogs.bounds(topic, recovery.partition)
             start = _start(topic, recovery, bounds)
             starts[topic, recovery.partition] = Bounds(start, bounds.end)
             recovery.todo += bounds.end - start
@@ -122,18 +153,8 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
     return starts
 
 
-async def _commit_unmarked(recovery: Recovery, changelogs: Changelogs) -> bool:
-    """Have readers see again what the store proves to be committed; whether they do."""
-    partition, stands = recovery.partition, recovery.stands
-    if not await commit_unmarked(partition, stands, recovery.log, changelogs):
-        return False
-    COMMITTED_AGAIN.inc()
-    log.warning("the broker had left a commit without its markers; it was committed again", partition=partition)
-    return True
-
-
 async def _begin_anew(
-    recovery: Recovery, read: Mapping[tuple[Topic, int], Bounds], changelogs: Changelogs, rebuilds: int
+    recovery: Recovery, read: Mapping[TopicPart, Bounds], changelogs: Changelogs, rebuilds: int
 ) -> None:
     """Empty a store that has other contacts than the last commit left, unless that is not ours to judge any more."""
     partition, found = recovery.partition, recovery.marks.contacts
@@ -172,9 +193,8 @@ def _start(topic: Topic, recovery: Recovery, bounds: Bounds) -> int:
     if stands > bounds.end:
         raise StartRefusedError(
             f"the local state was built from {topic} through offset {stands}, but committed records end at "
-            f"{bounds.end}: the topic was truncated or created anew, or the broker never ended a transaction there "
-            "(kafka-transactions.sh find-hanging). Restore the topic, or, to build everything again from the input "
-            "log, delete the local state, both changelogs and the consumer group's offsets together",
+            f"{bounds.end}: the topic was truncated or created anew. Restore the topic, or, to build everything again "
+            "from the input log, delete the local state, both changelogs and the consumer group's offsets together",
             topic=topic,
             partition=recovery.partition,
         )
@@ -243,15 +263,15 @@ def _put_new(batch: rows.CommitRows, key: bytes, row: bytes) -> None:
         batch.count_of(segment_id).members += 1
 
 
-def _mark_level(recovery: Recovery, starts: Mapping[tuple[Topic, int], Bounds]) -> None:
-    """Both changelogs have been read to their ends, markers and compacted records included."""
-    marks = recovery.marks._replace(
-        contacts_changelog=starts[Topic.CONTACTS_CHANGELOG, recovery.partition].end,
-        control_changelog=starts[Topic.CONTROL_CHANGELOG, recovery.partition].end,
-    )
-    if marks != recovery.marks:
-        recovery.marks = marks
-        recovery.store.write({rows.MARKS_KEY: marks.encode()})
+def _mark_level(recovery: Recovery, starts: Mapping[TopicPart, Bounds]) -> None:
+    """The contacts have been read to the end, markers and compacted records included.
+
+    The control changelog's mark stays behind its last record, which must be found there when the store is next opened.
+    """
+    end = starts[Topic.CONTACTS_CHANGELOG, recovery.partition].end
+    if end != recovery.marks.contacts_changelog:
+        recovery.marks = recovery.marks._replace(contacts_changelog=end)
+        recovery.store.write({rows.MARKS_KEY: recovery.marks.encode()})
 
 
 class InputStart(NamedTuple):

@@ -37,6 +37,7 @@ _SIGN = 1 << 63  # so that instants before 1970 sort first
 class Marks(NamedTuple):
     """Where a store stands. The two changelog offsets are the next to read; `input` is the next input record.
 
+    `control_changelog` is right behind the last control record that the store holds.
     `due_from` is the key before which every deadline row is done with, so that a scan skips their deletion marks.
     `written` is when, by the evaluator's clock, a commit last reached the store, or when the store was begun.
     """

@@ -18,7 +18,7 @@ from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
 from services.evaluator.measures import measure_stores
-from services.evaluator.ports import Changelogs, TransactionalLog, UnmarkedCommits
+from services.evaluator.ports import Changelogs, TransactionalLog, Undecided
 from services.evaluator.quarantine import Opened, open_store
 from services.evaluator.store import MEMORY_BYTES, StoreMemory
 from services.evaluator.worker import Pace
@@ -38,7 +38,7 @@ class Workspace:
     store_memory_bytes: int = MEMORY_BYTES
 
 
-class OwnedLog(TransactionalLog, UnmarkedCommits, Protocol):
+class OwnedLog(TransactionalLog, Undecided, Protocol):
     """A transactional log that is not ours yet."""
 
     async def start(self) -> None:

@@ -1,10 +1,10 @@
-"""Transactions that the broker acknowledged and of which it never wrote the outcome into their partitions.
+"""Transactions that the broker ended and of which it never wrote the outcome into some partition.
 
 A broker that just comes back from a standstill may find no leader for a partition, take it for deleted, and call a
-transaction complete without its markers. Readers of committed records then stand still there. A later marker of the
-same producer decides all that it wrote before, so the next owner commits again, without records. Rule: only what a
-store proves is decided so: it holds these records to the last, and it writes none before it is told that they are
-committed. This module must not write to a store.
+transaction complete without its markers. Readers of committed records then stand still there, and a later marker of the
+same producer decides all that it wrote before. So the next owner decides it, before it appends anything: it aborts. The
+records are evaluated again and are the same; a store that has them already is begun anew (`recovery.py`).
+Rule: nothing undecided is left behind, and all of it is decided alike. This module must not write to a store.
 """
 
 from __future__ import annotations
@@ -13,31 +13,37 @@ import asyncio
 from collections.abc import Mapping
 
 from schemas.topics import Topic
-from services.evaluator.ports import Bounds, Changelogs, UnmarkedCommits
+from services.evaluator.measures import UNDECIDED
+from services.evaluator.ports import Changelogs, LogError, Undecided
+from services.runtime.logs import get_logger
 
 OUTPUTS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 """The topics of a partition's transactions."""
 LOOKS_MAX = 50
 LOOK_AFTER_S = 0.1
-"""So often it is looked whether the markers are there, and how long it waits before each look."""
+"""So often it is looked whether the markers are there, and how long it waits between two looks."""
+
+log = get_logger("undecided")
 
 
-async def commit_unmarked(
-    partition: int, stands: Mapping[Topic, int], log: UnmarkedCommits, changelogs: Changelogs
-) -> bool:
-    """Commit anew what a fenced partition's store proves to have been committed; whether all of it now is.
+async def settle(logs: Mapping[int, Undecided], changelogs: Changelogs) -> None:
+    """Decide whatever fenced owners of partitions left without an outcome.
 
-    `stands` are the store's next offsets by changelog. False, with nothing done, where it proves nothing: its offsets
-    are beyond the log, or within what has no outcome.
+    Errors: `LogError` when the markers that decide it do not come either.
     """
-    for topic, at in stands.items():
-        end = await changelogs.end(topic, partition)
-        if at > end or (at < end and (await changelogs.bounds(topic, partition)).end < end):
-            return False
-    await log.commit_unmarked(OUTPUTS)
+    found = await changelogs.undecided([(topic, partition) for partition in logs for topic in OUTPUTS])
+    for partition in sorted({partition for _, partition in found}):
+        log.warning("the broker had left transactions without an outcome; they are aborted", partition=partition)
+        await logs[partition].decide(OUTPUTS, commit=False)
+        await _decided(partition, changelogs)
+        UNDECIDED.inc()
+
+
+async def _decided(partition: int, changelogs: Changelogs) -> None:
+    """Wait for the markers."""
+    wanted = [(topic, partition) for topic in OUTPUTS]
     for _ in range(LOOKS_MAX):
+        if not await changelogs.undecided(wanted):
+            return
         await asyncio.sleep(LOOK_AFTER_S)
-        bounds: dict[Topic, Bounds] = {topic: await changelogs.bounds(topic, partition) for topic in stands}
-        if all(at <= bounds[topic].end for topic, at in stands.items()):
-            return True
-    return False
+    raise LogError("the broker ended a transaction and does not write its markers", partition=partition)

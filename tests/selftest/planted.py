@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,8 +30,9 @@ from segmentation.model import (
     Offset,
     Version,
 )
-from services.evaluator import history, owner
+from services.evaluator import history, owner, recovery
 from services.evaluator import partition as partition_module
+from services.evaluator.naming import FOLLOWERS, Naming
 from services.evaluator.partition import Partition
 from services.evaluator.ports import FencedError, InputRecord, LogError, OutputRecord
 from services.evaluator.worker import PartitionWorker
@@ -235,6 +236,15 @@ def _nothing(*_: object) -> None:
     """Do nothing where something was due."""
 
 
+async def _nothing_yet(*_: object) -> None:
+    """Do nothing where something was due and waited for."""
+
+
+def _its_own_topics(naming: Naming, topic: Topic) -> Collection[Topic]:
+    """Name only what the transaction itself will write to."""
+    return FOLLOWERS.get(topic, ())
+
+
 async def _gather(works: Iterable[Coroutine[None, None, None]]) -> None:
     await asyncio.gather(*works)
 
@@ -276,6 +286,14 @@ def all_planted() -> list[Planted]:
         ),
         Planted("erased contact stays in the histories", patches=((history, "erase", _nothing),)),
         Planted("stores stay open when a recovery is broken off", patches=((owner, "_all", _gather),)),
+        Planted(
+            "disk believed although its last commit was aborted",
+            patches=((recovery, "_empty_unwitnessed", _nothing_yet),),
+        ),
+        Planted("undecided records left to the next commit", patches=((recovery, "settle", _nothing_yet),)),
+        Planted(
+            "commit without markers made good in some topics only", patches=((Naming, "besides", _its_own_topics),)
+        ),
         Planted("deadline a millisecond late", patches=((Catalogue, "due", _a_millisecond_late),)),
         Planted(
             "version off by one record", patches=((partition_module, "decide", _deciding(_write_offset_off_by_one)),)

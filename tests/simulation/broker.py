@@ -4,13 +4,15 @@ Kept from Kafka: offsets grow by one and control markers take one each; a reader
 or beyond the last stable offset, and no aborted record; one open transaction a transactional id; a newer owner of the
 id, or a time-out, aborts the open transaction and fences the older owner for ever; a committed group offset becomes
 visible with its transaction; compaction keeps the newest value of each key, leaves holes and may drop old tombstones.
+A marker decides whatever its transactional id wrote in that partition since the marker before: where the broker forgets
+a marker, as one did that came back from a standstill, what was written waits for the next.
 Rule: synchronous and without chance. When things happen, and what is lost on the way, is `world.py`'s.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -30,13 +32,19 @@ class Outcome(Enum):
 
 @dataclass(slots=True, eq=False)
 class Transaction:
-    """What one transaction touched."""
+    """What one transaction touched, and what its coordinator says of it."""
 
     transactional_id: str
-    epoch: int
     outcome: Outcome = Outcome.OPEN
-    partitions: dict[TopicPartition, int] = field(default_factory=dict)
-    """Where its first record of each partition stands."""
+    partitions: set[TopicPartition] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Span:
+    """What one transactional id wrote in one partition between two markers, and what the later marker says of it."""
+
+    first: int
+    outcome: Outcome = Outcome.OPEN
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,6 +57,17 @@ class StoredRecord:
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
     transaction: Transaction | None
+    span: Span | None
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether readers of committed records are given it."""
+        return self.span is None or self.span.outcome is Outcome.COMMITTED
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether its writer may have been told that it is committed, whatever readers see."""
+        return self.transaction is None or self.transaction.outcome is Outcome.COMMITTED
 
 
 def _offset_of(record: StoredRecord) -> int:
@@ -61,26 +80,32 @@ class PartitionLog:
     def __init__(self) -> None:
         self.records: list[StoredRecord] = []
         self.end = 0
-        self.open: dict[Transaction, int] = {}
+        self.open: dict[str, Span] = {}
+        """By transactional id, what no marker has decided yet."""
 
     def append(self, record: OutputRecord, timestamp: int, transaction: Transaction | None) -> int:
         """Store one record; its offset."""
         offset = self.end
-        self.records.append(StoredRecord(offset, timestamp, record.key, record.value, record.headers, transaction))
+        span = None
         if transaction is not None:
-            self.open.setdefault(transaction, offset)
+            span = self.open.setdefault(transaction.transactional_id, Span(offset))
+        self.records.append(
+            StoredRecord(offset, timestamp, record.key, record.value, record.headers, transaction, span)
+        )
         self.end += 1
         return offset
 
-    def finish(self, transaction: Transaction) -> None:
-        """Write the marker that ends a transaction here."""
-        self.open.pop(transaction, None)
+    def finish(self, transactional_id: str, outcome: Outcome) -> None:
+        """Write a marker."""
+        span = self.open.pop(transactional_id, None)
+        if span is not None:
+            span.outcome = outcome
         self.end += 1
 
     @property
     def last_stable(self) -> int:
         """The offset before which everything is decided."""
-        return min(self.open.values(), default=self.end)
+        return min((span.first for span in self.open.values()), default=self.end)
 
     def committed(self, first: int, end: int | None = None) -> list[StoredRecord]:
         """What a reader of committed records sees of `first` <= offset < `end`."""
@@ -89,7 +114,7 @@ class PartitionLog:
         return [
             record
             for record in self.records[start : bisect_left(self.records, stop, lo=start, key=_offset_of)]
-            if record.transaction is None or record.transaction.outcome is Outcome.COMMITTED
+            if record.is_committed
         ]
 
     def compact(self, stop: int, tombstones_before: int) -> None:
@@ -109,14 +134,23 @@ class PartitionLog:
         ]
 
 
+def forget_nothing(partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+    """The markers of every partition are written."""
+    return partitions[:0]
+
+
 class SimulatedBroker:
-    """All logs, the producers' epochs and the group's committed input positions."""
+    """All logs, the producers' epochs and the group's committed input positions.
+
+    `forgets` is asked at the end of each transaction: in which of its partitions no marker is written.
+    """
 
     def __init__(self) -> None:
         self.logs: dict[TopicPartition, PartitionLog] = {}
         self.positions: dict[int, int] = {}
         self._epochs: dict[str, int] = {}
         self._open: dict[str, Transaction] = {}
+        self.forgets: Callable[[Sequence[TopicPartition]], Sequence[TopicPartition]] = forget_nothing
 
     def log(self, topic: Topic, partition: int) -> PartitionLog:
         """A partition's log, created when first named."""
@@ -139,20 +173,34 @@ class SimulatedBroker:
     ) -> int:
         """Append inside the owner's transaction; the offset after the last record."""
         self._check(transactional_id, epoch)
-        transaction = self._open.setdefault(transactional_id, Transaction(transactional_id, epoch))
+        transaction = self._name(transactional_id, target)
         log = self.log(*target)
         for record in records:
-            transaction.partitions.setdefault(target, log.end)
             log.append(record, timestamp, transaction)
         return log.end
 
-    def commit(self, transactional_id: str, epoch: int, partition: int, position: int | None) -> None:
-        """Commit the owner's transaction together with the group's position, if it is told."""
+    def name(self, transactional_id: str, epoch: int, targets: Iterable[TopicPartition]) -> None:
+        """Have the owner's transaction end in these partitions too."""
+        self._check(transactional_id, epoch)
+        for target in targets:
+            self._name(transactional_id, target)
+
+    def abort(self, transactional_id: str, epoch: int) -> None:
+        """Abort the owner's transaction."""
         self._check(transactional_id, epoch)
         transaction = self._open.pop(transactional_id, None)
         if transaction is not None:
-            self._finish(transaction, Outcome.COMMITTED)
-        if position is not None:
+            self._finish(transaction, Outcome.ABORTED)
+
+    def commit(self, transactional_id: str, epoch: int, partition: int, position: int | None) -> None:
+        """Commit the owner's transaction together with the group's position, if it is told.
+
+        The position needs a marker as well; where none is written at all, it waits and is replaced by the next.
+        """
+        self._check(transactional_id, epoch)
+        transaction = self._open.pop(transactional_id, None)
+        is_marked = transaction is None or self._finish(transaction, Outcome.COMMITTED)
+        if position is not None and is_marked:
             self.positions[partition] = position
 
     def expire(self, transactional_id: str) -> None:
@@ -170,7 +218,18 @@ class SimulatedBroker:
                 f"{transactional_id} at epoch {epoch} was fenced by epoch {self._epochs.get(transactional_id)}"
             )
 
-    def _finish(self, transaction: Transaction, outcome: Outcome) -> None:
+    def _name(self, transactional_id: str, target: TopicPartition) -> Transaction:
+        transaction = self._open.setdefault(transactional_id, Transaction(transactional_id))
+        transaction.partitions.add(target)
+        self.log(*target)
+        return transaction
+
+    def _finish(self, transaction: Transaction, outcome: Outcome) -> bool:
+        """End a transaction; whether any of its markers was written."""
         transaction.outcome = outcome
-        for target in transaction.partitions:
-            self.logs[target].finish(transaction)
+        targets = sorted(transaction.partitions)
+        forgotten = self.forgets(targets)
+        for target in targets:
+            if target not in forgotten:
+                self.logs[target].finish(transaction.transactional_id, outcome)
+        return len(forgotten) < len(targets)

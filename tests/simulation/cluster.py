@@ -273,19 +273,25 @@ class Cluster:
             self.violations.extend(f"  because of {type(each).__name__}: {each}" for each in _causes(error))
 
     def check_prefix(self, process: Process, partition: int, disk: Disk) -> None:
-        """What an owner finds on its disk is what the changelog held at the offset that the disk names, and no more."""
+        """What an owner finds on its disk is what the changelog held at the offset that the disk names, and no more.
+
+        What its writer was told is committed may be there, and so may what readers see, where the two differ.
+        """
         written = disk.rows.get(rows.MARKS_KEY)
         marks = rows.Marks.decode(written) if written is not None else None
         end = marks.contacts_changelog if marks is not None else 0
         log = self.world.broker.log(Topic.CONTACTS_CHANGELOG, partition)
-        newest = {record.key or b"": record.value for record in log.committed(0, end)}
-        later = {record.key or b"" for record in log.committed(end)}  # compaction may have taken their older records
+        before = [record for record in log.records if record.offset < end]
+        seen = {record.key or b"": record.value for record in before if record.is_committed}
+        told = {record.key or b"": record.value for record in before if record.is_acknowledged}
+        # Compaction may have taken older records of what was written later.
+        later = {record.key or b"" for record in log.committed(end)}
         found = {key[1:]: row for key, row in disk.rows.items() if key.startswith(rows.CONTACTS_START)}
-        for key in sorted(newest.keys() - later):
-            if newest.get(key) != found.get(key):
+        for key in sorted((seen.keys() | told.keys()) - later):
+            if found.get(key) not in (seen.get(key), told.get(key)):
                 self.violations.append(
                     f"{process.name}, contact {key.decode()}: expected its disk to hold what the changelog held at "
-                    f"offset {end}, {newest.get(key)!r}, found {found.get(key)!r}"
+                    f"offset {end}, {seen.get(key)!r}, found {found.get(key)!r}"
                 )
 
     def _pace(self) -> Pace:

@@ -35,6 +35,8 @@ STORMY, CALM = 0.012, 0.002
 
 TOMBSTONES_KEPT_MS = 86_400_000
 """Kafka's `delete.retention.ms`."""
+FORGETFUL, FORGET = 0.3, 0.1
+"""In how many histories the broker forgets markers, and of how many transactions there."""
 CLOCK_LEAP = 0.1
 """How likely the broker's clock, which is no machine's, has leapt ahead before a compaction: every tombstone goes."""
 
@@ -76,6 +78,7 @@ class Simulation:
         self.entries: dict[int, list[LogEntry]] = {partition: [] for partition in range(PARTITIONS)}
         self.readers = [Reader(self.broker, partition) for partition in range(PARTITIONS)]
         self._faults = faults
+        self._forget = FORGET if faults and self.rng.random() < FORGETFUL else 0.0
         self._undelivered: dict[int, deque[DefinitionInput]] = {partition: deque() for partition in range(PARTITIONS)}
 
     async def run(self, operations: int) -> Outcome:
@@ -98,12 +101,13 @@ class Simulation:
                 await asyncio.sleep(rng.choice((0, 0, 0.005, 0.02, 0.1)))
         await self._come_to_rest()
         violations = cluster.violations or judge(self.broker, cluster, self.entries, self.readers)
+        cluster.events["forget"] = self.world.forgotten
         changes = sum(len(reader.committed) for reader in self.readers)
         return Outcome(self.seed, violations, changes, self.world.kills, cluster.events)
 
     def _change_weather(self) -> None:
         level = self.rng.choice((0.0, 0.0, CALM, STORMY))
-        self.world.chances = Chances(kill=level, freeze=level / 4, fail=level / 2)
+        self.world.chances = Chances(kill=level, freeze=level / 4, fail=level / 2, forget=self._forget)
 
     async def _operate(self) -> None:
         roll = self.rng.random()

@@ -15,7 +15,7 @@ from services.evaluator.ports import OutputRecord
 from services.evaluator.quarantine import is_outdated
 from services.evaluator.recovery import Recovery, recover
 from services.evaluator.worker import PartitionWorker
-from tests.services.evaluator.changelogs import AllMarked
+from tests.services.evaluator.changelogs import AllDecided
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.virtual_loop import run_virtually
 from tests.simulation.world import Disk, Process, SimulatedChangelogs, SimulatedLog, SimulatedStore, World
@@ -50,7 +50,7 @@ async def started(world: World, process: Process, log: SimulatedLog, disk: Disk 
     await log.start()
     if is_outdated(store, world.wall_ms()):
         disk.wipe()
-    restored = (await recover([Recovery(0, store, AllMarked())], SimulatedChangelogs(world, process)))[0]
+    restored = (await recover([Recovery(0, store, AllDecided())], SimulatedChangelogs(world, process)))[0]
     partition = Partition(0, 1, "contact-changes", store, restored)
     return PartitionWorker(partition, log, monotonic=asyncio.get_running_loop().time, now_ms=world.wall_ms)
 

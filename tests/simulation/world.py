@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
 from schemas.topics import Topic
 from segmentation.model import InstantMs
-from services.evaluator.ports import Bounds, Drained, LogError, OutputRecord
+from services.evaluator.naming import Naming
+from services.evaluator.ports import Bounds, Drained, LogError, OutputRecord, TopicPart
 from services.evaluator.unmarked import OUTPUTS
 from tests.simulation.broker import SimulatedBroker
 
@@ -28,7 +29,8 @@ DRAIN_RECORDS = 7
 
 POINTS: Mapping[str, float] = {
     **dict.fromkeys(("fence:before", "fence:after", "open:before", "open:after"), 1.0),
-    **dict.fromkeys(("positions", "connect", "bounds"), 2.0),
+    **dict.fromkeys(("positions", "connect", "undecided", "bounds"), 2.0),
+    **dict.fromkeys(("decide:before", "decide:after"), 10.0),
     **{f"drain {topic}": 1.0 for topic in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)},
     "begin": 1.0,
     **{f"append {topic}:{when}": 1.0 for topic in OUTPUTS for when in ("before", "after")},
@@ -46,10 +48,12 @@ class ProcessDeadError(BaseException):
 class Chances:
     """How likely each fault is at each fault point. Units: probabilities."""
 
-    def __init__(self, kill: float = 0.0, freeze: float = 0.0, fail: float = 0.0) -> None:
+    def __init__(self, kill: float = 0.0, freeze: float = 0.0, fail: float = 0.0, forget: float = 0.0) -> None:
         self.kill = kill
         self.freeze = freeze
         self.fail = fail
+        self.forget = forget
+        """At the end of a transaction: that the broker writes none of its markers."""
 
 
 class Process:
@@ -71,10 +75,19 @@ class World:
         self.now_ms = 0
         self.chances = Chances()
         self.kills: Counter[str] = Counter()
+        self.forgotten = 0
+        broker.forgets = self._forgets
 
     def wall_ms(self) -> InstantMs:
         """The clock on the wall of every machine."""
         return InstantMs(self.now_ms)
+
+    def _forgets(self, partitions: Sequence[TopicPart]) -> Sequence[TopicPart]:
+        """In which of a transaction's partitions the broker writes no marker."""
+        if self.chances.forget and self.rng.random() < self.chances.forget:
+            self.forgotten += 1
+            return partitions
+        return ()
 
     async def point(self, process: Process, name: str, *, may_fail: bool = False) -> None:
         """A named fault point. Errors: LogError when a failure is due and the call may fail."""
@@ -110,6 +123,7 @@ class SimulatedLog:
         self._epoch = -1
         self._unsent: deque[tuple[Topic, Sequence[OutputRecord]]] = deque()
         self._ends: dict[Topic, int] = {}
+        self._naming = Naming()
 
     async def start(self) -> None:
         """Fence former owners."""
@@ -120,6 +134,7 @@ class SimulatedLog:
     async def begin(self) -> None:
         """Open a transaction."""
         self._ends = {}
+        self._naming.begin()
         await self._world.point(self._process, "begin", may_fail=True)
 
     async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
@@ -142,11 +157,19 @@ class SimulatedLog:
         """Commit; a failure may come before or after the broker has done it."""
         await self._world.point(self._process, "commit:before", may_fail=True)
         self._world.broker.commit(self._id, self._epoch, self._partition, offset if tell_group else None)
+        self._naming.committed()
         await self._world.point(self._process, "commit:after", may_fail=True)
 
-    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
-        """Never: this broker writes the markers of every transaction that it ends."""
-        raise AssertionError(f"{self._id} found a commit of {topics} without markers")
+    async def decide(self, topics: Sequence[Topic], *, commit: bool) -> None:
+        """End a transaction without records."""
+        await self._world.point(self._process, "decide:before", may_fail=True)
+        broker = self._world.broker
+        broker.name(self._id, self._epoch, [(topic, self._partition) for topic in topics])
+        if commit:
+            broker.commit(self._id, self._epoch, self._partition, None)
+        else:
+            broker.abort(self._id, self._epoch)
+        await self._world.point(self._process, "decide:after", may_fail=True)
 
     async def close(self) -> None:
         """Drop what was not sent."""
@@ -155,6 +178,8 @@ class SimulatedLog:
     def _flush_one(self) -> None:
         topic, records = self._unsent.popleft()
         # Part of a batch list may arrive and the rest be lost with the process.
+        named = [(each, self._partition) for each in sorted(self._naming.besides(topic))]
+        self._world.broker.name(self._id, self._epoch, named)
         target = (topic, self._partition)
         self._ends[topic] = self._world.broker.append(self._id, self._epoch, target, records, self._world.now_ms)
 
@@ -255,12 +280,13 @@ class SimulatedChangelogs:
         # Compaction leaves holes but never moves the beginning of a log.
         return Bounds(0, log.last_stable)
 
-    async def end(self, topic: Topic, partition: int) -> int:
-        """The end of the log."""
-        await self._world.point(self._process, "bounds", may_fail=True)
-        return self._world.broker.log(topic, partition).end
+    async def undecided(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        """Where a log goes on beyond its last stable offset."""
+        await self._world.point(self._process, "undecided", may_fail=True)
+        ends = {(topic, partition): self._world.broker.log(topic, partition) for topic, partition in wanted}
+        return {at: Bounds(log.last_stable, log.end) for at, log in ends.items() if log.last_stable < log.end}
 
-    async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
+    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
         """Every committed record of the ranges, a few at a time; a compaction may run in between."""
         for (topic, partition), at in starts.items():
             first = at.first

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from schemas.topics import Topic
-from services.evaluator.ports import Bounds, Drained, OutputRecord
+from services.evaluator.ports import Bounds, Drained, OutputRecord, TopicPart
 from tests.services.evaluator.inputs import Record
 
 
-class AllMarked:
-    """Of a partition that has no commit without markers."""
+class AllDecided:
+    """Of a partition that has nothing without an outcome."""
 
-    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
+    async def decide(self, topics: Sequence[Topic], *, commit: bool) -> None:
         """Never."""
-        raise AssertionError(f"committed {topics} again, which had their markers")
+        raise AssertionError(f"decided {topics} as {commit=}, which had their markers")
 
 
 class RecordedChangelogs:
@@ -34,11 +34,11 @@ class RecordedChangelogs:
         """Everything that was appended."""
         return Bounds(0, len(self._records.get(topic, [])))
 
-    async def end(self, topic: Topic, _partition: int) -> int:
-        """Everything that was appended: all of it is committed."""
-        return len(self._records.get(topic, []))
+    async def undecided(self, _wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        """Nothing."""
+        return {}
 
-    async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
+    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
         """The records between the bounds."""
         for (topic, partition), bounds in starts.items():
             records = self._records.get(topic, [])[bounds.first : bounds.end]

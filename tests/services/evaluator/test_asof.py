@@ -15,7 +15,7 @@ from services.evaluator.partition import Partition
 from services.evaluator.recovery import Recovery, recover
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
-from tests.services.evaluator.changelogs import AllMarked, RecordedChangelogs
+from tests.services.evaluator.changelogs import AllDecided, RecordedChangelogs
 from tests.services.evaluator.inputs import NOW, Record, definition, write
 
 PRO = [{"plan": "pro"}]
@@ -133,7 +133,7 @@ async def test_a_rebuilt_store_knows_only_the_present_membership(
 ) -> None:
     world.commit(definition(0, PRO), plan(1, 10, "pro"), plan(2, 20, "free"), plan(3, 30, "pro"), plan(4, 40, "pro"))
     rebuilt = World(opened("rebuilt"))
-    restored = await recover([Recovery(0, rebuilt.store, AllMarked())], world.changelogs)
+    restored = await recover([Recovery(0, rebuilt.store, AllDecided())], world.changelogs)
     rebuilt.partition = Partition(0, 1, "contact-changes", rebuilt.store, restored[0])
     assert rebuilt.at(35) == MembershipAsOf(True, InstantMs(NOW + 30_000))
     assert rebuilt.at(29) == MembershipAsOf(None, unknown=BEYOND_HISTORY, known_from=InstantMs(NOW + 30_000))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from schemas.topics import Topic
 from segmentation.model import InstantMs, SegmentId
 from services.evaluator import census, rows
 from services.evaluator.partition import Partition
-from services.evaluator.ports import Bounds, Drained, FencedError
+from services.evaluator.ports import Bounds, Drained, FencedError, LogError, TopicPart
 from services.evaluator.quarantine import is_outdated
 from services.evaluator.recovery import Recovery, recover
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
 from services.runtime.errors import StartRefusedError
-from tests.services.evaluator.changelogs import AllMarked
+from tests.services.evaluator.changelogs import AllDecided
 from tests.services.evaluator.inputs import NOW, Record, definition, write
 
 DERIVED = (
@@ -65,10 +65,10 @@ class Written:
     async def bounds(self, topic: Topic, _partition: int) -> Bounds:
         return Bounds(0, self.ends[topic])
 
-    async def end(self, topic: Topic, _partition: int) -> int:
-        return self.ends[topic]
+    async def undecided(self, _wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        return {}
 
-    async def drain(self, starts: Mapping[tuple[Topic, int], Bounds]) -> AsyncIterator[Drained]:
+    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
         for (topic, partition), bounds in starts.items():
             found = [record for record in self.records[topic] if bounds.first <= record.offset < bounds.end]
             for start in range(0, len(found), 3):
@@ -97,7 +97,7 @@ async def test_a_wiped_store_is_rebuilt_row_for_row_from_what_commits_wrote(
     for start in range(0, len(inputs), 5):
         written.commit(partition, *inputs[start : start + 5])
     written.commit(partition, Record(40, NOW, b"c3", None))
-    recovery = Recovery(0, wiped, AllMarked())
+    recovery = Recovery(0, wiped, AllDecided())
     restored = (await recover([recovery], written))[0]
     for first, last in DERIVED:
         assert wiped.scan(first, last, 1_000) == kept.scan(first, last, 1_000)
@@ -123,10 +123,10 @@ async def test_a_store_that_missed_an_erasure_is_emptied_and_filled_as_if_it_had
 ) -> None:
     kept, away = stores
     before, written = two_contacts_then_one(kept)
-    await recover([Recovery(0, away, AllMarked())], before)
+    await recover([Recovery(0, away, AllDecided())], before)
     assert away.get_many([b"cbob"]) != [None]
     written.lose(b"bob")
-    restored = (await recover([Recovery(0, away, AllMarked())], written))[0]
+    restored = (await recover([Recovery(0, away, AllDecided())], written))[0]
     for first, last in DERIVED:
         assert away.scan(first, last, 1_000) == kept.scan(first, last, 1_000)
     assert (restored.marks.contacts, restored.counts[SegmentId("recent")].members) == (1, 1)
@@ -151,7 +151,7 @@ async def test_a_changelog_that_lost_a_contact_is_refused_and_says_how_many_ther
     _, written = two_contacts_then_one(kept)
     written.lose(b"ann")
     with pytest.raises(StartRefusedError, match="left 1 contacts, but contacts-changelog holds 0"):
-        await recover([Recovery(0, wiped, AllMarked())], written)
+        await recover([Recovery(0, wiped, AllDecided())], written)
 
 
 async def test_a_number_that_differs_because_another_owner_commits_meanwhile_ends_the_recovery_and_keeps_the_store(
@@ -159,20 +159,21 @@ async def test_a_number_that_differs_because_another_owner_commits_meanwhile_end
 ) -> None:
     kept, other = stores
     before, written = two_contacts_then_one(kept)
-    await recover([Recovery(0, other, AllMarked())], before)
+    await recover([Recovery(0, other, AllDecided())], before)
 
     class Growing(Written):
         """The control changelog is looked at only after the other owner's commit."""
 
         async def bounds(self, topic: Topic, _partition: int) -> Bounds:
             found = await super().bounds(topic, _partition)
-            self.records, self.ends = written.records, written.ends
+            if topic is Topic.CONTACTS_CHANGELOG:
+                self.records, self.ends = written.records, written.ends
             return found
 
     growing = Growing()
     growing.records, growing.ends = before.records, before.ends
     with pytest.raises(FencedError, match="another process"):
-        await recover([Recovery(0, other, AllMarked())], growing)
+        await recover([Recovery(0, other, AllDecided())], growing)
     assert other.get_many([b"cann"]) != [None]
 
 
@@ -185,4 +186,43 @@ async def test_a_row_of_an_earlier_version_that_does_not_say_how_many_contacts_t
     written.records[Topic.CONTROL_CHANGELOG].append(Record(written.ends[Topic.CONTROL_CHANGELOG], NOW, CLOCK_KEY, row))
     written.ends[Topic.CONTROL_CHANGELOG] += 1
     written.lose(b"ann")
-    assert (await recover([Recovery(0, wiped, AllMarked())], written))[0].marks.contacts == 0
+    assert (await recover([Recovery(0, wiped, AllDecided())], written))[0].marks.contacts == 0
+
+
+async def test_a_store_whose_last_commit_was_aborted_is_emptied_and_filled_from_what_is_committed(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, ahead = stores
+    before, written = two_contacts_then_one(kept)
+    await recover([Recovery(0, ahead, AllDecided())], written)
+    aborted = before.copy()
+    aborted.ends = written.ends  # what was aborted keeps its offsets
+    restored = (await recover([Recovery(0, ahead, AllDecided())], aborted))[0]
+    assert ahead.get_many([b"cbob"]) != [None]
+    assert (restored.marks.contacts, restored.marks.input) == (2, 3)
+
+
+async def test_a_store_that_cannot_be_compared_any_more_is_emptied_even_where_its_recovery_was_broken_off(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, away = stores
+    before, written = two_contacts_then_one(kept)
+    await recover([Recovery(0, away, AllDecided())], before)
+    last = restore(away).marks.control_changelog - 1
+    away.write({b"cghost": kept.get_many([b"cann"])[0]})
+    for topic, log in written.records.items():
+        written.records[topic] = [each for each in log if topic is Topic.CONTACTS_CHANGELOG or each.offset != last]
+
+    class BrokenOff(Written):
+        async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
+            async for drained in super().drain(starts):
+                yield drained
+                if drained.topic is Topic.CONTROL_CHANGELOG:
+                    raise LogError("the broker is gone")
+
+    broken = BrokenOff()
+    broken.records, broken.ends = written.records, written.ends
+    with pytest.raises(LogError):
+        await recover([Recovery(0, away, AllDecided())], broken)
+    await recover([Recovery(0, away, AllDecided())], written)
+    assert away.get_many([b"cghost"]) == [None]

@@ -1,10 +1,15 @@
-"""A broker that acknowledges a commit and forgets its markers: readers stand still, and the next owner ends that."""
+"""A broker that acknowledges a commit and forgets its markers: readers stand still, and the next owner ends that.
+
+Whatever it makes of the commit, and whatever disk it has: in the end every change is there once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,12 +17,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.topics import Topic, topic_name
-from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog
-from services.evaluator.measures import COMMITTED_AGAIN
+from services.evaluator.kafka_log import KafkaTransactionalLog
+from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.owner import Owned, PartitionOwner
-from services.evaluator.ports import Bounds, OutputRecord
+from services.evaluator.ports import Bounds, LogError, TopicPart
 from services.evaluator.surroundings import Workspace
-from services.evaluator.unmarked import OUTPUTS, commit_unmarked
+from services.evaluator.unmarked import OUTPUTS, settle
+from services.evaluator.worker import Pace
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 from tests.brokers import local_broker
@@ -33,30 +39,37 @@ INPUTS = [
     write(3, "ann", plan="free"),
     write(4, "bob", plan="free"),
 ]
+ENTERED = [("ann", "enter"), ("bob", "enter")]
+EXITED = [("ann", "exit"), ("bob", "exit")]
+numbers = count()
+"""Of the workspaces that share a broker."""
 
 
-def name_of(topic: Topic) -> str:
-    return topic_name("", topic)
-
-
-@pytest.fixture
-def trusting_broker(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def trusting_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """It takes records of transactions that it was not told of, as older ones did."""
-    with local_broker(tmp_path / "broker", {"transaction.partition.verification.enable": "false"}) as kafka:
+    folder = tmp_path_factory.mktemp("broker")
+    with local_broker(folder, {"transaction.partition.verification.enable": "false"}) as kafka:
         yield kafka.bootstrap
 
 
 @pytest.fixture
 async def workspace(tmp_path: Path, trusting_broker: str) -> Workspace:
-    """All inputs are in its topic."""
-    await ensure_topics(RuntimeSettings(kafka_bootstrap=trusting_broker, partitions=1))
+    """All inputs are in its topic. The group is told nothing but the first position."""
+    prefix = f"unmarked{next(numbers)}."
+
+    def name_of(topic: Topic) -> str:
+        return topic_name(prefix, topic)
+
+    await ensure_topics(RuntimeSettings(kafka_bootstrap=trusting_broker, topic_prefix=prefix, partitions=1))
     producer = AIOKafkaProducer(bootstrap_servers=trusting_broker)
     await producer.start()
     for each in INPUTS:
         headers = list(each.headers)
         await producer.send_and_wait(name_of(Topic.CONTACT_CHANGES), each.value, each.key, 0, each.timestamp, headers)
     await producer.stop()
-    return Workspace("evaluator", 1, name_of, {"bootstrap_servers": trusting_broker}, tmp_path / "state")
+    pace = Pace(group_after_ms=3_600_000)
+    return Workspace(prefix, 1, name_of, {"bootstrap_servers": trusting_broker}, tmp_path / "state", pace)
 
 
 async def until(true: Callable[[], bool], owner: PartitionOwner) -> None:
@@ -99,15 +112,31 @@ async def crash(owner: PartitionOwner, owned: Owned) -> None:
     await owner.revoke()
 
 
-def forget_markers(owned: Owned) -> None:
-    """From now on the coordinator is told of no partition, so it writes no marker anywhere."""
+async def work_unmarked(owner: PartitionOwner, owned: Owned, inputs: Sequence[Record]) -> None:
+    """The same, but the coordinator is told of no partition, so it writes no marker anywhere."""
     manager = cast("KafkaTransactionalLog", owned.log)._producer._txn_manager
     manager.maybe_add_partition_to_txn = manager._txn_partitions.add
+    await work(owner, owned, inputs)
+    del manager.maybe_add_partition_to_txn
+
+
+async def crash_before_the_commit_of(inputs: Sequence[Record], owner: PartitionOwner, owned: Owned) -> None:
+    """Have records evaluated and everything sent and acknowledged, and end there."""
+    reached = asyncio.Event()
+
+    async def never(_offset: int, *, tell_group: bool) -> None:
+        reached.set()
+        await asyncio.get_running_loop().create_future()
+
+    cast("Any", owned.log).commit = never
+    owner.feed(0, cast("Any", inputs))
+    await until(reached.is_set, owner)
+    await crash(owner, owned)
 
 
 async def committed_changes(workspace: Workspace) -> list[tuple[str, str]]:
     """Contact and change of what a reader of committed records sees."""
-    at = TopicPartition(name_of(Topic.MEMBERSHIPS), 0)
+    at = TopicPartition(workspace.topic_name(Topic.MEMBERSHIPS), 0)
     consumer = AIOKafkaConsumer(**workspace.client, isolation_level="read_committed", auto_offset_reset="earliest")
     await consumer.start()
     try:
@@ -123,84 +152,101 @@ async def committed_changes(workspace: Workspace) -> list[tuple[str, str]]:
         await consumer.stop()
 
 
-def times_committed_again() -> float:
-    return sum(sample.value for metric in COMMITTED_AGAIN.collect() for sample in metric.samples[:1])
+def times_disbelieved() -> float:
+    return sum(sample.value for metric in STORES_DISBELIEVED.collect() for sample in metric.samples[:1])
 
 
-async def test_a_commit_that_lost_its_markers_is_committed_again_by_the_next_owner(workspace: Workspace) -> None:
-    entered = [("ann", "enter"), ("bob", "enter")]
+async def first_commits(workspace: Workspace) -> tuple[PartitionOwner, Owned]:
+    """An owner that has committed the entries as it should, and one exit without markers."""
     owner, owned = await started(workspace)
     await work(owner, owned, INPUTS[:3])
     await marked(workspace)
-    forget_markers(owned)
-    await work(owner, owned, INPUTS[3:4])
-    await crash(owner, owned)
-    changelogs = KafkaChangelogs(workspace.topic_name, workspace.client)
-    await changelogs.start()
-    assert (await changelogs.bounds(Topic.CONTROL_CHANGELOG, 0)).end < await changelogs.end(Topic.CONTROL_CHANGELOG, 0)
-    assert await committed_changes(workspace) == entered
+    await work_unmarked(owner, owned, INPUTS[3:4])
+    return owner, owned
 
-    before = times_committed_again()
-    owner, owned = await started(workspace)
-    assert times_committed_again() == before + 1
-    assert await committed_changes(workspace) == [*entered, ("ann", "exit")]
-    await work(owner, owned, INPUTS[4:])
+
+async def work_to_the_end(workspace: Workspace, owner: PartitionOwner, owned: Owned) -> None:
+    """Evaluate what is left, and compare what readers of committed records see with all that there is to see."""
+    worker = owned.worker
+    assert worker is not None
+    await work(owner, owned, INPUTS[worker.partition.next_offset :])
     await owner.revoke()
-    assert (await changelogs.bounds(Topic.CONTROL_CHANGELOG, 0)).end == await changelogs.end(Topic.CONTROL_CHANGELOG, 0)
-    await changelogs.close()
-    assert await committed_changes(workspace) == [*entered, ("ann", "exit"), ("bob", "exit")]
+    await marked(workspace)
+    assert await committed_changes(workspace) == [*ENTERED, *EXITED]
 
 
-class Standing(RecordedChangelogs):
-    """Logs of ten records each, of which readers see as many as are said."""
-
-    def __init__(self, seen: int) -> None:
-        super().__init__()
-        self.append({topic: [OutputRecord(b"k", b"v")] * 10 for topic in STANDS})
-        self.seen = seen
-
-    async def bounds(self, topic: Topic, _partition: int) -> Bounds:
-        return Bounds(0, self.seen)
+async def test_a_commit_without_markers_is_evaluated_again(workspace: Workspace) -> None:
+    await crash(*await first_commits(workspace))
+    before = times_disbelieved()
+    owner, owned = await started(workspace)
+    assert times_disbelieved() == before + 1
+    await marked(workspace)
+    await work_to_the_end(workspace, owner, owned)
 
 
-class Ending:
-    """A log whose markers have readers see everything, or nothing more."""
-
-    def __init__(self, changelogs: Standing, sees: int) -> None:
-        self.changelogs = changelogs
-        self.sees = sees
-        self.commits = 0
-
-    async def commit_unmarked(self, topics: Sequence[Topic]) -> None:
-        assert topics
-        self.commits += 1
-        self.changelogs.seen = self.sees
+async def test_a_commit_without_markers_is_evaluated_again_where_the_disk_is_lost_too(workspace: Workspace) -> None:
+    await crash(*await first_commits(workspace))
+    shutil.rmtree(workspace.state_dir)
+    owner, owned = await started(workspace)
+    await work_to_the_end(workspace, owner, owned)
 
 
-STANDS = {Topic.CONTACTS_CHANGELOG: 10, Topic.CONTROL_CHANGELOG: 10}
-
-
-@pytest.mark.parametrize(
-    ("contacts", "seen", "commits", "ended"),
-    [
-        (10, 8, 1, True),
-        (11, 8, 0, False),  # beyond the log: it was truncated
-        (9, 8, 0, False),  # within what has no outcome: nobody knows of the last record
-    ],
-)
-async def test_only_what_the_store_holds_to_the_last_record_is_committed_again(
-    contacts: int, seen: int, commits: int, ended: bool
+async def test_a_commit_that_the_abort_of_the_next_transaction_takes_along_is_evaluated_again(
+    workspace: Workspace,
 ) -> None:
-    changelogs = Standing(seen)
-    log = Ending(changelogs, 10)
-    stands = {**STANDS, Topic.CONTACTS_CHANGELOG: contacts}
-    assert await commit_unmarked(0, stands, log, changelogs) is ended
-    assert log.commits == commits
+    owner, owned = await first_commits(workspace)
+    await crash_before_the_commit_of(INPUTS[4:], owner, owned)
+    before = times_disbelieved()
+    owner, owned = await started(workspace)
+    assert times_disbelieved() == before + 1
+    await work_to_the_end(workspace, owner, owned)
+
+
+async def test_a_commit_without_markers_comes_true_as_a_whole_with_the_next(workspace: Workspace) -> None:
+    owner, owned = await first_commits(workspace)
+    tick = Record(4, INPUTS[4].timestamp, None, None)
+    await work(owner, owned, [tick])  # a dead letter: its transaction holds no membership and no contact
+    await marked(workspace)
+    assert await committed_changes(workspace) == [*ENTERED, EXITED[0]]
+    await owner.revoke()
+
+
+class Undecided(RecordedChangelogs):
+    """Something is undecided as often as it is said."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    async def undecided(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        self.looks -= 1
+        return {} if self.looks < 0 else dict.fromkeys(wanted, Bounds(0, 1))
+
+
+class Deciding:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.aborts = 0
+
+    async def decide(self, topics: Sequence[Topic], *, commit: bool) -> None:
+        assert set(topics) == set(OUTPUTS)
+        self.aborts += not commit
+
+
+@pytest.mark.parametrize(("looks", "aborts"), [(0, 0), (1, 1), (4, 1)])
+async def test_what_is_undecided_is_aborted_once_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch, looks: int, aborts: int
+) -> None:
+    monkeypatch.setattr("services.evaluator.unmarked.LOOK_AFTER_S", 0.001)
+    log = Deciding()
+    await settle({0: log}, Undecided(looks))
+    assert log.aborts == aborts
 
 
 async def test_markers_that_stay_away_are_waited_for_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.evaluator.unmarked.LOOK_AFTER_S", 0.001)
-    changelogs = Standing(8)
-    log = Ending(changelogs, 8)
-    assert not await commit_unmarked(0, STANDS, log, changelogs)
-    assert log.commits == 1
+    log = Deciding()
+    with pytest.raises(LogError, match="does not write its markers"):
+        await settle({0: log}, Undecided(1_000))
+    assert log.aborts == 1

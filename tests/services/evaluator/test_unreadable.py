@@ -19,7 +19,7 @@ from services.evaluator.recovery import Recovery, recover
 from services.evaluator.restored import restore, scan_all
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.unreadable import SAMPLES_MAX, UnreadableCount, Watched
-from tests.services.evaluator.changelogs import AllMarked, RecordedChangelogs
+from tests.services.evaluator.changelogs import AllDecided, RecordedChangelogs
 from tests.services.evaluator.inputs import NOW, Record, definition, write
 
 MRR = AttributeName("mrr")
@@ -140,7 +140,7 @@ async def test_counts_are_those_of_looking_at_every_contact(seed: int, open_stor
     final = told(partition)
     assert final == expected(partition, store)
     rebuilt_store = open_store("rebuilt")
-    restored = await recover([Recovery(0, rebuilt_store, AllMarked())], changelogs)
+    restored = await recover([Recovery(0, rebuilt_store, AllDecided())], changelogs)
     rebuilt = Partition(0, 1, "contact-changes", rebuilt_store, restored[0])
     settle(rebuilt)
     assert told(rebuilt) == final
@@ -162,7 +162,7 @@ async def test_a_store_that_is_behind_brings_its_counts_along(open_store: Callab
     partition.take_unsent()
     contacts, controls = partition.seal()
     changelogs.append({Topic.CONTACTS_CHANGELOG: contacts, Topic.CONTROL_CHANGELOG: controls})
-    restored = await recover([Recovery(0, store, AllMarked())], changelogs)
+    restored = await recover([Recovery(0, store, AllDecided())], changelogs)
     again = Partition(0, 1, "contact-changes", store, restored[0])
     assert not again.unreadable.is_behind
     assert told(again) == {("s", "mrr", "number"): 2}
