@@ -209,10 +209,13 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Forgotten markers",
-                "Partitions found undecided, and stores whose last commit was not found in the log.",
+                "Partitions found undecided, by what became of it, and stores whose last commit was not in the log.",
                 "short",
                 (
-                    Query("sum(increase(tidegate_evaluator_undecided_total[$__rate_interval]))", "undecided"),
+                    Query(
+                        "sum by (outcome) (increase(tidegate_evaluator_undecided_total[$__rate_interval]))",
+                        "{{outcome}}",
+                    ),
                     Query("sum(increase(tidegate_evaluator_stores_disbelieved_total[$__rate_interval]))", "begun anew"),
                 ),
             ),

@@ -17,7 +17,7 @@ from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.topics import Topic
-from services.evaluator.naming import Naming
+from services.evaluator.ledger import Ledger
 from services.evaluator.ports import Bounds, Drained, FencedError, LogError, OutputRecord, TopicPart
 
 TRANSACTION_TIMEOUT_MS = 20_000
@@ -59,7 +59,7 @@ class KafkaTransactionalLog:
         self._group = group
         self._topic_name = topic_name
         self._sent: list[tuple[Topic, int, asyncio.Future[Any]]] = []
-        self._naming = Naming()
+        self._ledger = Ledger()
         self._producer = AIOKafkaProducer(
             **client,
             transactional_id=f"{group}-{partition}",
@@ -82,14 +82,15 @@ class KafkaTransactionalLog:
         """Open a transaction locally."""
         try:
             await self._producer.begin_transaction()
-            self._naming.begin()
+            self._ledger.begin()
         except KafkaError as error:
             raise self._failed("begin a transaction for", error) from error
 
     async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
         """Hand records over as whole batches: about an eighth of the cost of sending them one by one."""
         name = self._topic_name(topic)
-        self._name(self._naming.besides(topic))
+        self._name(self._ledger.name(topic))
+        records = self._ledger.enter(topic, records)
         try:
             batch = self._producer.create_batch()
             for record in records:
@@ -112,6 +113,7 @@ class KafkaTransactionalLog:
         except KafkaError as error:
             raise self._failed("have appends acknowledged for", error) from error
         self._sent = []
+        self._ledger.acknowledged(ends)
         return ends
 
     async def commit(self, offset: int, *, tell_group: bool) -> None:
@@ -121,7 +123,7 @@ class KafkaTransactionalLog:
                 position = {self._input: OffsetAndMetadata(offset, "")}
                 await self._producer.send_offsets_to_transaction(position, self._group)
             await self._producer.commit_transaction()
-            self._naming.committed()
+            self._ledger.committed()
         except KafkaError as error:
             raise self._failed(f"commit position {offset} of", error) from error
 
@@ -134,6 +136,10 @@ class KafkaTransactionalLog:
             await (producer.commit_transaction() if commit else producer.abort_transaction())
         except KafkaError as error:
             raise self._failed("end what has no outcome in", error) from error
+
+    def begin_at(self, ends: Mapping[Topic, int]) -> None:
+        """Know where the topics end."""
+        self._ledger.begin_at(ends)
 
     async def close(self) -> None:
         """Close connections within a bound; batches still in flight belong to nobody."""
@@ -216,22 +222,22 @@ class KafkaChangelogs:
             raise LogError(f"cannot read the bounds of {wanted.topic} partition {partition}: {error!r}") from error
         return Bounds(first[wanted], end[wanted])
 
-    async def undecided(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
-        """High watermarks first, then last stable offsets: what is appended in between is not taken for undecided."""
-        names = {TopicPartition(self._topic_name(topic), partition): (topic, partition) for topic, partition in wanted}
+    async def ends(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        """Ends first, then last stable offsets: what is appended in between is not taken for undecided."""
+        names = {at: TopicPartition(self._topic_name(at[0]), at[1]) for at in wanted}
         try:
-            ends = await self._raw.end_offsets(list(names))
-            stable = await self._consumer.end_offsets(list(names))
+            ends = await self._raw.end_offsets(list(names.values()))
+            stable = await self._consumer.end_offsets(list(names.values()))
         except KafkaError as error:
-            raise LogError(f"cannot read the ends of {sorted({each.topic for each in names})}: {error!r}") from error
-        return {at: Bounds(stable[name], ends[name]) for name, at in names.items() if stable[name] < ends[name]}
+            raise LogError(f"cannot read the ends of {sorted({topic for topic, _ in wanted})}: {error!r}") from error
+        return {at: Bounds(min(stable[name], ends[name]), ends[name]) for at, name in names.items()}
 
-    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
+    async def drain(self, starts: Mapping[TopicPart, Bounds], *, undecided: bool = False) -> AsyncIterator[Drained]:
         """Read all ranges with one consumer, whichever broker answers first."""
         topics = {self._topic_name(topic): topic for topic, _ in starts}
         ranges = {TopicPartition(self._topic_name(topic), partition): at for (topic, partition), at in starts.items()}
         open_ends = {wanted: at.end for wanted, at in ranges.items() if at.first < at.end}
-        consumer = self._consumer
+        consumer = self._raw if undecided else self._consumer
         try:
             consumer.assign(list(open_ends))
             for wanted in open_ends:

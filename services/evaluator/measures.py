@@ -47,7 +47,9 @@ HELD = gauge(
 RECOVERY_SECONDS = gauge("tidegate_evaluator_recovery_seconds", "How long the last recovery took.")
 SPANS_DROPPED = counter("tidegate_evaluator_spans_dropped", "Traced inputs without a span: too many at once.")
 UNDECIDED = counter(
-    "tidegate_evaluator_undecided", "Partitions found with transactions that the broker had left without an outcome."
+    "tidegate_evaluator_undecided",
+    "Partitions found with transactions that the broker had left without an outcome, by what became of these.",
+    ["outcome"],
 )
 STORES_DISBELIEVED = counter(
     "tidegate_evaluator_stores_disbelieved", "Stores begun anew because their last commit was not found in the log."

@@ -173,7 +173,9 @@ class PartitionOwner:
         changelogs = surroundings.changelogs()
         await changelogs.start()
         try:
-            recoveries = [Recovery(each.index, _opened(each).store, _fenced(each)) for each in owned]
+            recoveries = [
+                Recovery(each.index, _opened(each).store, _fenced(each), positions.get(each.index)) for each in owned
+            ]
             for each, recovery in zip(owned, recoveries, strict=True):
                 each.recovery = recovery
             restored = await recover(recoveries, changelogs)

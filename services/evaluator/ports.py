@@ -105,6 +105,9 @@ class Undecided(Protocol):
         Its markers decide what earlier transactions of this id left without one; to be called before the first append.
         """
 
+    def begin_at(self, ends: Mapping[Topic, int]) -> None:
+        """Everything in this partition of the topics is decided, and they end there."""
+
 
 class Store(Protocol):
     """An ordered map of bytes on the local disk. Synchronous: no other task runs between a read and a write."""
@@ -131,13 +134,14 @@ class Changelogs(Protocol):
     async def bounds(self, topic: Topic, partition: int) -> Bounds:
         """First and last stable offset now. Call after fencing, when no former owner's transaction is open."""
 
-    async def undecided(self, wanted: Collection[TopicPart]) -> Mapping[TopicPart, Bounds]:
-        """Of those in which something has no outcome, from where on, and the end of the log."""
+    async def ends(self, wanted: Collection[TopicPart]) -> Mapping[TopicPart, Bounds]:
+        """The last stable offset of each, before which everything has an outcome, and the end of the log."""
 
-    def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
+    def drain(self, starts: Mapping[TopicPart, Bounds], *, undecided: bool = False) -> AsyncIterator[Drained]:
         """Every committed record with `first` <= offset < `end` for each topic partition, in offset order within it.
 
-        Aborted records and markers are left out; compaction may have left holes.
+        Aborted records and markers are left out; compaction may have left holes, and records behind `end` may come
+        along. If `undecided`, every record: for ranges of which nothing has an outcome.
         """
 
 

@@ -31,7 +31,7 @@ from services.evaluator.ports import (
     Undecided,
 )
 from services.evaluator.restored import RestoredPartition, restore, scan_all
-from services.evaluator.unmarked import settle
+from services.evaluator.unmarked import Fenced, settle
 from services.evaluator.unreadable import UnreadableValues, attributes_of
 from services.runtime.errors import StartRefusedError
 from services.runtime.logs import get_logger
@@ -49,12 +49,14 @@ log = get_logger("recovery")
 class Recovery:
     """One partition being recovered, and how far it has come.
 
-    `log` is the new owner's, to decide what the broker left without an outcome.
+    `log` is the new owner's, to decide what the broker left without an outcome. `group` is the input position that the
+    consumer group has committed, None if it is not known.
     """
 
     partition: int
     store: Store
     log: Undecided
+    group: int | None = None
     marks: rows.Marks = rows.EMPTY
     counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
     unreadable: UnreadableValues = field(default_factory=UnreadableValues)
@@ -86,7 +88,7 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
 
     Errors: `StartRefusedError` when a changelog has lost records that the state needs.
     """
-    await settle({recovery.partition: recovery.log for recovery in recoveries}, changelogs)
+    await settle({recovery.partition: _fenced(recovery) for recovery in recoveries}, changelogs)
     await _empty_unwitnessed(recoveries, changelogs)
     waiting = list(recoveries)
     rebuilds = 0
@@ -97,6 +99,10 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
             await _begin_anew(recovery, starts, changelogs, rebuilds)
         rebuilds += 1
     return {recovery.partition: restore(recovery.store) for recovery in recoveries}
+
+
+def _fenced(recovery: Recovery) -> Fenced:
+    return Fenced(recovery.log, read_marks(recovery.store).control_changelog, recovery.group)
 
 
 async def _empty_unwitnessed(recoveries: Sequence[Recovery], changelogs: Changelogs) -> None:

@@ -2,19 +2,23 @@
 
 A broker that just comes back from a standstill may find no leader for a partition, take it for deleted, and call a
 transaction complete without its markers. Readers of committed records then stand still there, and a later marker of the
-same producer decides all that it wrote before. So the next owner decides it, before it appends anything: it aborts. The
-records are evaluated again and are the same; a store that has them already is begun anew (`recovery.py`).
-Rule: nothing undecided is left behind, and all of it is decided alike. This module must not write to a store.
+same producer decides all that it wrote before. So the next owner decides it, before it appends anything: it commits
+what is proved to have been committed (`evidence.py`), and aborts the rest, which is evaluated again and comes out the
+same. Rule: nothing undecided is left behind, and all of it is decided alike. This module must not write to a store.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from schemas.control_rows import CLOCK_KEY, ClockRow
 from schemas.topics import Topic
+from services.evaluator.evidence import Case, Row, is_committed, telling
+from services.evaluator.ledger import wrote
 from services.evaluator.measures import UNDECIDED
-from services.evaluator.ports import Changelogs, LogError, Undecided
+from services.evaluator.ports import Bounds, Changelogs, InputRecord, LogError, TopicPart, Undecided
 from services.runtime.logs import get_logger
 
 OUTPUTS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
@@ -26,24 +30,88 @@ LOOK_AFTER_S = 0.1
 log = get_logger("undecided")
 
 
-async def settle(logs: Mapping[int, Undecided], changelogs: Changelogs) -> None:
+class Fenced(NamedTuple):
+    """A partition's new owner, and what it knows of the owners before.
+
+    `disk` is right behind the last control record that its store holds, `group` the input position that the group has
+    committed, None if it is not known.
+    """
+
+    log: Undecided
+    disk: int
+    group: int | None
+
+
+async def settle(owners: Mapping[int, Fenced], changelogs: Changelogs) -> None:
     """Decide whatever fenced owners of partitions left without an outcome.
 
     Errors: `LogError` when the markers that decide it do not come either.
     """
-    found = await changelogs.undecided([(topic, partition) for partition in logs for topic in OUTPUTS])
-    for partition in sorted({partition for _, partition in found}):
-        log.warning("the broker had left transactions without an outcome; they are aborted", partition=partition)
-        await logs[partition].decide(OUTPUTS, commit=False)
-        await _decided(partition, changelogs)
-        UNDECIDED.inc()
+    found = await changelogs.ends([(topic, partition) for partition in owners for topic in OUTPUTS])
+    for partition, owner in owners.items():
+        ends = {topic: found[topic, partition] for topic in OUTPUTS}
+        if _undecided(ends):
+            case = await _case(partition, owner, ends, changelogs)
+            commit = is_committed(case, await _holding(partition, telling(case), changelogs))
+            await owner.log.decide(OUTPUTS, commit=commit)
+            ends = await _decided(partition, changelogs)
+            outcome = "committed" if commit else "aborted"
+            UNDECIDED.labels(outcome).inc()
+            log.warning("the broker had left transactions without an outcome", partition=partition, now=outcome)
+        owner.log.begin_at({topic: bounds.end for topic, bounds in ends.items()})
 
 
-async def _decided(partition: int, changelogs: Changelogs) -> None:
-    """Wait for the markers."""
-    wanted = [(topic, partition) for topic in OUTPUTS]
+def _undecided(ends: Mapping[Topic, Bounds]) -> dict[Topic, Bounds]:
+    return {topic: bounds for topic, bounds in ends.items() if bounds.first < bounds.end}
+
+
+async def _case(partition: int, owner: Fenced, ends: Mapping[Topic, Bounds], changelogs: Changelogs) -> Case:
+    """Read all that the control changelog says."""
+    stable, end = ends[Topic.CONTROL_CHANGELOG]
+    part = (Topic.CONTROL_CHANGELOG, partition)
+    committed: list[InputRecord] = []
+    undecided: list[InputRecord] = []
+    if stable > 0:
+        async for drained in changelogs.drain({part: Bounds(0, stable)}):
+            committed += drained.records
+    if stable < end:
+        async for drained in changelogs.drain({part: Bounds(stable, end)}, undecided=True):
+            undecided += drained.records
+    clocks = [record.value for record in committed if record.key == CLOCK_KEY and record.value is not None]
+    return Case(
+        _undecided(ends),
+        {topic: bounds.end for topic, bounds in ends.items()},
+        _rows(committed),
+        _rows(undecided),
+        ClockRow.decode(clocks[-1]).offset if clocks else 0,
+        owner.disk,
+        owner.group,
+    )
+
+
+def _rows(records: list[InputRecord]) -> list[Row]:
+    return [row for record in records if (row := wrote(record.headers)) is not None]
+
+
+async def _holding(partition: int, ranges: Mapping[Topic, Bounds], changelogs: Changelogs) -> set[Topic]:
+    """In which of the ranges there is a committed record."""
+    wanted: dict[TopicPart, Bounds] = {
+        (topic, partition): bounds for topic, bounds in ranges.items() if bounds.first < bounds.end
+    }
+    holding: set[Topic] = set()
+    async for drained in changelogs.drain(wanted):
+        bounds = wanted[drained.topic, partition]
+        if any(bounds.first <= record.offset < bounds.end for record in drained.records):
+            holding.add(drained.topic)
+    return holding
+
+
+async def _decided(partition: int, changelogs: Changelogs) -> dict[Topic, Bounds]:
+    """Wait for the markers; where the topics then end."""
     for _ in range(LOOKS_MAX):
-        if not await changelogs.undecided(wanted):
-            return
+        found = await changelogs.ends([(topic, partition) for topic in OUTPUTS])
+        ends = {topic: found[topic, partition] for topic in OUTPUTS}
+        if not _undecided(ends):
+            return ends
         await asyncio.sleep(LOOK_AFTER_S)
     raise LogError("the broker ended a transaction and does not write its markers", partition=partition)

@@ -19,7 +19,7 @@ from segmentation.model import Change, InstantMs
 from services.evaluator.background import BackgroundTurns
 from services.evaluator.commit_gap import CommitGap, ProcessCommits
 from services.evaluator.partition import Partition
-from services.evaluator.ports import InputRecord, TransactionalLog
+from services.evaluator.ports import InputRecord, LogError, TransactionalLog
 
 COMMIT_AFTER_MS = 100
 COMMIT_GAP_MS = 5
@@ -46,6 +46,8 @@ class Pace:
     """A position alone, with nothing to publish, waits this long."""
     group_after_ms: int = 1_000
     """The consumer group is told the position this often: that is a third of a commit, and nothing recovers from it."""
+    doubt_after_ms: int = 10_000
+    """A broker that takes longer to acknowledge a commit may have forgotten some of its markers (`unmarked.py`)."""
     slice_ms: int = 2
     slice_contacts: int = 50
     """Contacts between two looks at the clock in a slice."""
@@ -307,6 +309,9 @@ class PartitionWorker:
             self._last_commit - committed,
         )
         self._tell(changes, self._last_commit - began, stages)
+        if committed - acknowledged > self.pace.doubt_after_ms / 1_000:
+            # Nothing more may be sent before that is looked at: an abort of it would decide this commit too.
+            raise LogError(f"a commit took {committed - acknowledged:.1f} s: the next owner looks whether it is whole")
 
     def _tell(self, changes: Sequence[Change], took_s: float, stages: Stages) -> None:
         """Say what was committed, and begin to count anew."""

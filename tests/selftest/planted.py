@@ -30,12 +30,13 @@ from segmentation.model import (
     Offset,
     Version,
 )
-from services.evaluator import history, owner, recovery
+from services.evaluator import history, owner, recovery, unmarked
 from services.evaluator import partition as partition_module
-from services.evaluator.naming import FOLLOWERS, Naming
+from services.evaluator.ledger import FOLLOWERS, Ledger
 from services.evaluator.partition import Partition
 from services.evaluator.ports import FencedError, InputRecord, LogError, OutputRecord
 from services.evaluator.worker import PartitionWorker
+from tests.simulation import cluster
 from tests.simulation.cluster import Parts
 from tests.simulation.world import SimulatedLog
 
@@ -240,7 +241,11 @@ async def _nothing_yet(*_: object) -> None:
     """Do nothing where something was due and waited for."""
 
 
-def _its_own_topics(naming: Naming, topic: Topic) -> Collection[Topic]:
+def _never(*_: object) -> bool:
+    return False
+
+
+def _its_own_topics(_: Ledger, topic: Topic) -> Collection[Topic]:
     """Name only what the transaction itself will write to."""
     return FOLLOWERS.get(topic, ())
 
@@ -290,10 +295,12 @@ def all_planted() -> list[Planted]:
             "disk believed although its last commit was aborted",
             patches=((recovery, "_empty_unwitnessed", _nothing_yet),),
         ),
+        Planted("work goes on after a doubtful commit", patches=((cluster, "DOUBT_AFTER_MS", 1_000_000),)),
         Planted("undecided records left to the next commit", patches=((recovery, "settle", _nothing_yet),)),
         Planted(
-            "commit without markers made good in some topics only", patches=((Naming, "besides", _its_own_topics),)
+            "undecided records aborted whatever proves their commit", patches=((unmarked, "is_committed", _never),)
         ),
+        Planted("commit without markers made good in some topics only", patches=((Ledger, "name", _its_own_topics),)),
         Planted("deadline a millisecond late", patches=((Catalogue, "due", _a_millisecond_late),)),
         Planted(
             "version off by one record", patches=((partition_module, "decide", _deciding(_write_offset_off_by_one)),)

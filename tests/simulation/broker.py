@@ -110,12 +110,12 @@ class PartitionLog:
     def committed(self, first: int, end: int | None = None) -> list[StoredRecord]:
         """What a reader of committed records sees of `first` <= offset < `end`."""
         stop = self.last_stable if end is None else min(end, self.last_stable)
+        return [record for record in self.stored(first, stop) if record.is_committed]
+
+    def stored(self, first: int, end: int) -> list[StoredRecord]:
+        """What a reader of all records sees of `first` <= offset < `end`."""
         start = bisect_left(self.records, first, key=_offset_of)
-        return [
-            record
-            for record in self.records[start : bisect_left(self.records, stop, lo=start, key=_offset_of)]
-            if record.is_committed
-        ]
+        return self.records[start : bisect_left(self.records, end, lo=start, key=_offset_of)]
 
     def compact(self, stop: int, tombstones_before: int) -> None:
         """Keep the newest committed record of each key before `stop`; records from there on stay as they are.
@@ -192,16 +192,19 @@ class SimulatedBroker:
         if transaction is not None:
             self._finish(transaction, Outcome.ABORTED)
 
-    def commit(self, transactional_id: str, epoch: int, partition: int, position: int | None) -> None:
+    def commit(self, transactional_id: str, epoch: int, partition: int, position: int | None) -> bool:
         """Commit the owner's transaction together with the group's position, if it is told.
 
-        The position needs a marker as well; where none is written at all, it waits and is replaced by the next.
+        False if it is marked in some of its partitions only. The position needs a marker as well: where none is written
+        at all, it waits and is replaced by the next.
         """
         self._check(transactional_id, epoch)
         transaction = self._open.pop(transactional_id, None)
-        is_marked = transaction is None or self._finish(transaction, Outcome.COMMITTED)
-        if position is not None and is_marked:
+        named = len(transaction.partitions) if transaction is not None else 0
+        marked = self._finish(transaction, Outcome.COMMITTED) if transaction is not None else 0
+        if position is not None and (marked or not named):
             self.positions[partition] = position
+        return marked in (0, named)
 
     def expire(self, transactional_id: str) -> None:
         """Abort a transaction that was open for too long; its owner is fenced."""
@@ -224,12 +227,12 @@ class SimulatedBroker:
         self.log(*target)
         return transaction
 
-    def _finish(self, transaction: Transaction, outcome: Outcome) -> bool:
-        """End a transaction; whether any of its markers was written."""
+    def _finish(self, transaction: Transaction, outcome: Outcome) -> int:
+        """End a transaction; how many of its markers were written."""
         transaction.outcome = outcome
         targets = sorted(transaction.partitions)
         forgotten = self.forgets(targets)
         for target in targets:
             if target not in forgotten:
                 self.logs[target].finish(transaction.transactional_id, outcome)
-        return len(forgotten) < len(targets)
+        return len(targets) - len(forgotten)

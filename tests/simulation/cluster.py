@@ -24,7 +24,15 @@ from services.evaluator.ports import LogError
 from services.evaluator.quarantine import Opened, is_outdated
 from services.evaluator.surroundings import Workspace
 from services.evaluator.worker import Pace, PartitionWorker
-from tests.simulation.world import Disk, Process, SimulatedChangelogs, SimulatedLog, SimulatedStore, World
+from tests.simulation.world import (
+    DOUBT_AFTER_MS,
+    Disk,
+    Process,
+    SimulatedChangelogs,
+    SimulatedLog,
+    SimulatedStore,
+    World,
+)
 
 GROUP = "evaluator"
 MEMBERS_MAX = 2
@@ -303,6 +311,7 @@ class Cluster:
             commit_after_ms=rng.choice((0, 20, 100)),
             commit_gap_ms=rng.choice((0, 20)),
             position_after_ms=rng.choice((50, 5_000)),
+            doubt_after_ms=DOUBT_AFTER_MS,
             slice_ms=0,
             slice_contacts=rng.choice((1, 2, 3, 100)),
             queue_records_max=rng.choice((10, 20_000)),

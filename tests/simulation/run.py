@@ -35,7 +35,7 @@ STORMY, CALM = 0.012, 0.002
 
 TOMBSTONES_KEPT_MS = 86_400_000
 """Kafka's `delete.retention.ms`."""
-FORGETFUL, FORGET = 0.3, 0.1
+FORGETFUL, FORGET = 0.5, 0.3
 """In how many histories the broker forgets markers, and of how many transactions there."""
 CLOCK_LEAP = 0.1
 """How likely the broker's clock, which is no machine's, has leapt ahead before a compaction: every tombstone goes."""

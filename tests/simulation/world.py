@@ -16,7 +16,7 @@ from random import Random
 
 from schemas.topics import Topic
 from segmentation.model import InstantMs
-from services.evaluator.naming import Naming
+from services.evaluator.ledger import Ledger
 from services.evaluator.ports import Bounds, Drained, LogError, OutputRecord, TopicPart
 from services.evaluator.unmarked import OUTPUTS
 from tests.simulation.broker import SimulatedBroker
@@ -25,13 +25,20 @@ WRITES_LOST_MAX = 3
 """How many of its last writes a disk may lose when the power goes: the store does not sync each one."""
 DELAY_MS_MAX = 40
 DRAIN_RECORDS = 7
+FORGET_ALL = 0.7
+"""How likely a broker that forgets markers forgets all of a transaction's; if not, it has stood still."""
+DOUBT_AFTER_MS = 3 * DELAY_MS_MAX
+SHAKEN_POINTS, SHAKEN_KILL = 20, 0.05
+"""After a broker has forgotten markers, so many fault points are this dangerous: its clients have had trouble too."""
+STANDSTILL_S = DOUBT_AFTER_MS / 1_000 + 0.03
 
 
 POINTS: Mapping[str, float] = {
     **dict.fromkeys(("fence:before", "fence:after", "open:before", "open:after"), 1.0),
-    **dict.fromkeys(("positions", "connect", "undecided", "bounds"), 2.0),
+    **dict.fromkeys(("positions", "connect", "ends", "bounds"), 2.0),
     **dict.fromkeys(("decide:before", "decide:after"), 10.0),
     **{f"drain {topic}": 1.0 for topic in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)},
+    **{f"drain {topic}": 20.0 for topic in (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS)},
     "begin": 1.0,
     **{f"append {topic}:{when}": 1.0 for topic in OUTPUTS for when in ("before", "after")},
     **dict.fromkeys((f"append {Topic.DEAD_LETTERS}:before", f"append {Topic.DEAD_LETTERS}:after"), 5.0),
@@ -76,6 +83,7 @@ class World:
         self.chances = Chances()
         self.kills: Counter[str] = Counter()
         self.forgotten = 0
+        self._shaken = 0
         broker.forgets = self._forgets
 
     def wall_ms(self) -> InstantMs:
@@ -83,17 +91,21 @@ class World:
         return InstantMs(self.now_ms)
 
     def _forgets(self, partitions: Sequence[TopicPart]) -> Sequence[TopicPart]:
-        """In which of a transaction's partitions the broker writes no marker."""
-        if self.chances.forget and self.rng.random() < self.chances.forget:
-            self.forgotten += 1
+        """In which of a transaction's partitions the broker writes no marker: all, or some after a standstill."""
+        if not self.chances.forget or self.rng.random() >= self.chances.forget:
+            return ()
+        self.forgotten += 1
+        self._shaken = SHAKEN_POINTS
+        if self.rng.random() < FORGET_ALL:
             return partitions
-        return ()
+        return [each for each in partitions if self.rng.random() < 0.5]
 
     async def point(self, process: Process, name: str, *, may_fail: bool = False) -> None:
         """A named fault point. Errors: LogError when a failure is due and the call may fail."""
         roll = self.rng.random()
         chances = self.chances
-        kill = chances.kill * POINTS[name]
+        kill = max(chances.kill, SHAKEN_KILL if self._shaken else 0.0) * POINTS[name]
+        self._shaken = max(0, self._shaken - 1)
         if roll < kill:
             self.kills[name] += 1
             process.dead = True
@@ -121,9 +133,9 @@ class SimulatedLog:
         self._partition = partition
         self._id = f"{group}-{partition}"
         self._epoch = -1
-        self._unsent: deque[tuple[Topic, Sequence[OutputRecord]]] = deque()
+        self._unsent: deque[tuple[Topic, Sequence[OutputRecord], Sequence[Topic]]] = deque()
         self._ends: dict[Topic, int] = {}
-        self._naming = Naming()
+        self._ledger = Ledger()
 
     async def start(self) -> None:
         """Fence former owners."""
@@ -134,13 +146,14 @@ class SimulatedLog:
     async def begin(self) -> None:
         """Open a transaction."""
         self._ends = {}
-        self._naming.begin()
+        self._ledger.begin()
         await self._world.point(self._process, "begin", may_fail=True)
 
     async def append(self, topic: Topic, records: Sequence[OutputRecord]) -> None:
         """Queue records and let some of the queue reach the broker."""
         await self._world.point(self._process, f"append {topic}:before", may_fail=True)
-        self._unsent.append((topic, list(records)))
+        named = sorted(self._ledger.name(topic))
+        self._unsent.append((topic, self._ledger.enter(topic, list(records)), named))
         while self._unsent and self._world.rng.random() < 0.6:
             self._flush_one()
         await self._world.point(self._process, f"append {topic}:after")
@@ -150,14 +163,17 @@ class SimulatedLog:
         await self._world.point(self._process, "acknowledge:before", may_fail=True)
         while self._unsent:
             self._flush_one()
+        self._ledger.acknowledged(self._ends)
         await self._world.point(self._process, "acknowledge:after", may_fail=True)
         return dict(self._ends)
 
     async def commit(self, offset: int, *, tell_group: bool) -> None:
         """Commit; a failure may come before or after the broker has done it."""
         await self._world.point(self._process, "commit:before", may_fail=True)
-        self._world.broker.commit(self._id, self._epoch, self._partition, offset if tell_group else None)
-        self._naming.committed()
+        position = offset if tell_group else None
+        if not self._world.broker.commit(self._id, self._epoch, self._partition, position):
+            await asyncio.sleep(STANDSTILL_S)
+        self._ledger.committed()
         await self._world.point(self._process, "commit:after", may_fail=True)
 
     async def decide(self, topics: Sequence[Topic], *, commit: bool) -> None:
@@ -171,15 +187,18 @@ class SimulatedLog:
             broker.abort(self._id, self._epoch)
         await self._world.point(self._process, "decide:after", may_fail=True)
 
+    def begin_at(self, ends: Mapping[Topic, int]) -> None:
+        """Know where the topics end."""
+        self._ledger.begin_at(ends)
+
     async def close(self) -> None:
         """Drop what was not sent."""
         self._unsent.clear()
 
     def _flush_one(self) -> None:
-        topic, records = self._unsent.popleft()
+        topic, records, named = self._unsent.popleft()
         # Part of a batch list may arrive and the rest be lost with the process.
-        named = [(each, self._partition) for each in sorted(self._naming.besides(topic))]
-        self._world.broker.name(self._id, self._epoch, named)
+        self._world.broker.name(self._id, self._epoch, [(each, self._partition) for each in named])
         target = (topic, self._partition)
         self._ends[topic] = self._world.broker.append(self._id, self._epoch, target, records, self._world.now_ms)
 
@@ -280,19 +299,20 @@ class SimulatedChangelogs:
         # Compaction leaves holes but never moves the beginning of a log.
         return Bounds(0, log.last_stable)
 
-    async def undecided(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
-        """Where a log goes on beyond its last stable offset."""
-        await self._world.point(self._process, "undecided", may_fail=True)
-        ends = {(topic, partition): self._world.broker.log(topic, partition) for topic, partition in wanted}
-        return {at: Bounds(log.last_stable, log.end) for at, log in ends.items() if log.last_stable < log.end}
+    async def ends(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        """Last stable offsets and ends."""
+        await self._world.point(self._process, "ends", may_fail=True)
+        logs = {at: self._world.broker.log(*at) for at in wanted}
+        return {at: Bounds(log.last_stable, log.end) for at, log in logs.items()}
 
-    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
-        """Every committed record of the ranges, a few at a time; a compaction may run in between."""
+    async def drain(self, starts: Mapping[TopicPart, Bounds], *, undecided: bool = False) -> AsyncIterator[Drained]:
+        """The records of the ranges, a few at a time; a compaction may run in between."""
         for (topic, partition), at in starts.items():
             first = at.first
             while first < at.end:
                 await self._world.point(self._process, f"drain {topic}", may_fail=True)
-                found = self._world.broker.log(topic, partition).committed(first, at.end)[:DRAIN_RECORDS]
+                log = self._world.broker.log(topic, partition)
+                found = (log.stored if undecided else log.committed)(first, at.end)[:DRAIN_RECORDS]
                 if not found:
                     break
                 first = found[-1].offset + 1

@@ -16,6 +16,9 @@ class AllDecided:
         """Never."""
         raise AssertionError(f"decided {topics} as {commit=}, which had their markers")
 
+    def begin_at(self, ends: Mapping[Topic, int]) -> None:
+        """No matter."""
+
 
 class RecordedChangelogs:
     """`Changelogs` of what was appended."""
@@ -34,11 +37,12 @@ class RecordedChangelogs:
         """Everything that was appended."""
         return Bounds(0, len(self._records.get(topic, [])))
 
-    async def undecided(self, _wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
-        """Nothing."""
-        return {}
+    async def ends(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        """Everything is decided."""
+        ends = {at: (await self.bounds(*at)).end for at in wanted}
+        return {at: Bounds(end, end) for at, end in ends.items()}
 
-    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
+    async def drain(self, starts: Mapping[TopicPart, Bounds], *, undecided: bool = False) -> AsyncIterator[Drained]:
         """The records between the bounds."""
         for (topic, partition), bounds in starts.items():
             records = self._records.get(topic, [])[bounds.first : bounds.end]

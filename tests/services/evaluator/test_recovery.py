@@ -36,7 +36,7 @@ class Written:
 
     def __init__(self) -> None:
         self.records: dict[Topic, list[Record]] = {Topic.CONTACTS_CHANGELOG: [], Topic.CONTROL_CHANGELOG: []}
-        self.ends = dict.fromkeys(self.records, 0)
+        self.behind = dict.fromkeys(self.records, 0)
 
     def commit(self, partition: Partition, *inputs: Any) -> None:
         """Take inputs through to a commit."""
@@ -46,15 +46,15 @@ class Written:
         partition.take_unsent()
         for topic, outputs in zip(self.records, partition.seal(), strict=True):
             for each in outputs:
-                self.records[topic].append(Record(self.ends[topic], NOW, each.key, each.value))
-                self.ends[topic] += 1
-        partition.committed(self.ends, InstantMs(NOW))
+                self.records[topic].append(Record(self.behind[topic], NOW, each.key, each.value))
+                self.behind[topic] += 1
+        partition.committed(self.behind, InstantMs(NOW))
 
     def copy(self) -> Written:
         """The same as it stands, to which nothing is added any more."""
         copied = Written()
         copied.records = {topic: list(log) for topic, log in self.records.items()}
-        copied.ends = dict(self.ends)
+        copied.behind = dict(self.behind)
         return copied
 
     def lose(self, contact_id: bytes) -> None:
@@ -63,12 +63,13 @@ class Written:
         self.records[Topic.CONTACTS_CHANGELOG] = [record for record in log if record.key != contact_id]
 
     async def bounds(self, topic: Topic, _partition: int) -> Bounds:
-        return Bounds(0, self.ends[topic])
+        return Bounds(0, self.behind[topic])
 
-    async def undecided(self, _wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
-        return {}
+    async def ends(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        ends = {at: self.behind.get(at[0], 0) for at in wanted}
+        return {at: Bounds(end, end) for at, end in ends.items()}
 
-    async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
+    async def drain(self, starts: Mapping[TopicPart, Bounds], *, undecided: bool = False) -> AsyncIterator[Drained]:
         for (topic, partition), bounds in starts.items():
             found = [record for record in self.records[topic] if bounds.first <= record.offset < bounds.end]
             for start in range(0, len(found), 3):
@@ -167,11 +168,11 @@ async def test_a_number_that_differs_because_another_owner_commits_meanwhile_end
         async def bounds(self, topic: Topic, _partition: int) -> Bounds:
             found = await super().bounds(topic, _partition)
             if topic is Topic.CONTACTS_CHANGELOG:
-                self.records, self.ends = written.records, written.ends
+                self.records, self.behind = written.records, written.behind
             return found
 
     growing = Growing()
-    growing.records, growing.ends = before.records, before.ends
+    growing.records, growing.behind = before.records, before.behind
     with pytest.raises(FencedError, match="another process"):
         await recover([Recovery(0, other, AllDecided())], growing)
     assert other.get_many([b"cann"]) != [None]
@@ -183,8 +184,10 @@ async def test_a_row_of_an_earlier_version_that_does_not_say_how_many_contacts_t
     kept, wiped = stores
     _, written = two_contacts_then_one(kept)
     row = b'{"clock":%d,"offset":4}' % NOW
-    written.records[Topic.CONTROL_CHANGELOG].append(Record(written.ends[Topic.CONTROL_CHANGELOG], NOW, CLOCK_KEY, row))
-    written.ends[Topic.CONTROL_CHANGELOG] += 1
+    written.records[Topic.CONTROL_CHANGELOG].append(
+        Record(written.behind[Topic.CONTROL_CHANGELOG], NOW, CLOCK_KEY, row)
+    )
+    written.behind[Topic.CONTROL_CHANGELOG] += 1
     written.lose(b"ann")
     assert (await recover([Recovery(0, wiped, AllDecided())], written))[0].marks.contacts == 0
 
@@ -196,7 +199,7 @@ async def test_a_store_whose_last_commit_was_aborted_is_emptied_and_filled_from_
     before, written = two_contacts_then_one(kept)
     await recover([Recovery(0, ahead, AllDecided())], written)
     aborted = before.copy()
-    aborted.ends = written.ends  # what was aborted keeps its offsets
+    aborted.behind = written.behind  # what was aborted keeps its offsets
     restored = (await recover([Recovery(0, ahead, AllDecided())], aborted))[0]
     assert ahead.get_many([b"cbob"]) != [None]
     assert (restored.marks.contacts, restored.marks.input) == (2, 3)
@@ -214,14 +217,14 @@ async def test_a_store_that_cannot_be_compared_any_more_is_emptied_even_where_it
         written.records[topic] = [each for each in log if topic is Topic.CONTACTS_CHANGELOG or each.offset != last]
 
     class BrokenOff(Written):
-        async def drain(self, starts: Mapping[TopicPart, Bounds]) -> AsyncIterator[Drained]:
+        async def drain(self, starts: Mapping[TopicPart, Bounds], *, undecided: bool = False) -> AsyncIterator[Drained]:
             async for drained in super().drain(starts):
                 yield drained
                 if drained.topic is Topic.CONTROL_CHANGELOG:
                     raise LogError("the broker is gone")
 
     broken = BrokenOff()
-    broken.records, broken.ends = written.records, written.ends
+    broken.records, broken.behind = written.records, written.behind
     with pytest.raises(LogError):
         await recover([Recovery(0, away, AllDecided())], broken)
     await recover([Recovery(0, away, AllDecided())], written)

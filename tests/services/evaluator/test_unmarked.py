@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.owner import Owned, PartitionOwner
 from services.evaluator.ports import Bounds, LogError, TopicPart
 from services.evaluator.surroundings import Workspace
-from services.evaluator.unmarked import OUTPUTS, settle
+from services.evaluator.unmarked import OUTPUTS, Fenced, settle
 from services.evaluator.worker import Pace
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
@@ -112,10 +112,20 @@ async def crash(owner: PartitionOwner, owned: Owned) -> None:
     await owner.revoke()
 
 
-async def work_unmarked(owner: PartitionOwner, owned: Owned, inputs: Sequence[Record]) -> None:
-    """The same, but the coordinator is told of no partition, so it writes no marker anywhere."""
+async def work_unmarked(
+    owner: PartitionOwner, owned: Owned, inputs: Sequence[Record], forgotten: Collection[str]
+) -> None:
+    """The same, but the coordinator is not told of some topics, so it writes no marker there."""
     manager = cast("KafkaTransactionalLog", owned.log)._producer._txn_manager
-    manager.maybe_add_partition_to_txn = manager._txn_partitions.add
+    add = manager.maybe_add_partition_to_txn
+
+    def add_the_others(at: TopicPartition) -> None:
+        if at.topic in forgotten:
+            manager._txn_partitions.add(at)
+        else:
+            add(at)
+
+    manager.maybe_add_partition_to_txn = add_the_others
     await work(owner, owned, inputs)
     del manager.maybe_add_partition_to_txn
 
@@ -156,12 +166,12 @@ def times_disbelieved() -> float:
     return sum(sample.value for metric in STORES_DISBELIEVED.collect() for sample in metric.samples[:1])
 
 
-async def first_commits(workspace: Workspace) -> tuple[PartitionOwner, Owned]:
-    """An owner that has committed the entries as it should, and one exit without markers."""
+async def first_commits(workspace: Workspace, forgotten: Collection[Topic] = OUTPUTS) -> tuple[PartitionOwner, Owned]:
+    """An owner that has committed the entries as it should, and one exit without markers in some topics."""
     owner, owned = await started(workspace)
     await work(owner, owned, INPUTS[:3])
     await marked(workspace)
-    await work_unmarked(owner, owned, INPUTS[3:4])
+    await work_unmarked(owner, owned, INPUTS[3:4], [workspace.topic_name(topic) for topic in forgotten])
     return owner, owned
 
 
@@ -175,12 +185,26 @@ async def work_to_the_end(workspace: Workspace, owner: PartitionOwner, owned: Ow
     assert await committed_changes(workspace) == [*ENTERED, *EXITED]
 
 
-async def test_a_commit_without_markers_is_evaluated_again(workspace: Workspace) -> None:
+async def test_a_commit_without_markers_that_the_disk_proves_is_committed_again(workspace: Workspace) -> None:
     await crash(*await first_commits(workspace))
+    assert await committed_changes(workspace) == ENTERED
     before = times_disbelieved()
     owner, owned = await started(workspace)
-    assert times_disbelieved() == before + 1
-    await marked(workspace)
+    assert times_disbelieved() == before
+    assert await committed_changes(workspace) == [*ENTERED, EXITED[0]]
+    await work_to_the_end(workspace, owner, owned)
+
+
+@pytest.mark.parametrize("forgotten", [Topic.MEMBERSHIPS, Topic.CONTROL_CHANGELOG])
+async def test_a_commit_with_markers_in_some_topics_is_committed_in_all_even_without_its_disk(
+    workspace: Workspace, forgotten: Topic
+) -> None:
+    await crash(*await first_commits(workspace, [forgotten]))
+    shutil.rmtree(workspace.state_dir)
+    owner, owned = await started(workspace)
+    assert owned.worker is not None
+    assert owned.worker.partition.next_offset == INPUTS[4].offset
+    assert await committed_changes(workspace) == [*ENTERED, EXITED[0]]
     await work_to_the_end(workspace, owner, owned)
 
 
@@ -218,9 +242,9 @@ class Undecided(RecordedChangelogs):
         super().__init__()
         self.looks = looks
 
-    async def undecided(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+    async def ends(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
         self.looks -= 1
-        return {} if self.looks < 0 else dict.fromkeys(wanted, Bounds(0, 1))
+        return dict.fromkeys(wanted, Bounds(1 if self.looks < 0 else 0, 1))
 
 
 class Deciding:
@@ -233,6 +257,9 @@ class Deciding:
         assert set(topics) == set(OUTPUTS)
         self.aborts += not commit
 
+    def begin_at(self, ends: Mapping[Topic, int]) -> None:
+        assert set(ends) == set(OUTPUTS)
+
 
 @pytest.mark.parametrize(("looks", "aborts"), [(0, 0), (1, 1), (4, 1)])
 async def test_what_is_undecided_is_aborted_once_and_waited_for(
@@ -240,7 +267,7 @@ async def test_what_is_undecided_is_aborted_once_and_waited_for(
 ) -> None:
     monkeypatch.setattr("services.evaluator.unmarked.LOOK_AFTER_S", 0.001)
     log = Deciding()
-    await settle({0: log}, Undecided(looks))
+    await settle({0: Fenced(log, 0, None)}, Undecided(looks))
     assert log.aborts == aborts
 
 
@@ -248,5 +275,5 @@ async def test_markers_that_stay_away_are_waited_for_within_a_limit(monkeypatch:
     monkeypatch.setattr("services.evaluator.unmarked.LOOK_AFTER_S", 0.001)
     log = Deciding()
     with pytest.raises(LogError, match="does not write its markers"):
-        await settle({0: log}, Undecided(1_000))
+        await settle({0: Fenced(log, 0, None)}, Undecided(1_000))
     assert log.aborts == 1

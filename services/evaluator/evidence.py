@@ -1,0 +1,86 @@
+"""Whether transactions that have no outcome in some topics were committed: what the rest of the log and a disk say.
+
+Shape: a partition's transactions are told by their control rows, in order, each with what it wrote in the other topics.
+A row is either committed, or undecided as its topic is. Rule: pure, and cautious: only what is proved is committed, for
+what is aborted is evaluated again and comes out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from schemas.topics import Topic
+from services.evaluator.ledger import Wrote
+from services.evaluator.ports import Bounds
+
+Row = Mapping[Topic, Wrote]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One partition with something undecided.
+
+    `undecided` says of each such topic from where on, `ends` of each where it ends. `committed` and `open` are the
+    transactions whose control rows are committed and undecided; `position` is that of the last committed one. `disk` is
+    right behind the last control record that the local store holds, `group` what the group has committed.
+    """
+
+    undecided: Mapping[Topic, Bounds]
+    ends: Mapping[Topic, int]
+    committed: Sequence[Row]
+    open: Sequence[Row]
+    position: int
+    disk: int
+    group: int | None
+
+    @property
+    def is_control_undecided(self) -> bool:
+        """Whether the transactions in question are told by undecided rows."""
+        return Topic.CONTROL_CHANGELOG in self.undecided
+
+
+def telling(case: Case) -> Mapping[Topic, Bounds]:
+    """The ranges of other topics of which it must be known whether they hold a committed record."""
+    if case.is_control_undecided:
+        ranges: dict[Topic, Bounds] = {}
+        for row in case.open:
+            for topic, wrote in row.items():
+                if topic not in case.undecided:
+                    ranges.setdefault(topic, Bounds(wrote.at, case.ends[topic]))
+        return ranges
+    return {
+        topic: Bounds(owning.at, undecided.first)
+        for topic, undecided in case.undecided.items()
+        if (owning := _owning(topic, undecided.first, case.committed)) is not None
+    }
+
+
+def is_committed(case: Case, holding: Collection[Topic]) -> bool:
+    """Whether to commit what is undecided, when of the telling ranges those in `holding` hold committed records."""
+    told = telling(case)
+    if not case.is_control_undecided:
+        # The last transaction before that is known to be committed owns what is undecided, or an aborted one does.
+        return bool(told.keys() - set(holding))
+    if told:
+        return bool(holding)
+    return (case.group is not None and case.group > case.position) or _disk_proves(case)
+
+
+def _owning(topic: Topic, first: int, committed: Sequence[Row]) -> Wrote | None:
+    """What the last committed transaction that could have written the record at `first` wrote in the topic."""
+    found = [row[topic] for row in committed if topic in row and row[topic].at <= first]
+    return found[-1] if found else None
+
+
+def _disk_proves(case: Case) -> bool:
+    """Whether the local store, written only once a commit was acknowledged, holds all that is undecided.
+
+    It ends in the last undecided control record, and the transactions told by these wrote all that the other topics
+    hold: nothing is of a later one that was aborted.
+    """
+    return case.disk == case.ends[Topic.CONTROL_CHANGELOG] and all(
+        sum(row[topic].records for row in case.open if topic in row) == bounds.end - bounds.first
+        for topic, bounds in case.undecided.items()
+        if topic is not Topic.CONTROL_CHANGELOG
+    )

@@ -1,0 +1,81 @@
+"""What one owner's transactions write where: in which topics each ends besides, and what its control row says of it.
+
+A marker decides whatever its producer wrote in a partition since the marker before. So where the broker forgot the
+markers of a commit, the next commit must end in the same topics, or that commit would come true in some of them only.
+And a header of each transaction's last control record says where the transaction stands in each topic, so that whoever
+finds one that is decided in some topics only can tell which records are its own (`evidence.py`).
+Rule: naming a topic costs the broker one marker, so only what was written lately is named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from schemas.topics import Topic
+from services.evaluator.ports import Headers, OutputRecord
+
+FOLLOWERS: Mapping[Topic, Sequence[Topic]] = {
+    Topic.MEMBERSHIPS: (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG),
+    Topic.DEAD_LETTERS: (Topic.CONTROL_CHANGELOG,),
+    Topic.CONTACTS_CHANGELOG: (Topic.CONTROL_CHANGELOG,),
+}
+"""What a transaction that holds records of a topic will hold besides. Named together, one request adds them all."""
+RECENT_TRANSACTIONS = 12
+"""So many commits in a row may be left without markers, and the next still ends in all of their topics."""
+WROTE_HEADER = "wrote"
+
+
+class Wrote(NamedTuple):
+    """What one transaction wrote in one topic: so many records, none of them before the offset `at`."""
+
+    at: int
+    records: int
+
+
+class Ledger:
+    """The open transaction of one partition's owner, and its latest ones."""
+
+    def __init__(self) -> None:
+        self._ends: dict[Topic, int] = {}
+        self._counts: Counter[Topic] = Counter()
+        self._recent: deque[frozenset[Topic]] = deque(maxlen=RECENT_TRANSACTIONS)
+
+    def begin_at(self, ends: Mapping[Topic, int]) -> None:
+        """The topics end there, and everything before is decided."""
+        self._ends = dict(ends)
+
+    def begin(self) -> None:
+        """A transaction is opened."""
+        self._counts = Counter()
+
+    def name(self, topic: Topic) -> Collection[Topic]:
+        """What the open transaction must end in besides, now that records go to `topic`."""
+        followers = FOLLOWERS.get(topic, ())
+        return followers if self._counts else frozenset(followers).union(*self._recent)
+
+    def enter(self, topic: Topic, records: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
+        """Records as they are to be sent to `topic`; those of the control changelog are a transaction's last."""
+        if topic is Topic.CONTROL_CHANGELOG:
+            wrote = {each.value: (self._ends.get(each, 0), count) for each, count in self._counts.items()}
+            last = records[-1]
+            records = [*records[:-1], last._replace(headers=(*last.headers, (WROTE_HEADER, orjson.dumps(wrote))))]
+        self._counts[topic] += len(records)
+        return records
+
+    def acknowledged(self, ends: Mapping[Topic, int]) -> None:
+        """The open transaction's records end there."""
+        self._ends.update(ends)
+
+    def committed(self) -> None:
+        """The open transaction was committed, as far as the broker says."""
+        self._recent.append(frozenset(self._counts))
+
+
+def wrote(headers: Headers) -> Mapping[Topic, Wrote] | None:
+    """What the transaction of a control record wrote besides; None if the record does not say."""
+    told = dict(headers).get(WROTE_HEADER)
+    return {Topic(name): Wrote(*where) for name, where in orjson.loads(told).items()} if told is not None else None
