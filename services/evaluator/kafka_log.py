@@ -183,6 +183,13 @@ def _fits(batch: Any, record: OutputRecord) -> bool:
     return added is not None
 
 
+async def _know(consumer: AIOKafkaConsumer, wanted: Iterable[TopicPartition]) -> None:
+    """Ask who leads the topics; else the client finds out by failing, and waits 100 ms each time."""
+    client = consumer._client  # noqa: SLF001 - it learns of a topic by itself only where it is to read it
+    for topic in sorted({at.topic for at in wanted}):
+        await client.add_topic(topic)
+
+
 class KafkaChangelogs:
     """`Changelogs` over two consumers that belong to no group: one reads committed records only, one is told of all."""
 
@@ -216,6 +223,7 @@ class KafkaChangelogs:
         """First and last stable offset now."""
         wanted = TopicPartition(self._topic_name(topic), partition)
         try:
+            await _know(self._consumer, [wanted])
             first = await self._consumer.beginning_offsets([wanted])
             end = await self._consumer.end_offsets([wanted])
         except KafkaError as error:
@@ -226,6 +234,7 @@ class KafkaChangelogs:
         """Ends first, then last stable offsets: what is appended in between is not taken for undecided."""
         names = {at: TopicPartition(self._topic_name(at[0]), at[1]) for at in wanted}
         try:
+            await asyncio.gather(*(_know(each, names.values()) for each in (self._raw, self._consumer)))
             ends = await self._raw.end_offsets(list(names.values()))
             stable = await self._consumer.end_offsets(list(names.values()))
         except KafkaError as error:
