@@ -88,7 +88,9 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
         "evaluator": (
             *_reads(Topic.CONTACT_CHANGES),
             *_reads_and_writes(Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG),
-            *_writes(Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.DEAD_LETTERS),
+            # Of what it publishes it looks for its own last records, where a broker has left them without an outcome.
+            *_reads_and_writes(Topic.MEMBERSHIPS, Topic.DEAD_LETTERS),
+            *_writes(Topic.EVALUATOR_STATUS),
             _group(EVALUATOR_GROUP),
             _transactions("evaluator-"),
         ),

@@ -21,14 +21,15 @@ Row = Mapping[Topic, Wrote]
 class Case:
     """One partition with something undecided.
 
-    `undecided` says of each such topic from where on, `ends` of each where it ends. `committed` and `open` are the
-    transactions whose control rows are committed and undecided; `position` is that of the last committed one. `disk` is
-    right behind the last control record that the local store holds, `group` what the group has committed.
+    `undecided` says of each such topic from where on, `ends` of each where it ends. `owning` is what the last committed
+    transaction that can have written the first undecided record of a topic wrote there, `open` are the transactions
+    whose control rows are undecided. `position` is the last committed input position, `disk` is right behind the last
+    control record that the local store holds, `group` is what the group has committed.
     """
 
     undecided: Mapping[Topic, Bounds]
     ends: Mapping[Topic, int]
-    committed: Sequence[Row]
+    owning: Row
     open: Sequence[Row]
     position: int
     disk: int
@@ -40,6 +41,11 @@ class Case:
         return Topic.CONTROL_CHANGELOG in self.undecided
 
 
+def may_own(row: Row, undecided: Mapping[Topic, Bounds]) -> Row:
+    """Where a committed transaction's records may be the first undecided ones: where it begins no later than these."""
+    return {topic: wrote for topic, wrote in row.items() if topic in undecided and wrote.at <= undecided[topic].first}
+
+
 def telling(case: Case) -> Mapping[Topic, Bounds]:
     """The ranges of other topics of which it must be known whether they hold a committed record."""
     if case.is_control_undecided:
@@ -49,11 +55,7 @@ def telling(case: Case) -> Mapping[Topic, Bounds]:
                 if topic not in case.undecided:
                     ranges.setdefault(topic, Bounds(wrote.at, case.ends[topic]))
         return ranges
-    return {
-        topic: Bounds(owning.at, undecided.first)
-        for topic, undecided in case.undecided.items()
-        if (owning := _owning(topic, undecided.first, case.committed)) is not None
-    }
+    return {topic: Bounds(wrote.at, case.undecided[topic].first) for topic, wrote in case.owning.items()}
 
 
 def is_committed(case: Case, holding: Collection[Topic]) -> bool:
@@ -65,12 +67,6 @@ def is_committed(case: Case, holding: Collection[Topic]) -> bool:
     if told:
         return bool(holding)
     return (case.group is not None and case.group > case.position) or _disk_proves(case)
-
-
-def _owning(topic: Topic, first: int, committed: Sequence[Row]) -> Wrote | None:
-    """What the last committed transaction that could have written the record at `first` wrote in the topic."""
-    found = [row[topic] for row in committed if topic in row and row[topic].at <= first]
-    return found[-1] if found else None
 
 
 def _disk_proves(case: Case) -> bool:

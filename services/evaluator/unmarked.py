@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from schemas.control_rows import CLOCK_KEY, ClockRow
 from schemas.topics import Topic
-from services.evaluator.evidence import Case, Row, is_committed, telling
-from services.evaluator.ledger import wrote
+from services.evaluator.evidence import Case, Row, is_committed, may_own, telling
+from services.evaluator.ledger import Wrote, wrote
 from services.evaluator.measures import UNDECIDED
-from services.evaluator.ports import Bounds, Changelogs, InputRecord, LogError, TopicPart, Undecided
+from services.evaluator.ports import Bounds, Changelogs, LogError, TopicPart, Undecided
 from services.runtime.logs import get_logger
 
 OUTPUTS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
@@ -66,31 +66,30 @@ def _undecided(ends: Mapping[Topic, Bounds]) -> dict[Topic, Bounds]:
 
 
 async def _case(partition: int, owner: Fenced, ends: Mapping[Topic, Bounds], changelogs: Changelogs) -> Case:
-    """Read all that the control changelog says."""
-    stable, end = ends[Topic.CONTROL_CHANGELOG]
+    """Read what the control changelog says, from its beginning."""
+    undecided = _undecided(ends)
     part = (Topic.CONTROL_CHANGELOG, partition)
-    committed: list[InputRecord] = []
-    undecided: list[InputRecord] = []
-    if stable > 0:
-        async for drained in changelogs.drain({part: Bounds(0, stable)}):
-            committed += drained.records
-    if stable < end:
-        async for drained in changelogs.drain({part: Bounds(stable, end)}, undecided=True):
-            undecided += drained.records
-    clocks = [record.value for record in committed if record.key == CLOCK_KEY and record.value is not None]
+    stable, end = ends[Topic.CONTROL_CHANGELOG]
+    first = (await changelogs.bounds(*part)).first
+    clock: bytes | None = None
+    owning: dict[Topic, Wrote] = {}
+    async for drained in changelogs.drain({part: Bounds(first, stable)}):
+        for record in drained.records:
+            if record.key == CLOCK_KEY:
+                clock = record.value
+            owning.update(may_own(wrote(record.headers) or {}, undecided))
+    open_rows: list[Row] = []
+    async for drained in changelogs.drain({part: Bounds(stable, end)}, undecided=True):
+        open_rows += [row for record in drained.records if (row := wrote(record.headers)) is not None]
     return Case(
-        _undecided(ends),
+        undecided,
         {topic: bounds.end for topic, bounds in ends.items()},
-        _rows(committed),
-        _rows(undecided),
-        ClockRow.decode(clocks[-1]).offset if clocks else 0,
+        owning,
+        open_rows,
+        ClockRow.decode(clock).offset if clock is not None else 0,
         owner.disk,
         owner.group,
     )
-
-
-def _rows(records: list[InputRecord]) -> list[Row]:
-    return [row for record in records if (row := wrote(record.headers)) is not None]
 
 
 async def _holding(partition: int, ranges: Mapping[Topic, Bounds], changelogs: Changelogs) -> set[Topic]:

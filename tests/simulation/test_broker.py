@@ -6,7 +6,7 @@ import pytest
 
 from schemas.topics import Topic
 from services.evaluator.ports import FencedError, OutputRecord
-from tests.simulation.broker import SimulatedBroker
+from tests.simulation.broker import SimulatedBroker, forget_nothing
 
 OUT = (Topic.MEMBERSHIPS, 0)
 
@@ -71,3 +71,36 @@ def test_compaction_keeps_the_newest_of_each_key_and_leaves_holes() -> None:
     log.compact(4, tombstones_before=1)
     assert [each.offset for each in log.records] == [2, 4]
     assert log.end == 5
+
+
+def test_records_of_a_transaction_whose_marker_was_forgotten_wait_for_the_next_marker_whatever_it_says() -> None:
+    for outcome in ("commit", "abort"):
+        broker = SimulatedBroker()
+        old = broker.take_over("p0")
+        broker.forgets = lambda partitions: partitions
+        broker.append("p0", old, OUT, [record("a", "1")], 0)
+        assert broker.commit("p0", old, 0, 7)
+        broker.produce(*OUT, record("b", "1"), 0)
+        assert committed(broker) == []
+        assert broker.positions == {}
+        broker.forgets = forget_nothing
+        new = broker.take_over("p0")
+        assert committed(broker) == []
+        broker.name("p0", new, [OUT])
+        if outcome == "commit":
+            broker.commit("p0", new, 0, None)
+        else:
+            broker.abort("p0", new)
+        assert committed(broker) == ([(b"a", b"1")] if outcome == "commit" else []) + [(b"b", b"1")]
+
+
+def test_a_commit_that_is_marked_in_some_partitions_only_says_so() -> None:
+    broker = SimulatedBroker()
+    epoch = broker.take_over("p0")
+    broker.forgets = lambda _: [OUT]
+    broker.append("p0", epoch, OUT, [record("a", "1")], 0)
+    broker.append("p0", epoch, (Topic.CONTROL_CHANGELOG, 0), [record("clock", "1")], 0)
+    assert not broker.commit("p0", epoch, 0, 7)
+    assert committed(broker) == []
+    assert [each.value for each in broker.log(Topic.CONTROL_CHANGELOG, 0).committed(0)] == [b"1"]
+    assert broker.positions == {0: 7}

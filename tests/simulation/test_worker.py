@@ -6,12 +6,14 @@ import asyncio
 import json
 from random import Random
 
+import pytest
+
 from schemas.events import SEGMENT_DEFINED_HEADERS
 from schemas.topics import Topic
 from segmentation.model import ContactId
 from services.evaluator import history, rows
 from services.evaluator.partition import Partition
-from services.evaluator.ports import OutputRecord
+from services.evaluator.ports import LogError, OutputRecord
 from services.evaluator.quarantine import is_outdated
 from services.evaluator.recovery import Recovery, recover
 from services.evaluator.worker import PartitionWorker
@@ -103,6 +105,25 @@ def test_a_stop_during_a_commit_ends_the_worker_when_the_commit_ends() -> None:
         await asyncio.wait_for(running, LONG_S)
         assert worker.commits == 1
         assert world.broker.positions == {0: 1}
+
+    run_virtually(scenario())
+
+
+def test_a_worker_ends_after_a_commit_that_took_so_long_that_it_may_lack_markers_and_sends_nothing_more() -> None:
+    class Sluggish(SimulatedLog):
+        async def commit(self, offset: int, *, tell_group: bool) -> None:
+            await super().commit(offset, tell_group=tell_group)
+            await asyncio.sleep(11.0)
+
+    async def scenario() -> None:
+        world, process, disk = a_world(), Process("owner"), Disk()
+        worker = await started(world, process, Sluggish(world, process, 0), disk)
+        write(world, "ann")
+        worker.feed(world.broker.log(Topic.CONTACT_CHANGES, 0).records)
+        with pytest.raises(LogError, match="took 11"):
+            await asyncio.wait_for(worker.run(), LONG_S)
+        assert rows.contact_key(ContactId("ann")) in disk.rows
+        assert not world.broker.is_open("evaluator-0")
 
     run_virtually(scenario())
 
