@@ -21,15 +21,15 @@ Row = Mapping[Topic, Wrote]
 class Case:
     """One partition with something undecided.
 
-    `undecided` says of each such topic from where on, `ends` of each where it ends. `owning` is what the last committed
-    transaction that can have written the first undecided record of a topic wrote there, `open` are the transactions
-    whose control rows are undecided. `position` is the last committed input position, `disk` is right behind the last
-    control record that the local store holds, `group` is what the group has committed.
+    `undecided` says of each such topic from where on, `ends` of each where it ends. `last` is the last transaction of
+    which the control row is committed, which also says where those before it began; the rows of `open` are undecided.
+    `position` is the last committed input position, `disk` is right behind the last control record that the local store
+    holds, `group` is what the group has committed.
     """
 
     undecided: Mapping[Topic, Bounds]
     ends: Mapping[Topic, int]
-    owning: Row
+    last: Row
     open: Sequence[Row]
     position: int
     disk: int
@@ -41,28 +41,27 @@ class Case:
         return Topic.CONTROL_CHANGELOG in self.undecided
 
 
-def may_own(row: Row, undecided: Mapping[Topic, Bounds]) -> Row:
-    """Where a committed transaction's records may be the first undecided ones: where it begins no later than these."""
-    return {topic: wrote for topic, wrote in row.items() if topic in undecided and wrote.at <= undecided[topic].first}
-
-
 def telling(case: Case) -> Mapping[Topic, Bounds]:
     """The ranges of other topics of which it must be known whether they hold a committed record."""
     if case.is_control_undecided:
         ranges: dict[Topic, Bounds] = {}
         for row in case.open:
             for topic, wrote in row.items():
-                if topic not in case.undecided:
+                if wrote.records and topic not in case.undecided:
                     ranges.setdefault(topic, Bounds(wrote.at, case.ends[topic]))
         return ranges
-    return {topic: Bounds(wrote.at, case.undecided[topic].first) for topic, wrote in case.owning.items()}
+    return {
+        topic: Bounds(case.last[topic].at, undecided.first)
+        for topic, undecided in case.undecided.items()
+        if topic in case.last
+    }
 
 
 def is_committed(case: Case, holding: Collection[Topic]) -> bool:
     """Whether to commit what is undecided, when of the telling ranges those in `holding` hold committed records."""
     told = telling(case)
     if not case.is_control_undecided:
-        # The last transaction before that is known to be committed owns what is undecided, or an aborted one does.
+        # The last committed transaction of a topic owns what is undecided there, unless its own is decided before.
         return bool(told.keys() - set(holding))
     if told:
         return bool(holding)

@@ -30,7 +30,10 @@ WROTE_HEADER = "wrote"
 
 
 class Wrote(NamedTuple):
-    """What one transaction wrote in one topic: so many records, none of them before the offset `at`."""
+    """What one transaction wrote in one topic: so many records, none of them before the offset `at`.
+
+    Of a topic that it did not write to, `at` is of the latest before that did, and there are no records.
+    """
 
     at: int
     records: int
@@ -42,11 +45,13 @@ class Ledger:
     def __init__(self) -> None:
         self._ends: dict[Topic, int] = {}
         self._counts: Counter[Topic] = Counter()
+        self._told: dict[Topic, Wrote] = {}
         self._recent: deque[frozenset[Topic]] = deque(maxlen=RECENT_TRANSACTIONS)
 
     def begin_at(self, ends: Mapping[Topic, int]) -> None:
         """The topics end there, and everything before is decided."""
         self._ends = dict(ends)
+        self._told = {}
 
     def begin(self) -> None:
         """A transaction is opened."""
@@ -60,9 +65,11 @@ class Ledger:
     def enter(self, topic: Topic, records: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
         """Records as they are to be sent to `topic`; those of the control changelog are a transaction's last."""
         if topic is Topic.CONTROL_CHANGELOG:
-            wrote = {each.value: (self._ends.get(each, 0), count) for each, count in self._counts.items()}
-            last = records[-1]
-            records = [*records[:-1], last._replace(headers=(*last.headers, (WROTE_HEADER, orjson.dumps(wrote))))]
+            told = {each: Wrote(earlier.at, 0) for each, earlier in self._told.items()}
+            told.update((each, Wrote(self._ends.get(each, 0), count)) for each, count in self._counts.items())
+            self._told = told
+            header = WROTE_HEADER, orjson.dumps({each.value: tuple(wrote) for each, wrote in told.items()})
+            records = [*records[:-1], records[-1]._replace(headers=(*records[-1].headers, header))]
         self._counts[topic] += len(records)
         return records
 
@@ -76,6 +83,6 @@ class Ledger:
 
 
 def wrote(headers: Headers) -> Mapping[Topic, Wrote] | None:
-    """What the transaction of a control record wrote besides; None if the record does not say."""
+    """What the transaction of a control record wrote, and those before it; None if the record does not say."""
     told = dict(headers).get(WROTE_HEADER)
     return {Topic(name): Wrote(*where) for name, where in orjson.loads(told).items()} if told is not None else None

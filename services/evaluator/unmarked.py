@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from schemas.control_rows import CLOCK_KEY, ClockRow
 from schemas.topics import Topic
-from services.evaluator.evidence import Case, Row, is_committed, may_own, telling
-from services.evaluator.ledger import Wrote, wrote
+from services.evaluator.evidence import Case, Row, is_committed, telling
+from services.evaluator.ledger import wrote
 from services.evaluator.measures import UNDECIDED
 from services.evaluator.ports import Bounds, Changelogs, LogError, TopicPart, Undecided
 from services.runtime.logs import get_logger
@@ -72,19 +72,19 @@ async def _case(partition: int, owner: Fenced, ends: Mapping[Topic, Bounds], cha
     stable, end = ends[Topic.CONTROL_CHANGELOG]
     first = (await changelogs.bounds(*part)).first
     clock: bytes | None = None
-    owning: dict[Topic, Wrote] = {}
+    last: Row = {}
     async for drained in changelogs.drain({part: Bounds(first, stable)}):
         for record in drained.records:
             if record.key == CLOCK_KEY:
                 clock = record.value
-            owning.update(may_own(wrote(record.headers) or {}, undecided))
+            last = wrote(record.headers) or last
     open_rows: list[Row] = []
     async for drained in changelogs.drain({part: Bounds(stable, end)}, undecided=True):
         open_rows += [row for record in drained.records if (row := wrote(record.headers)) is not None]
     return Case(
         undecided,
         {topic: bounds.end for topic, bounds in ends.items()},
-        owning,
+        last,
         open_rows,
         ClockRow.decode(clock).offset if clock is not None else 0,
         owner.disk,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pytest
 
 from schemas.topics import Topic
-from services.evaluator.evidence import Case, Row, is_committed, may_own, telling
+from services.evaluator.evidence import Case, Row, is_committed, telling
 from services.evaluator.ledger import Wrote
 from services.evaluator.ports import Bounds
 
@@ -26,7 +26,7 @@ def case(
     group: int | None = None,
 ) -> Case:
     bounds = {topic: Bounds(first, ENDS[topic]) for topic, first in undecided.items()}
-    return Case(bounds, ENDS, may_own(committed or {}, bounds), open_rows, 100, disk, group)
+    return Case(bounds, ENDS, committed or {}, open_rows, 100, disk, group)
 
 
 @pytest.mark.parametrize(("holding", "expected"), [({CHANGES}, True), (set(), False)])
@@ -47,10 +47,25 @@ def test_a_transaction_whose_control_row_is_committed_owns_what_is_undecided_unl
     assert is_committed(found, holding) is expected
 
 
-def test_what_is_undecided_before_a_committed_transaction_began_is_not_its_own() -> None:
+def test_what_is_undecided_from_before_a_committed_transaction_began_holds_its_own_too() -> None:
     found = case({CHANGES: 8}, committed=LAST)
+    assert is_committed(found, set())
+
+
+def test_a_topic_that_no_committed_transaction_wrote_to_holds_what_was_aborted() -> None:
+    found = case({CHANGES: 8}, committed={CONTACTS: Wrote(19, 3)})
     assert telling(found) == {}
     assert not is_committed(found, set())
+
+
+def test_the_last_committed_transaction_tells_of_those_before_which_compaction_may_have_taken() -> None:
+    found = case({CHANGES: 10}, committed={CHANGES: Wrote(9, 0), CONTACTS: Wrote(19, 3)})
+    assert is_committed(found, set())
+
+
+def test_an_undecided_transaction_is_not_told_by_what_those_before_it_wrote() -> None:
+    found = case({CONTACTS: 20, CONTROL: 30}, open_rows=[{CHANGES: Wrote(9, 0), CONTACTS: Wrote(19, 3)}])
+    assert telling(found) == {}
 
 
 @pytest.mark.parametrize(("group", "expected"), [(None, False), (100, False), (101, True)])

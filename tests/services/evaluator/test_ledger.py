@@ -54,3 +54,7 @@ def test_the_last_control_record_says_what_its_transaction_wrote_and_where_that_
     ledger.begin()
     ledger.enter(CHANGES, [RECORD])
     assert wrote(ledger.enter(CONTROL, [RECORD])[0].headers) == {CHANGES: Wrote(8, 1)}
+    ledger.acknowledged({CHANGES: 10, CONTROL: 4})
+    ledger.begin()
+    ledger.enter(CONTACTS, [RECORD])
+    assert wrote(ledger.enter(CONTROL, [RECORD])[0].headers) == {CHANGES: Wrote(8, 0), CONTACTS: Wrote(7, 1)}
