@@ -70,7 +70,8 @@ class StoredRecord:
         return self.transaction is None or self.transaction.outcome is Outcome.COMMITTED
 
 
-def _offset_of(record: StoredRecord) -> int:
+def offset_of(record: StoredRecord) -> int:
+    """What logs are sorted by."""
     return record.offset
 
 
@@ -82,6 +83,8 @@ class PartitionLog:
         self.end = 0
         self.open: dict[str, Span] = {}
         """By transactional id, what no marker has decided yet."""
+        self.told: list[StoredRecord] = []
+        """What is gone although its writer had been told that it is committed: it was aborted and then compacted."""
 
     def append(self, record: OutputRecord, timestamp: int, transaction: Transaction | None) -> int:
         """Store one record; its offset."""
@@ -114,14 +117,19 @@ class PartitionLog:
 
     def stored(self, first: int, end: int) -> list[StoredRecord]:
         """What a reader of all records sees of `first` <= offset < `end`."""
-        start = bisect_left(self.records, first, key=_offset_of)
-        return self.records[start : bisect_left(self.records, end, lo=start, key=_offset_of)]
+        start = bisect_left(self.records, first, key=offset_of)
+        return self.records[start : bisect_left(self.records, end, lo=start, key=offset_of)]
 
     def compact(self, stop: int, tombstones_before: int) -> None:
         """Keep the newest committed record of each key before `stop`; records from there on stay as they are.
 
         A tombstone from before the instant `tombstones_before` goes too: whoever has not read it by then never will.
         """
+        self.told += [
+            each
+            for each in self.stored(0, min(stop, self.last_stable))
+            if each.is_acknowledged and not each.is_committed
+        ]
         newest = {record.key: record.offset for record in self.committed(0, stop)}
         self.records = [
             record

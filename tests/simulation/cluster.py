@@ -24,6 +24,7 @@ from services.evaluator.ports import LogError
 from services.evaluator.quarantine import Opened, is_outdated
 from services.evaluator.surroundings import Workspace
 from services.evaluator.worker import Pace, PartitionWorker
+from tests.simulation.broker import offset_of
 from tests.simulation.world import (
     DOUBT_AFTER_MS,
     Disk,
@@ -290,8 +291,9 @@ class Cluster:
         end = marks.contacts_changelog if marks is not None else 0
         log = self.world.broker.log(Topic.CONTACTS_CHANGELOG, partition)
         before = [record for record in log.records if record.offset < end]
+        gone = [record for record in log.told if record.offset < end]
         seen = {record.key or b"": record.value for record in before if record.is_committed}
-        told = {record.key or b"": record.value for record in before if record.is_acknowledged}
+        told = {each.key or b"": each.value for each in sorted([*before, *gone], key=offset_of) if each.is_acknowledged}
         # Compaction may have taken older records of what was written later.
         later = {record.key or b"" for record in log.committed(end)}
         found = {key[1:]: row for key, row in disk.rows.items() if key.startswith(rows.CONTACTS_START)}

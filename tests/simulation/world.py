@@ -104,7 +104,7 @@ class World:
         """A named fault point. Errors: LogError when a failure is due and the call may fail."""
         roll = self.rng.random()
         chances = self.chances
-        kill = max(chances.kill, SHAKEN_KILL if self._shaken else 0.0) * POINTS[name]
+        kill = max(chances.kill * POINTS[name], SHAKEN_KILL if self._shaken else 0.0)
         self._shaken = max(0, self._shaken - 1)
         if roll < kill:
             self.kills[name] += 1
