@@ -1,7 +1,8 @@
 """`control-changelog`: a partition's clock, the definitions placed in its log, and how far its backfill has come.
 
 Shape: keys are `clock`, `segment|<segment id>|<version>` and `cursor`. A definition that every contact has passed and
-that was replaced becomes a tombstone.
+that was replaced becomes a tombstone. The last record of each transaction has the header `wrote`: by topic, an offset
+before which the transaction has no records, and how many it has; none where the offset is an earlier transaction's.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ POINTS: Mapping[str, float] = {
     **dict.fromkeys(("positions", "connect", "ends", "bounds"), 2.0),
     **dict.fromkeys(("decide:before", "decide:after"), 10.0),
     **{f"drain {topic}": 1.0 for topic in (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)},
-    **{f"drain {topic}": 20.0 for topic in (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS)},
+    **{f"drain {topic}": 80.0 for topic in (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS)},
     "begin": 1.0,
     **{f"append {topic}:{when}": 1.0 for topic in OUTPUTS for when in ("before", "after")},
     **dict.fromkeys((f"append {Topic.DEAD_LETTERS}:before", f"append {Topic.DEAD_LETTERS}:after"), 5.0),
