@@ -58,8 +58,8 @@ class Ledger:
         self._counts = Counter()
 
     def name(self, topic: Topic) -> Collection[Topic]:
-        """What the open transaction must end in besides, now that records go to `topic`."""
-        followers = FOLLOWERS.get(topic, ())
+        """What the open transaction must end in, now that records go to `topic`; all at its first, for one request."""
+        followers = (topic, *FOLLOWERS.get(topic, ()))
         return followers if self._counts else frozenset(followers).union(*self._recent)
 
     def enter(self, topic: Topic, records: Sequence[OutputRecord]) -> Sequence[OutputRecord]:

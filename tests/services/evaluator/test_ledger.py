@@ -14,7 +14,7 @@ RECORD = OutputRecord(b"k", b"v", (("own", b"header"),))
 def test_a_transaction_ends_in_what_the_latest_ones_wrote() -> None:
     ledger = Ledger()
     ledger.begin()
-    assert set(ledger.name(CHANGES)) == {CONTACTS, CONTROL}
+    assert set(ledger.name(CHANGES)) == {CHANGES, CONTACTS, CONTROL}
     ledger.enter(CHANGES, [RECORD])
     ledger.committed()
     for _ in range(RECENT_TRANSACTIONS):
