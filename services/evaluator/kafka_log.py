@@ -259,5 +259,7 @@ class KafkaChangelogs:
                 for wanted in list(open_ends):
                     if await consumer.position(wanted) >= open_ends[wanted]:
                         del open_ends[wanted]
+            # The broker answers one request of a connection after the other, and a fetch that finds nothing waits.
+            consumer.pause(*consumer.assignment())
         except KafkaError as error:
             raise LogError(f"cannot read the changelogs {sorted(topics)}: {error!r}") from error
