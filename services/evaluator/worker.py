@@ -40,6 +40,8 @@ class Pace:
     several times in one is encoded, sent and stored once."""
     backlog_commit_records: int = 8_000
     backlog_commit_after_ms: int = 1_000
+    """So long it is open with `backlog_queue_min` waiting, and longer as more does: that is later still."""
+    backlog_commit_after_ms_max: int = 4_000
     commit_gap_ms: int = COMMIT_GAP_MS
     """Without load it commits at once, but leaves at least this between two commits, and more when they take long."""
     position_after_ms: int = 5_000
@@ -55,6 +57,10 @@ class Pace:
     """Beyond it the consumer is asked to stop fetching this partition; a shallow queue starves it."""
     backfill_queue_max: int = 5_000
     """With more live records than this waiting, backfill rests; deadlines never do."""
+
+    def backlog_after_ms(self, queued: int) -> float:
+        """How long a transaction may be open behind a backlog of so many records."""
+        return min(self.backlog_commit_after_ms * queued / self.backlog_queue_min, self.backlog_commit_after_ms_max)
 
 
 class Stages(NamedTuple):
@@ -263,7 +269,7 @@ class PartitionWorker:
             contacts = pace.backlog_commit_records if is_backlog else pace.commit_contacts
             if self._records_since >= records or self.partition.changed_contacts >= contacts:
                 return self._last_commit
-            after_ms = max(pace.commit_after_ms, pace.backlog_commit_after_ms if is_backlog else 0)
+            after_ms = max(pace.commit_after_ms, pace.backlog_after_ms(self.queued) if is_backlog else 0)
             latest = self._outputs_since + after_ms / 1_000
             return latest if self._queue else min(latest, self._last_commit + self._gap.seconds)
         if self._ahead_since is not None:

@@ -208,6 +208,11 @@ async def test_transactions_grow_while_many_records_wait_and_shrink_with_the_que
     assert commits[:4] == ["commit 100", "commit 160", "commit 180", "commit 200"]
 
 
+def test_a_transaction_may_be_open_the_longer_the_more_records_wait_up_to_a_limit() -> None:
+    pace = Pace(backlog_queue_min=50, backlog_commit_after_ms=100, backlog_commit_after_ms_max=400)
+    assert [pace.backlog_after_ms(waiting) for waiting in (50, 125, 200, 10_000)] == [100, 250, 400, 400]
+
+
 async def test_deadlines_of_one_instant_are_committed_a_few_contacts_at_a_time(partition: Partition) -> None:
     pace = Pace(commit_contacts=10, slice_contacts=5, slice_ms=0, commit_gap_ms=60_000, commit_after_ms=60_000)
     driven = Driven(partition, pace=pace)
