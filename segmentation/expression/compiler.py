@@ -16,7 +16,14 @@ from segmentation import deadlines
 from segmentation.expression import atoms
 from segmentation.expression.atoms import AtLeast, Below, Equal, Member, Present, Reading, Substring
 from segmentation.expression.normal import All, Literal, Normal, literals, normalize
-from segmentation.expression.readings import EPOCH_MS_MAX, EPOCH_MS_MIN, EXACT_INTEGERS_MAX, FOLDED, instant_of
+from segmentation.expression.readings import (
+    EPOCH_MS_MAX,
+    EPOCH_MS_MIN,
+    EXACT_INTEGERS_MAX,
+    FOLDED,
+    FOLDED_ELEMENTS,
+    instant_of,
+)
 from segmentation.expression.syntax import Expression, TextMatchKind
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, SegmentState
 
@@ -107,7 +114,7 @@ def _factory(body: str, names: tuple[str, ...]) -> Callable[..., Any]:
     source = f"lambda {', '.join(names)}: lambda attributes, now, members: {body}"
     namespace = {
         "STR": str, "INT": int, "FLOAT": float, "BOOL": bool, "LIST": list, "FOLDED": FOLDED,
-        "fold_element": FOLDED.__getitem__, "holds": atoms.holds, "instant_of": instant_of,
+        "fold_element": FOLDED_ELEMENTS.__getitem__, "holds": atoms.holds, "instant_of": instant_of,
         "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
     }  # fmt: skip
     factory: Callable[..., Any] = eval(source, namespace)  # noqa: S307  # the source is this module's own text

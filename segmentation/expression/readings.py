@@ -42,20 +42,26 @@ class Remembered(dict[str, _Read]):
         return read
 
 
-class FoldedTexts(Remembered[str]):
-    """Text → what it is compared by. An element of a list that is no text is folded as it reads, and not remembered."""
+class FoldedElements(dict[Scalar, str | None]):
+    """Element of a list → what it is compared by; None for what is not read as text.
 
-    def __init__(self) -> None:
-        super().__init__(fold)
+    Only text is kept, for `1` is `True` to a dictionary.
+    """
 
-    def __missing__(self, element: Scalar) -> str | None:  # type: ignore[override]  # to the dictionary's own look-up
-        if element.__class__ is str:
-            return super().__missing__(element)
-        text = read_text(element)
-        return None if text is None else fold(text)
+    def __missing__(self, element: Scalar) -> str | None:
+        if not isinstance(element, str):
+            text = read_text(element)
+            return None if text is None else fold(text)
+        folded = FOLDED[element]
+        if len(element) <= REMEMBERED_CHARS_MAX:
+            if len(self) >= REMEMBERED_TEXTS_MAX:
+                self.clear()
+            self[element] = folded
+        return folded
 
 
-FOLDED: Final = FoldedTexts()
+FOLDED: Final = Remembered(fold)
+FOLDED_ELEMENTS: Final = FoldedElements()
 NUMBERS: Final = Remembered(read_number)
 VERSIONS: Final = Remembered(read_version)
 INSTANTS: Final = Remembered(read_instant)

@@ -31,6 +31,15 @@ DRAIN_PARTITION_BYTES_MAX = 1 << 20
 DRAIN_WAIT_MS = 50
 DRAIN_POLL_MS = 20
 
+READ = (
+    Topic.CONTACT_CHANGES,
+    Topic.MEMBERSHIPS,
+    Topic.DEAD_LETTERS,
+    Topic.CONTACTS_CHANGELOG,
+    Topic.CONTROL_CHANGELOG,
+)
+"""The topics of which a recovery asks where they begin and end."""
+
 TopicNamer = Callable[[Topic], str]
 
 
@@ -183,13 +192,6 @@ def _fits(batch: Any, record: OutputRecord) -> bool:
     return added is not None
 
 
-async def _know(consumer: AIOKafkaConsumer, wanted: Iterable[TopicPartition]) -> None:
-    """Ask who leads the topics; else the client finds out by failing, and waits 100 ms each time."""
-    client = consumer._client  # noqa: SLF001 - it learns of a topic by itself only where it is to read it
-    for topic in sorted({at.topic for at in wanted}):
-        await client.add_topic(topic)
-
-
 class KafkaChangelogs:
     """`Changelogs` over two consumers that belong to no group: one reads committed records only, one is told of all."""
 
@@ -212,6 +214,8 @@ class KafkaChangelogs:
         """Connect."""
         try:
             await asyncio.gather(self._consumer.start(), self._raw.start())
+            for consumer in (self._consumer, self._raw):
+                self._have_leaders_known(consumer)
         except KafkaError as error:
             raise LogError(f"cannot connect to read the changelogs: {error!r}") from error
 
@@ -219,11 +223,18 @@ class KafkaChangelogs:
         """Disconnect."""
         await asyncio.gather(self._consumer.stop(), self._raw.stop())
 
+    def _have_leaders_known(self, consumer: AIOKafkaConsumer) -> None:
+        """Assign a partition of each topic, to fetch nothing: else each leader is found out by failing, in 100 ms."""
+        known = [TopicPartition(self._topic_name(topic), 0) for topic in READ]
+        consumer.assign(known)
+        consumer.pause(*known)
+        for at in known:
+            consumer.seek(at, 0)
+
     async def bounds(self, topic: Topic, partition: int) -> Bounds:
         """First and last stable offset now."""
         wanted = TopicPartition(self._topic_name(topic), partition)
         try:
-            await _know(self._consumer, [wanted])
             first = await self._consumer.beginning_offsets([wanted])
             end = await self._consumer.end_offsets([wanted])
         except KafkaError as error:
@@ -234,7 +245,6 @@ class KafkaChangelogs:
         """Ends first, then last stable offsets: what is appended in between is not taken for undecided."""
         names = {at: TopicPartition(self._topic_name(at[0]), at[1]) for at in wanted}
         try:
-            await asyncio.gather(*(_know(each, names.values()) for each in (self._raw, self._consumer)))
             ends = await self._raw.end_offsets(list(names.values()))
             stable = await self._consumer.end_offsets(list(names.values()))
         except KafkaError as error:

@@ -9,7 +9,7 @@ import pytest
 
 from segmentation.expression import atoms
 from segmentation.expression.atoms import Reading, at_least, below, equal, key_of, present, readable, substring
-from segmentation.expression.readings import EPOCH_MS_MAX, FOLDED, REMEMBERED_CHARS_MAX, Remembered
+from segmentation.expression.readings import EPOCH_MS_MAX, FOLDED_ELEMENTS, REMEMBERED_CHARS_MAX, Remembered
 from segmentation.expression.syntax import NumberLiteral, TextLiteral, TextMatchKind, VersionLiteral
 from segmentation.index.match import PLACES_MAX, MatchTable
 from segmentation.index.places import PresenceTable, Table, truth
@@ -129,8 +129,8 @@ def test_readability_is_what_each_reading_says_of_the_value() -> None:
 
 def test_an_element_that_is_no_text_is_folded_as_it_reads_and_is_no_key_of_the_memory() -> None:
     elements: list[Any] = [1, True, 1.0, "TRUE", 2.5, 10**400]
-    assert [FOLDED[element] for element in elements] == ["1", "true", "1", "true", "2.5", None]
-    assert {1, 2.5}.isdisjoint(FOLDED)
+    assert [FOLDED_ELEMENTS[element] for element in elements] == ["1", "true", "1", "true", "2.5", None]
+    assert {1, 2.5}.isdisjoint(FOLDED_ELEMENTS)
 
 
 def test_atoms_that_are_gone_no_longer_place_a_value() -> None:
