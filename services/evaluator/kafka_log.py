@@ -17,7 +17,7 @@ from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.topics import Topic
-from services.evaluator.ledger import Ledger
+from services.evaluator.ledger import OUTPUTS, Ledger
 from services.evaluator.ports import Bounds, Drained, FencedError, LogError, OutputRecord, TopicPart
 
 TRANSACTION_TIMEOUT_MS = 20_000
@@ -31,13 +31,7 @@ DRAIN_PARTITION_BYTES_MAX = 1 << 20
 DRAIN_WAIT_MS = 50
 DRAIN_POLL_MS = 20
 
-READ = (
-    Topic.CONTACT_CHANGES,
-    Topic.MEMBERSHIPS,
-    Topic.DEAD_LETTERS,
-    Topic.CONTACTS_CHANGELOG,
-    Topic.CONTROL_CHANGELOG,
-)
+READ = (Topic.CONTACT_CHANGES, *OUTPUTS)
 """The topics of which a recovery asks where they begin and end."""
 
 TopicNamer = Callable[[Topic], str]

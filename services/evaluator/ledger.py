@@ -18,6 +18,8 @@ import orjson
 from schemas.topics import Topic
 from services.evaluator.ports import Headers, OutputRecord
 
+OUTPUTS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
+"""The topics of a partition's transactions."""
 FOLLOWERS: Mapping[Topic, Sequence[Topic]] = {
     Topic.MEMBERSHIPS: (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG),
     Topic.DEAD_LETTERS: (Topic.CONTROL_CHANGELOG,),

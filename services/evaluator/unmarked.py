@@ -16,13 +16,11 @@ from typing import NamedTuple
 from schemas.control_rows import CLOCK_KEY, ClockRow
 from schemas.topics import Topic
 from services.evaluator.evidence import Case, Row, is_committed, telling
-from services.evaluator.ledger import wrote
+from services.evaluator.ledger import OUTPUTS, wrote
 from services.evaluator.measures import UNDECIDED
 from services.evaluator.ports import Bounds, Changelogs, LogError, TopicPart, Undecided
 from services.runtime.logs import get_logger
 
-OUTPUTS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
-"""The topics of a partition's transactions."""
 LOOKS_MAX = 50
 LOOK_AFTER_S = 0.1
 """So often it is looked whether the markers are there, and how long it waits between two looks."""

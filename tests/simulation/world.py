@@ -16,9 +16,8 @@ from random import Random
 
 from schemas.topics import Topic
 from segmentation.model import InstantMs
-from services.evaluator.ledger import Ledger
+from services.evaluator.ledger import OUTPUTS, Ledger
 from services.evaluator.ports import Bounds, Drained, LogError, OutputRecord, TopicPart
-from services.evaluator.unmarked import OUTPUTS
 from tests.simulation.broker import SimulatedBroker
 
 WRITES_LOST_MAX = 3

@@ -18,11 +18,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.topics import Topic, topic_name
 from services.evaluator.kafka_log import KafkaTransactionalLog
+from services.evaluator.ledger import OUTPUTS
 from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.owner import Owned, PartitionOwner
 from services.evaluator.ports import Bounds, LogError, TopicPart
 from services.evaluator.surroundings import Workspace
-from services.evaluator.unmarked import OUTPUTS, Fenced, settle
+from services.evaluator.unmarked import Fenced, settle
 from services.evaluator.worker import Pace
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
