@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 from pydantic import JsonValue
 
 from bench.e2e.evaluator import EvaluatorUnderTest
-from bench.e2e.latency import Latency, Probes
+from bench.e2e.latency import BROKER_WARM_UP_RATE_PER_S, BROKER_WARM_UP_S, Latency, Probes
 from bench.e2e.workspace import BenchWorkspace, Sent
 from schemas.events import SEGMENT_DEFINED_HEADERS
 from schemas.partitioner import partition_for_key
@@ -54,15 +54,13 @@ def measure_burst(broker: str, partitions: int, deadlines: int, seconds: float) 
         tempfile.TemporaryDirectory() as directory,
         EvaluatorUnderTest(workspace, Path(directory) / "state") as evaluator,
     ):
-        at = InstantMs(int((time.time() + LEAD_S + 2 * seconds) * 1_000))
-        records = [*workspace.definitions(), *_definition(workspace), *workspace.creations()]
-        records += list(_deadlines(workspace, deadlines, at))
-        workspace.produce(records)
-        ends: dict[int, int] = {}
-        for record in records:
-            ends[record.partition] = ends.get(record.partition, 0) + 1
-        evaluator.await_committed(ends)
+        workspace.produce([*workspace.definitions(), *_definition(workspace), *workspace.creations()])
+        evaluator.await_committed(workspace.ends())
         probes = Probes(workspace)
+        probes.run(BROKER_WARM_UP_RATE_PER_S, BROKER_WARM_UP_S)
+        at = InstantMs(int((time.time() + LEAD_S + 2 * seconds) * 1_000))
+        workspace.produce(_deadlines(workspace, deadlines, at))
+        evaluator.await_committed(workspace.ends())
         ticking.start()
         try:
             before = probes.run(LIVE_RATE_PER_S, seconds)[0]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 import orjson
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from pydantic import JsonValue
 
 from bench.engine.workload import START, Workload
@@ -127,6 +127,18 @@ class BenchWorkspace:
         value = TickRecord(scheduled_at=at, interval_ms=1_000).encode()
         for partition in range(self.partitions):
             yield Sent(partition, None, value, at, TICK_HEADERS)
+
+    def ends(self) -> dict[int, int]:
+        """Where each partition of the input ends now."""
+        consumer = Consumer({"bootstrap.servers": self.broker, "group.id": f"{self.prefix}ends"})
+        name = self.name(Topic.CONTACT_CHANGES)
+        try:
+            return {
+                partition: consumer.get_watermark_offsets(TopicPartition(name, partition), FLUSH_TIMEOUT_S)[1]
+                for partition in range(self.partitions)
+            }
+        finally:
+            consumer.close()
 
     def _write(self, contact: int, attributes: object, at: InstantMs) -> Sent:
         key = self.key(contact)

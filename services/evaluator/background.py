@@ -1,36 +1,60 @@
-"""Whose slice of background work is next: of all workers of a process, one slice in each turn of the event loop.
+"""Whose background work is next: of all workers of a process one at a time, until what it did is committed.
 
-Between two turns the loop reads its sockets. If every partition took its slice in each turn, live records would wait
-for all of them, again at each step of their way. Rule: a worker that is refused only waits; nobody is passed over twice
-by the same worker, and nobody who does not ask holds the others up for more than a turn.
+Background work fills transactions, and while a worker commits, its live records wait. If all partitions did theirs at
+once, all of them would commit at once, each in a multiple of the time that one takes alone. Rule: one worker holds the
+turn, does a slice between two looks at its live records, and passes the turn on when it has committed, has nothing left
+to do, or has had so many slices. Who is refused does not ask again and again: it is woken.
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+
+HELD_SLICES_MAX = 25
+"""Behind a backlog a transaction is open for seconds: others have deadlines too."""
 
 
 class BackgroundTurns:
-    """One slice a turn, in the order of asking. Shared by the workers of a process."""
+    """One worker at a time, in the order of asking. Shared by the workers of a process."""
 
     def __init__(self) -> None:
-        self._asked: dict[object, None] = {}  # in this turn of the loop, in order
-        self._line: list[object] = []  # refused before, the longest waiting first
-        self._taker: object | None = None
+        self._holder: object | None = None
+        self._slices = 0
+        self._line: dict[object, Callable[[], None]] = {}  # how to wake who was refused, the longest waiting first
 
-    def take(self, worker: object) -> bool:
-        """Whether `worker`, who has background work, may do a slice of it now; if not, let it ask in the next turn."""
-        if not self._asked:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        self._asked[worker] = None
-        if self._taker is not None or (self._line and self._line[0] is not worker):
+    def take(self, worker: object, wake: Callable[[], None]) -> bool:
+        """Whether `worker`, who has background work, may do a slice of it now; if not, `wake` is called when it may."""
+        if self._holder is worker:
+            self._slices += 1
+            if self._slices <= HELD_SLICES_MAX:
+                return True
+            self.pass_on(worker)
+        if self._holder is not None or (self._line and worker not in self._line):
+            self._line.setdefault(worker, wake)
             return False
-        self._taker = worker
+        self._line.pop(worker, None)
+        self._holder = worker
+        self._slices = 1
         return True
 
-    def _next_turn(self) -> None:
-        refused = [worker for worker in self._asked if worker is not self._taker]
-        waiting = [worker for worker in self._line if worker in self._asked and worker is not self._taker]
-        self._line = [*waiting, *(worker for worker in refused if worker not in waiting)]
-        self._asked = {}
-        self._taker = None
+    def held_by(self, worker: object) -> bool:
+        """Whether it is the turn of `worker`."""
+        return self._holder is worker
+
+    def pass_on(self, worker: object) -> None:
+        """If it is the turn of `worker`, somebody else has it next."""
+        if self._holder is worker:
+            self._holder = None
+            self._wake()
+
+    def leave(self, worker: object) -> None:
+        """`worker` wants no turn, for now or for ever."""
+        was_waiting = self._line.pop(worker, None) is not None
+        self.pass_on(worker)
+        if was_waiting and self._holder is None:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake all who wait, in order: who is in the middle of a commit then holds nobody up."""
+        for wake in self._line.values():
+            wake()

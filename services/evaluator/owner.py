@@ -89,8 +89,7 @@ class PartitionOwner:
         self._seeks: dict[int, int] = {}
         self._recovering: asyncio.Task[None] | None = None
         self._observer = observer
-        self._commits = ProcessCommits()
-        self._turns = BackgroundTurns()
+        self._commits, self._turns = ProcessCommits(), BackgroundTurns()
 
     @property
     def ready(self) -> bool:
@@ -117,6 +116,8 @@ class PartitionOwner:
         for index in sorted(partitions):
             self.owned[index] = Owned(index)
         self.paused = set(self.owned)
+        # A worker that had to be cancelled has not said that it left.
+        self._commits, self._turns = ProcessCommits(), BackgroundTurns()
         if self._observer is not None:
             self._observer.assigned(sorted(self.owned))
         self._seeks.clear()

@@ -23,6 +23,8 @@ from services.evaluator.ports import InputRecord, LogError, TransactionalLog
 
 COMMIT_AFTER_MS = 100
 COMMIT_GAP_MS = 5
+TURNS_BETWEEN_SLICES = 5
+"""From socket to answer a live record goes through so many turns of the loop; without work a turn is some 20 µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Pace:
 
     batch_records_max: int = 500
     commit_records: int = 2_000
-    commit_contacts: int = 500
-    """Sealing and storing what changed holds the loop, some 30 µs a contact, and the other partitions' live records."""
+    commit_contacts: int = 250
+    """While it commits, its own live records wait; storing what changed holds up those of all partitions besides."""
     commit_after_ms: int = COMMIT_AFTER_MS
     """A transaction is open no longer than this under load."""
     backlog_queue_min: int = 2_000
@@ -174,27 +176,33 @@ class PartitionWorker:
     async def run(self) -> None:
         """Work until stopped. Errors: whatever the log, the store or the core raised; the worker is then dead."""
         while not self._stopping:
-            worked = bool(self._queue)
-            if worked:
-                batch = self._next_batch()
-                began = self._monotonic()
-                self.partition.consume(batch)
-                self._evaluated_s += self._monotonic() - began
-                if self.partition.has_outputs:
-                    self._stamps += (batch[0].timestamp, batch[-1].timestamp)
-                await self._send()
-            if await self._background():
-                worked = True
-            if self._is_commit_due():
-                await self.commit()
-            elif worked:
-                # The log may have taken everything without waiting: reads and heartbeats need their turn.
-                await asyncio.sleep(0)
-            if not worked and not self._queue and not self._stopping:
-                await self._rest()
+            await self._work()
+        self._turns.leave(self)
         if self.partition.is_ahead or self._group_offset != self.partition.next_offset:
             await self.commit()
         self._commits.leave(self._gap)
+
+    async def _work(self) -> None:
+        """One batch, one slice of background work and a commit, whichever there is occasion for; else rest."""
+        worked = bool(self._queue)
+        if worked:
+            batch = self._next_batch()
+            began = self._monotonic()
+            self.partition.consume(batch)
+            self._evaluated_s += self._monotonic() - began
+            if self.partition.has_outputs:
+                self._stamps += (batch[0].timestamp, batch[-1].timestamp)
+            await self._send()
+        if await self._background():
+            worked = True
+        if self._is_commit_due():
+            await self.commit()
+            self._turns.pass_on(self)
+        elif worked:
+            # The log may have taken everything without waiting: reads and heartbeats need their turn.
+            await asyncio.sleep(0)
+        elif not self._queue and not self._stopping:
+            await self._rest()
 
     def _next_batch(self) -> Sequence[InputRecord]:
         limit = self.pace.batch_records_max
@@ -234,27 +242,33 @@ class PartitionWorker:
         self._sent_s += self._monotonic() - now
 
     async def _background(self) -> bool:
-        """One slice of due deadlines, else of backfill, else of counting; whether there was anything to do."""
-        partition = self.partition
-        if partition.due.any_due(partition.clock):
-            work = partition.wake_due
-        elif self.queued > self.pace.backfill_queue_max:
+        """One slice of it, if there is anything to do and it is this worker's turn; whether it did."""
+        work = self._background_work()
+        if work is None:
+            self._turns.leave(self)
             return False
-        elif partition.behind_definitions:
-            work = partition.backfill
-        elif partition.unreadable.is_behind:
-            work = partition.count_unreadable
-        else:
+        if not self._turns.take(self, self._wake.set):
             return False
-        if not self._turns.take(self):
-            return True
         began = self._monotonic()
         until = began + self.pace.slice_ms / 1_000
         while work(self.pace.slice_contacts) and self._monotonic() < until:
             pass
         self._evaluated_s += self._monotonic() - began
         await self._send()
+        for _ in range(TURNS_BETWEEN_SLICES):
+            await asyncio.sleep(0)
         return True
+
+    def _background_work(self) -> Callable[[int], int] | None:
+        """What does some more of the background work that comes first; None if there is none for now."""
+        partition = self.partition
+        if partition.due.any_due(partition.clock):
+            return partition.wake_due
+        if self.queued > self.pace.backfill_queue_max:
+            return None
+        if partition.behind_definitions:
+            return partition.backfill
+        return partition.count_unreadable if partition.unreadable.is_behind else None
 
     def _is_commit_due(self) -> bool:
         due = self._commit_due_at()
@@ -271,7 +285,8 @@ class PartitionWorker:
                 return self._last_commit
             after_ms = max(pace.commit_after_ms, pace.backlog_after_ms(self.queued) if is_backlog else 0)
             latest = self._outputs_since + after_ms / 1_000
-            return latest if self._queue else min(latest, self._last_commit + self._gap.seconds)
+            is_busy = bool(self._queue) or self._turns.held_by(self)
+            return latest if is_busy else min(latest, self._last_commit + self._gap.seconds)
         if self._ahead_since is not None:
             return self._ahead_since + pace.position_after_ms / 1_000
         if self._group_offset != self.partition.next_offset:

@@ -1,67 +1,101 @@
-"""Background work of all partitions of a process: one slice in each turn of the event loop, and each in its turn."""
+"""Background work of all partitions of a process: one worker at a time, in the order of asking."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from itertools import groupby
 
-from services.evaluator.background import BackgroundTurns
+from services.evaluator.background import HELD_SLICES_MAX, BackgroundTurns
 
-SLICES = 300
-
-
-class Turn:
-    """Counts the turns of the loop."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._ended = False
-
-    def next(self) -> None:
-        self.number += 1
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self.next)
-
-    def end(self) -> None:
-        self._ended = True
+NAMES = [f"partition {index}" for index in range(8)]
 
 
-async def _work(name: str, turns: BackgroundTurns, turn: Turn, done: list[tuple[int, str]], slices: int) -> None:
-    while slices:
-        if turns.take(name):
-            done.append((turn.number, name))
-            slices -= 1
-        await asyncio.sleep(0)
+class Worker:
+    """Does `slices` of work, commits after each `transaction` of them, and sleeps while it is not its turn."""
+
+    def __init__(self, name: str, turns: BackgroundTurns, done: list[str], slices: int, transaction: int) -> None:
+        self._name, self._turns, self._done = name, turns, done
+        self._slices, self._transaction = slices, transaction
+        self._wake = asyncio.Event()
+        self.asked = 0
+
+    async def run(self) -> None:
+        since = 0
+        while self._slices:
+            self._wake.clear()
+            self.asked += 1
+            if not self._turns.take(self, self._wake.set):
+                await self._wake.wait()
+                continue
+            self._done.append(self._name)
+            self._slices -= 1
+            since += 1
+            await asyncio.sleep(0)
+            if since == self._transaction:
+                since = 0
+                await asyncio.sleep(0.001)
+                self._turns.pass_on(self)
+        self._turns.leave(self)
 
 
-async def test_no_turn_has_two_slices_and_all_workers_get_as_many() -> None:
-    turns, turn, done = BackgroundTurns(), Turn(), list[tuple[int, str]]()
-    turn.next()
-    names = [f"partition {index}" for index in range(8)]
-    await asyncio.gather(*(_work(name, turns, turn, done, SLICES) for name in names))
-    turn.end()
-    assert max(Counter(number for number, _ in done).values()) == 1
-    early = Counter(name for _, name in done[: SLICES * 4])
-    assert max(early.values()) - min(early.values()) <= 1
-    assert len(done) == SLICES * len(names)
+async def _run(slices: int, transaction: int) -> list[str]:
+    turns, done = BackgroundTurns(), list[str]()
+    await asyncio.gather(*(Worker(name, turns, done, slices, transaction).run() for name in NAMES))
+    return done
 
 
-async def test_one_worker_alone_gets_a_slice_in_every_turn() -> None:
-    turns, turn, done = BackgroundTurns(), Turn(), list[tuple[int, str]]()
-    turn.next()
-    await _work("alone", turns, turn, done, SLICES)
-    turn.end()
-    assert done[-1][0] - done[0][0] <= SLICES
+async def test_one_worker_at_a_time_until_it_has_committed_each_in_its_turn() -> None:
+    done = await _run(slices=30, transaction=3)
+    runs = [(name, len(list(found))) for name, found in groupby(done)]
+    assert Counter(count for _, count in runs) == {3: 10 * len(NAMES)}
+    assert [name for name, _ in runs] == NAMES * 10
 
 
-async def test_who_stops_asking_holds_nobody_up() -> None:
-    turns, turn, done = BackgroundTurns(), Turn(), list[tuple[int, str]]()
-    turn.next()
-    leaving = asyncio.create_task(_work("leaves", turns, turn, done, 3))
-    commits = asyncio.create_task(_work("commits", turns, turn, done, SLICES))
-    await leaving
-    began = turn.number
-    await commits
-    turn.end()
-    assert len(done) == SLICES + 3
-    assert turn.number - began <= SLICES + 2
+async def test_who_does_not_commit_passes_the_turn_on_after_so_many_slices() -> None:
+    done = await _run(slices=3 * HELD_SLICES_MAX, transaction=10_000)
+    runs = [(name, len(list(found))) for name, found in groupby(done)]
+    assert runs == [(name, HELD_SLICES_MAX) for name in NAMES] * 3
+
+
+async def test_one_worker_alone_is_never_refused() -> None:
+    turns, done = BackgroundTurns(), list[str]()
+    alone = Worker("alone", turns, done, slices=3 * HELD_SLICES_MAX, transaction=7)
+    await alone.run()
+    assert alone.asked == len(done)
+
+
+async def test_who_is_refused_asks_again_only_when_it_is_woken() -> None:
+    turns, done = BackgroundTurns(), list[str]()
+    first = Worker("first", turns, done, slices=HELD_SLICES_MAX, transaction=10_000)
+    second = Worker("second", turns, done, slices=1, transaction=1)
+    await asyncio.gather(first.run(), second.run())
+    assert second.asked == 2
+
+
+async def test_who_is_woken_and_busy_with_something_else_holds_nobody_up() -> None:
+    turns = BackgroundTurns()
+    woken = Counter[str]()
+    assert turns.take("first", lambda: woken.update(["first"]))
+    assert not turns.take("busy", lambda: woken.update(["busy"]))
+    assert not turns.take("next", lambda: woken.update(["next"]))
+    turns.pass_on("first")
+    assert woken == {"busy": 1, "next": 1}
+    assert turns.take("next", lambda: None)
+    turns.pass_on("next")
+    assert woken["busy"] == 2
+    assert not turns.take("next", lambda: None), "who waits longer comes first"
+    assert turns.take("busy", lambda: None)
+
+
+async def test_who_stops_while_others_wait_for_it_wakes_them() -> None:
+    turns = BackgroundTurns()
+    woken = Counter[str]()
+    assert turns.take("holder", lambda: None)
+    assert not turns.take("stops", lambda: woken.update(["stops"]))
+    assert not turns.take("next", lambda: woken.update(["next"]))
+    turns.leave("stops")
+    assert woken == {}
+    turns.leave("holder")
+    assert woken == {"next": 1}
+    assert turns.take("next", lambda: None)

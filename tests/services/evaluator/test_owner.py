@@ -162,3 +162,11 @@ async def test_giving_up_twice_is_harmless(owner: PartitionOwner) -> None:
     await owner.revoke()
     await owner.revoke()
     assert not owner.ready
+
+
+async def test_the_turn_of_a_worker_that_was_cancelled_ends_with_the_assignment(tmp_path: Path) -> None:
+    owner = PartitionOwner(Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path))
+    assert owner._turns.take("cancelled", lambda: None)
+    owner.assign(())
+    assert owner._turns.take("next", lambda: None)
+    await owner.revoke()
