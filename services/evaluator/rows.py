@@ -105,10 +105,11 @@ def after(key: bytes) -> bytes:
 
 def due_key(due: InstantMs, contact_id: ContactId) -> bytes:
     """The key of a deadline row. Keys sort by instant, then contact."""
-    return _due_key(due, contact_id.encode())
+    return raw_due_key(due, contact_id.encode())
 
 
-def _due_key(due: InstantMs, raw_id: bytes) -> bytes:
+def raw_due_key(due: InstantMs, raw_id: bytes) -> bytes:
+    """The same, of a contact's id as keys have it."""
     return DUE_START + (due + _SIGN).to_bytes(_INSTANT_BYTES, "big") + raw_id
 
 
@@ -192,9 +193,9 @@ class CommitRows:
         due_now, members_now = (now.due, now.members) if now is not None else (None, _NO_MEMBERS)
         if due_before != due_now:
             if due_before is not None:
-                self.rows[_due_key(due_before, raw_id)] = None
+                self.rows[raw_due_key(due_before, raw_id)] = None
             if due_now is not None:
-                self.rows[_due_key(due_now, raw_id)] = b""
+                self.rows[raw_due_key(due_now, raw_id)] = b""
         if members_before is not members_now:
             self._put_listings(ContactId(raw_id.decode()), members_before, members_now)
 

@@ -1,0 +1,44 @@
+"""The rows of contacts that a store does not hold: on a wiped disk that is every contact of the changelog.
+
+Rule: the same rows and counts as `CommitRows.put_contact`, cheaper, and each kind in the order of its keys if contacts
+are added in that of theirs: the store takes sorted rows in half the time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from schemas.contact_rest import decode_contact_rest
+from segmentation.model import SegmentId
+from services.evaluator import rows
+
+
+class NewContacts:
+    """Collects contacts, then puts their rows into a batch."""
+
+    def __init__(self) -> None:
+        self._contacts: dict[bytes, bytes | None] = {}
+        self._dues: list[bytes] = []
+        self._listings: defaultdict[SegmentId, list[tuple[bytes, bytes]]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return len(self._contacts)
+
+    def add(self, raw_id: bytes, row: bytes) -> None:
+        """Add a contact that the store does not hold. `raw_id` is its id as keys have it."""
+        self._contacts[rows.CONTACTS_START + raw_id] = row
+        members, due, _ = decode_contact_rest(row)
+        if due is not None:
+            self._dues.append(rows.raw_due_key(due, raw_id))
+        for segment_id, since in members.items():
+            self._listings[segment_id].append((raw_id, b"%d" % since))
+
+    def put(self, batch: rows.CommitRows) -> None:
+        """Put all rows, and count the members."""
+        batch.rows.update(self._contacts)
+        for segment_id in sorted(self._listings, key=rows.listing_prefix):
+            listing = self._listings[segment_id]
+            prefix = rows.listing_prefix(segment_id)
+            batch.rows.update([(prefix + raw_id, since) for raw_id, since in listing])
+            batch.count_of(segment_id).members += len(listing)
+        batch.rows.update(dict.fromkeys(sorted(self._dues), b""))
