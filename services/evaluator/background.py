@@ -2,16 +2,17 @@
 
 Background work fills transactions, and while a worker commits, its live records wait. If all partitions did theirs at
 once, all of them would commit at once, each in a multiple of the time that one takes alone. Rule: one worker holds the
-turn, does a slice between two looks at its live records, and passes the turn on when it has committed, has nothing left
-to do, or has had so many slices. Who is refused does not ask again and again: it is woken.
+turn, does a slice between two looks at its live records, and passes the turn on when it has committed or has nothing
+left to do; after a while it loses it. Who is refused does not ask again and again: it is woken.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
-HELD_SLICES_MAX = 25
-"""Behind a backlog a transaction is open for seconds: others have deadlines too."""
+HELD_S_MAX = 0.06
+"""Behind a backlog a transaction is open for seconds, and a broker may keep one waiting: others have deadlines too."""
 
 
 class BackgroundTurns:
@@ -19,22 +20,19 @@ class BackgroundTurns:
 
     def __init__(self) -> None:
         self._holder: object | None = None
-        self._slices = 0
+        self._end: asyncio.TimerHandle | None = None
         self._line: dict[object, Callable[[], None]] = {}  # how to wake who was refused, the longest waiting first
 
     def take(self, worker: object, wake: Callable[[], None]) -> bool:
         """Whether `worker`, who has background work, may do a slice of it now; if not, `wake` is called when it may."""
         if self._holder is worker:
-            self._slices += 1
-            if self._slices <= HELD_SLICES_MAX:
-                return True
-            self.pass_on(worker)
+            return True
         if self._holder is not None or (self._line and worker not in self._line):
             self._line.setdefault(worker, wake)
             return False
         self._line.pop(worker, None)
         self._holder = worker
-        self._slices = 1
+        self._end = asyncio.get_running_loop().call_later(HELD_S_MAX, self.pass_on, worker)
         return True
 
     def held_by(self, worker: object) -> bool:
@@ -43,9 +41,12 @@ class BackgroundTurns:
 
     def pass_on(self, worker: object) -> None:
         """If it is the turn of `worker`, somebody else has it next."""
-        if self._holder is worker:
-            self._holder = None
-            self._wake()
+        if self._holder is not worker:
+            return
+        self._holder = None
+        if self._end is not None:
+            self._end.cancel()
+        self._wake()
 
     def leave(self, worker: object) -> None:
         """`worker` wants no turn, for now or for ever."""

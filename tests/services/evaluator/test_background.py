@@ -6,7 +6,10 @@ import asyncio
 from collections import Counter
 from itertools import groupby
 
-from services.evaluator.background import HELD_SLICES_MAX, BackgroundTurns
+import pytest
+
+from services.evaluator import background
+from services.evaluator.background import BackgroundTurns
 
 NAMES = [f"partition {index}" for index in range(8)]
 
@@ -52,22 +55,46 @@ async def test_one_worker_at_a_time_until_it_has_committed_each_in_its_turn() ->
     assert [name for name, _ in runs] == NAMES * 10
 
 
-async def test_who_does_not_commit_passes_the_turn_on_after_so_many_slices() -> None:
-    done = await _run(slices=3 * HELD_SLICES_MAX, transaction=10_000)
-    runs = [(name, len(list(found))) for name, found in groupby(done)]
-    assert runs == [(name, HELD_SLICES_MAX) for name in NAMES] * 3
+async def test_who_does_not_commit_loses_the_turn_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "HELD_S_MAX", 0.001)
+    done = await _run(slices=1_000, transaction=10_000)
+    runs = [name for name, _ in groupby(done)]
+    assert len(runs) > 2 * len(NAMES)
+    assert runs[: 2 * len(NAMES)] == NAMES * 2
+
+
+async def test_who_waits_for_the_broker_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "HELD_S_MAX", 0.01)
+    turns, done = BackgroundTurns(), list[str]()
+    assert turns.take("waits for ever", lambda: None)
+    async with asyncio.timeout(10):
+        await Worker("next", turns, done, slices=3, transaction=1).run()
+    turns.pass_on("waits for ever")
+    assert done == ["next"] * 3
+
+
+async def test_a_turn_is_not_ended_by_the_clock_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = BackgroundTurns()
+    monkeypatch.setattr(background, "HELD_S_MAX", 0.02)
+    assert turns.take("worker", lambda: None)
+    turns.pass_on("worker")
+    monkeypatch.setattr(background, "HELD_S_MAX", 1_000.0)
+    assert turns.take("worker", lambda: None)
+    await asyncio.sleep(0.05)
+    assert turns.held_by("worker")
+    turns.pass_on("worker")
 
 
 async def test_one_worker_alone_is_never_refused() -> None:
     turns, done = BackgroundTurns(), list[str]()
-    alone = Worker("alone", turns, done, slices=3 * HELD_SLICES_MAX, transaction=7)
+    alone = Worker("alone", turns, done, slices=100, transaction=7)
     await alone.run()
     assert alone.asked == len(done)
 
 
 async def test_who_is_refused_asks_again_only_when_it_is_woken() -> None:
     turns, done = BackgroundTurns(), list[str]()
-    first = Worker("first", turns, done, slices=HELD_SLICES_MAX, transaction=10_000)
+    first = Worker("first", turns, done, slices=20, transaction=10_000)
     second = Worker("second", turns, done, slices=1, transaction=1)
     await asyncio.gather(first.run(), second.run())
     assert second.asked == 2
