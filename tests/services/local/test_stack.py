@@ -75,6 +75,11 @@ def eventually(holds: Callable[[], bool], within_s: float = 90) -> bool:
     return holds()
 
 
+def recorded_pid(directory: Path, name: str) -> int | None:
+    processes = json.loads((directory / "stack.json").read_text())["processes"]
+    return processes[name]["pid"] if name in processes else None
+
+
 def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
@@ -94,8 +99,8 @@ def test_a_stack_starts_keeps_a_killed_part_running_and_leaves_no_process(
     assert {name: pid for name, pid in running.stack.pids.items() if name != "ingest"} == {
         name: pid for name, pid in before.items() if name != "ingest"
     }
-    recorded = json.loads((tmp_path / "stack.json").read_text())
-    assert recorded["processes"]["ingest"]["pid"] == running.stack.pids["ingest"]
+    # The record follows what it tells of.
+    assert eventually(lambda: recorded_pid(tmp_path, "ingest") == running.stack.pids["ingest"])
 
     began = time.monotonic()
     after = running.stack.pids
