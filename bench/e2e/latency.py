@@ -66,12 +66,8 @@ def measure_latency(
         tempfile.TemporaryDirectory() as directory,
         EvaluatorUnderTest(workspace, Path(directory) / "state") as evaluator,
     ):
-        records = [*workspace.definitions(), *workspace.creations()]
-        workspace.produce(records)
-        ends: dict[int, int] = {}
-        for record in records:
-            ends[record.partition] = ends.get(record.partition, 0) + 1
-        evaluator.await_committed(ends)
+        workspace.produce([*workspace.definitions(), *workspace.creations()])
+        evaluator.await_committed(workspace.ends())
         evaluator.await_settled()
         probes = Probes(workspace, probed_every)
         probes.run(BROKER_WARM_UP_RATE_PER_S, BROKER_WARM_UP_S)

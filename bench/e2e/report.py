@@ -9,7 +9,7 @@ BACKLOG_GOALS_PER_S = {100: 40_000, 1_000: 30_000, 10_000: 10_000}
 """Segments → writes a second of one worker, with 20,000 contacts."""
 LATENCY_GOALS_MS = {(1_000, UNCOMMITTED): (4, 20), (1_000, COMMITTED): (20, 50), (50, COMMITTED): (8, None)}
 """Writes a second and isolation → p50 and p99."""
-GROWTH_MAX = 2
+BURST_GROWTH_MAX = 2
 """So many times their p99 before a burst may live writes take across it, at the 99th percentile."""
 WIPED_GOAL_S, WARM_GOAL_S = 15.0, 3.0
 RECOVERED_CONTACTS = 1_000_000

@@ -233,7 +233,7 @@ def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> 
 
 
 def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[bytes, bytes | None]) -> int:
-    """Put rows as a commit would have put them; how many contacts there are more."""
+    """Put rows as a commit would have put them, in the order of the contacts; how many contacts there are more."""
     store = recovery.store
     new = NewContacts()
     more = 0
