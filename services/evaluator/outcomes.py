@@ -18,6 +18,8 @@ REMEMBERED_CHANGES_MAX = 20_000
 """Per partition; some hundred bytes each."""
 REMEMBERED_S = 45.0
 """Longer than the longest wait, so that the first of many inputs is still known when the last is committed."""
+PIECE_CHANGES = 256
+"""A commit is remembered in pieces of so many, so that forgetting a few changes does not copy the rest of thousands."""
 WAITERS_MAX = 10_000
 """Per partition; beyond it a wait is refused at once."""
 
@@ -42,25 +44,25 @@ class Outcomes:
         self._known_from = since
         self._next_offset = since
         self._monotonic = monotonic
-        self._commits: deque[tuple[float, Sequence[Change]]] = deque()
+        self._pieces: deque[tuple[float, Sequence[Change]]] = deque()
         self._remembered = 0
         self._waiters: dict[asyncio.Future[None], int] = {}
 
     def committed(self, next_offset: int, changes: Sequence[Change]) -> None:
         """Take note of a commit."""
         now = self._monotonic()
-        if changes:
-            self._commits.append((now, changes))
-            self._remembered += len(changes)
-        while self._remembered > REMEMBERED_CHANGES_MAX or (self._commits and self._commits[0][0] < now - REMEMBERED_S):
+        starts = range(0, len(changes), PIECE_CHANGES)
+        self._pieces.extend((now, changes[start : start + PIECE_CHANGES]) for start in starts)
+        self._remembered += len(changes)
+        while self._remembered > REMEMBERED_CHANGES_MAX or (self._pieces and self._pieces[0][0] < now - REMEMBERED_S):
             self._forget(self._remembered - REMEMBERED_CHANGES_MAX)
         self.passed(next_offset)
 
     def _forget(self, excess: int) -> None:
-        """Forget the oldest commit; of one that alone holds more than the `excess` over the limit, only so many."""
-        at, changes = self._commits.popleft()
+        """Forget the oldest piece; of one that alone holds more than the `excess` over the limit, only so many."""
+        at, changes = self._pieces.popleft()
         if 0 < excess < len(changes):
-            self._commits.appendleft((at, changes[excess:]))
+            self._pieces.appendleft((at, changes[excess:]))
             changes = changes[:excess]
         self._remembered -= len(changes)
         self._known_from = max(self._known_from, max(change.version.offset for change in changes) + 1)
@@ -90,7 +92,7 @@ class Outcomes:
     def outcomes(self, offsets: Sequence[int]) -> list[Outcome]:
         """The outcome of each offset, in the order given. Cost: one pass over the remembered changes."""
         wanted: dict[int, list[Change]] = {offset: [] for offset in offsets}
-        for change in (change for _, changes in self._commits for change in changes):
+        for change in (change for _, changes in self._pieces for change in changes):
             if change.version.offset in wanted:
                 wanted[change.version.offset].append(change)
         return [

@@ -74,6 +74,15 @@ async def test_forgetting_takes_whole_commits_and_of_the_next_only_what_is_too_m
     assert told == [None, None, None, [], [change(4), change(4)], [change(5)]]
 
 
+async def test_a_commit_of_many_changes_is_forgotten_as_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "REMEMBERED_CHANGES_MAX", 1_000)
+    list_ = Outcomes(since=0)
+    list_.committed(1_000, [change(offset) for offset in range(1_000)])
+    list_.committed(1_300, [change(offset) for offset in range(1_000, 1_300)])
+    told = list_.outcomes(range(1_300))
+    assert [outcome.changes for outcome in told] == [None] * 300 + [[change(offset)] for offset in range(300, 1_300)]
+
+
 async def test_a_full_waiting_list_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "WAITERS_MAX", 1)
     list_ = Outcomes(since=0)
