@@ -35,7 +35,9 @@ class PartitionStatusRecord(Record):
     offset: int | None = Field(default=None, description="The last record evaluated.")
     lag_records: int = 0
     lag_ms: int = 0
-    deadline_lateness_ms: int = 0
+    deadline_lateness_ms: int = Field(
+        default=0, description="By how much the clock is past the earliest deadline that has not fired."
+    )
     contacts: int = 0
     dead_letters: int = 0
     recovered_percent: float = 100.0

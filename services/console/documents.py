@@ -162,6 +162,7 @@ class Counts(Document):
     exited: int
     settling: bool
     settled_percent: float
+    settles_at: Annotated[datetime | None, Field(description="When settling is expected to end, if that can be said.")]
     unreadable: int
     unreadable_attributes: list[UnreadableAttribute]
     unreadable_settling: bool

@@ -67,6 +67,7 @@ def _counts(board: StatusBoard, entry: dict[str, Any]) -> dict[str, Any]:
         "exited": count.exited,
         "settling": count.settling,
         "settled_percent": round(count.settled_percent, 1),
+        "settles_at": rfc3339(count.settles_at_ms),
         "unreadable": count.unreadable,
         "unreadable_attributes": list(count.unreadable_attributes),
         "unreadable_settling": count.unreadable_settling,

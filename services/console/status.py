@@ -6,7 +6,7 @@ Pure but for `follow`, which feeds it. Nothing here takes part in evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,8 +20,9 @@ WHOLE_PERCENT: Final = 100.0
 class SegmentCount:
     """A segment over all partitions. Units: `reported_at_ms` is the oldest part's instant; percent 0 to 100.
 
-    `members` is None until every partition has told its part. `as_of_ms` is the instant of which every part still held,
-    because an owner that reports says what has changed; `lag_ms` is by how much the slowest partition was behind then.
+    `members` is None until every partition has told its part. `settles_at_ms` is an estimate, None if there is none.
+    `as_of_ms` is the instant of which every part still held, because an owner that reports says what has changed;
+    `lag_ms` is by how much the slowest partition was behind then.
     """
 
     members: int | None
@@ -29,6 +30,7 @@ class SegmentCount:
     exited: int
     settling: bool
     settled_percent: float
+    settles_at_ms: int | None
     reported_at_ms: int | None
     unreadable: int
     unreadable_attributes: tuple[dict[str, Any], ...] = ()
@@ -84,6 +86,7 @@ class StatusBoard:
             exited=sum(part.exited for part in parts.values()),
             settling=len(current) < self.partitions or any(part.settling for part in current),
             settled_percent=min(WHOLE_PERCENT, settled),
+            settles_at_ms=self._settles_at(current),
             reported_at_ms=min((part.reported_at for part in parts.values()), default=None),
             unreadable=sum(entry.count for part in parts.values() for entry in part.unreadable),
             unreadable_attributes=_by_attribute(parts.values()),
@@ -91,6 +94,12 @@ class StatusBoard:
             as_of_ms=min(map(self._held_at, parts.values())) if complete else None,
             lag_ms=max((status.lag_ms for status in self.owners.values()), default=0),
         )
+
+    def _settles_at(self, current: Sequence[SegmentStatusRecord]) -> int | None:
+        """When the last part is expected to have settled; None if one cannot say yet, or all have."""
+        ends = [part.settles_at for part in current if part.settling]
+        known = [end for end in ends if end is not None]
+        return max(known) if known and len(known) == len(ends) and len(current) >= self.partitions else None
 
     def _held_at(self, part: SegmentStatusRecord) -> int:
         """The last instant at which the partition's owner would have said that this part is another."""

@@ -52,6 +52,14 @@ class DueContacts:
                 self._head = due_of(following[0][0])[0] if following else _NEVER
         return found
 
+    def lateness_ms(self, clock: InstantMs) -> int:
+        """By how much the clock is past the earliest deadline that has not fired; 0 if none is due."""
+        earliest = self._uncommitted[0][0] if self._uncommitted else _NEVER
+        if self._head <= clock:
+            rows = self._store.scan(self.scan_from, due_through(clock), 1)
+            earliest = min([earliest, *(due_of(key)[0] for key, _ in rows)])
+        return max(0, clock - earliest)
+
     def committed(self, dues: Iterable[tuple[InstantMs, ContactId]]) -> None:
         """The uncommitted deadlines, `dues` among them, are rows of the store now."""
         self._uncommitted.clear()

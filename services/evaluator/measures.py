@@ -5,7 +5,7 @@ Rule: nothing is measured per record on the hot path; counters take differences 
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import replace
 
 from services.evaluator.partition import Partition
 from services.evaluator.store import StoreMemory
@@ -18,6 +18,8 @@ PROCESSED = counter("tidegate_evaluator_records", "Input records evaluated, refu
 DEAD_LETTERS = counter("tidegate_evaluator_dead_letters", "Input records refused.", ["partition"])
 CHANGES = counter("tidegate_evaluator_changes", "Membership changes committed.", ["partition"])
 FIRES = counter("tidegate_evaluator_deadlines_fired", "Contacts woken by a due deadline.", ["partition"])
+COUNTED = {"processed": PROCESSED, "dead_lettered": DEAD_LETTERS, "changes": CHANGES, "deadlines_fired": FIRES}
+"""Counts of `Tally`, by name."""
 COMMITS = counter("tidegate_evaluator_commits", "Transactions committed.", ["partition"])
 COMMIT_SECONDS = histogram("tidegate_evaluator_commit_seconds", "From the start of a commit to the local write.")
 COMMIT_RECORDS = histogram(
@@ -37,7 +39,7 @@ QUEUED = gauge("tidegate_evaluator_queued_records", "Fetched records not yet eva
 LAG = gauge("tidegate_evaluator_lag_records", "Records on the broker not yet evaluated.", ["partition"])
 LATENESS_SECONDS = gauge(
     "tidegate_evaluator_deadline_lateness_seconds",
-    "By how much the partition clock was past the deadline last fired.",
+    "By how much the partition clock is past the earliest deadline that has not fired.",
     ["partition"],
 )
 CONTACTS = gauge("tidegate_evaluator_contacts", "Contacts in the partition.", ["partition"])
@@ -76,7 +78,7 @@ class PartitionMeasures:
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         label = str(partition.index)
-        self._counters = [each.labels(label) for each in (PROCESSED, DEAD_LETTERS, CHANGES, FIRES)]
+        self._counters = {name: each.labels(label) for name, each in COUNTED.items()}
         self._commits = COMMITS.labels(label)
         self._lateness = LATENESS_SECONDS.labels(label)
         self._contacts = CONTACTS.labels(label)
@@ -99,10 +101,9 @@ class PartitionMeasures:
     def refresh(self) -> None:
         """Bring the counters level with the partition's tally."""
         tally = self._partition.tally
-        for metric, now, told in zip(self._counters, astuple(tally)[:4], astuple(self._told)[:4], strict=True):
-            if now > told:
-                metric.inc(now - told)
-        self._told = Tally(*astuple(tally))
-        self._lateness.set(tally.deadline_lateness_ms / 1_000)
+        for name, metric in self._counters.items():
+            metric.inc(getattr(tally, name) - getattr(self._told, name))
+        self._told = replace(tally)
+        self._lateness.set(self._partition.due.lateness_ms(self._partition.clock) / 1_000)
         self._contacts.set(self._partition.contacts)
         self._held.set(len(self._partition.failures.held))

@@ -158,7 +158,6 @@ class Partition:
             if contact is None or contact.due is None or contact.due > self.clock or contact_id in self.failures.held:
                 continue
             self.tally.deadlines_fired += 1
-            self.tally.deadline_lateness_ms = self.clock - contact.due
             self._catch_up(contact_id, contact)
         return len(due)
 

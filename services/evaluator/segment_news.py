@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from schemas.evaluator_status import SegmentStatusRecord, UnreadableAttribute
 from segmentation.model import Change, InstantMs, SegmentId
+from services.evaluator.backfill_progress import BackfillProgress
 from services.evaluator.partition import Partition
 from services.evaluator.rows import Count
 from services.evaluator.unreadable import UnreadableCount
@@ -40,6 +41,8 @@ class SegmentNews:
         self._touched: set[SegmentId] = set()
         self._settling: set[SegmentId] = set()
         self._settled_percent: int | None = None
+        self._settles_at: InstantMs | None = None
+        self._progress = BackfillProgress()
         self._unreadable: UnreadableReport = {}
         self._segments: object = None
 
@@ -47,11 +50,16 @@ class SegmentNews:
         """Changes were committed: who is in their segments is news."""
         self._touched.update([change.segment_id for change in changes])
 
-    def to_look_at(self, unreadable: UnreadableReport) -> Sequence[SegmentId]:
+    def to_look_at(self, unreadable: UnreadableReport, now: InstantMs) -> Sequence[SegmentId]:
         """The segments that may have something new. Cost: all of them only after the definitions changed."""
         partition = self._partition
         settling = set(partition.settling)
-        self._settled_percent = round(100.0 * partition.settled) if settling else None
+        if settling:
+            self._settled_percent = round(100.0 * partition.settled)
+            self._settles_at = self._progress.ends_at(partition.settled, now)
+        else:
+            self._settled_percent = self._settles_at = None
+            self._progress.ended()
         touched, self._touched = self._touched, set()
         touched |= settling | self._settling
         before, self._settling, self._unreadable = self._unreadable, settling, unreadable
@@ -92,6 +100,7 @@ class SegmentNews:
             exited=told.exited,
             settling=is_settling,
             settled_percent=100 if told.settled_percent is None else told.settled_percent,
+            settles_at=self._settles_at if is_settling else None,
             unreadable=[_told_unreadable(found) for found in told.unreadable],
         )
 

@@ -101,7 +101,7 @@ class StatusReporter:
         news = self._serving.news.get(index)
         if news is None:
             return
-        segment_ids = news.to_look_at(self._unreadable_of(served))
+        segment_ids = news.to_look_at(self._unreadable_of(served), clock.now_ms())
         for start in range(0, len(segment_ids), SLICE_SEGMENTS):
             if self._serving.news.get(index) is not news:
                 return
@@ -154,7 +154,7 @@ class StatusReporter:
             offset=partition.next_offset - 1,
             lag_records=lag,
             lag_ms=max(0, now - partition.clock) if lag else 0,
-            deadline_lateness_ms=partition.tally.deadline_lateness_ms,
+            deadline_lateness_ms=partition.due.lateness_ms(partition.clock),
             contacts=partition.contacts,
             dead_letters=partition.tally.dead_lettered,
         )

@@ -18,8 +18,8 @@ class Tally:
     dead_lettered: int = 0
     changes: int = 0
     deadlines_fired: int = 0
-    deadline_lateness_ms: int = 0
     backfilled: int = 0
+    """In the backfill that is under way."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ export interface UnreadableAttribute { attribute: string; reading: string; count
 export interface Segment {
   id: string; version: number; name: string; description: string; state: "active" | "paused";
   text: string; where?: unknown; english?: string; attributes: string[]; depends_on_time: boolean;
-  saved_at: string; saved_by: string; members: number | null; settling: boolean; settled_percent: number;
+  saved_at: string; saved_by: string; members: number | null; settling: boolean; settled_percent: number; settles_at: string | null;
   unreadable: number; unreadable_attributes: UnreadableAttribute[]; unreadable_settling: boolean; counted_at: string | null;
   as_of: string | null; lag_ms: number; last_hour: LastHour;
 }

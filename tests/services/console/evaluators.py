@@ -95,7 +95,16 @@ class World:
             )
         )
 
-    def count(self, segment: str, partition: int, members: int, *, version: int = 1, settling: bool = False) -> None:
+    def count(
+        self,
+        segment: str,
+        partition: int,
+        members: int,
+        *,
+        version: int = 1,
+        settling: bool = False,
+        settles_at: int | None = None,
+    ) -> None:
         self.board.take(
             SegmentStatusRecord(
                 segment_id=SegmentId(segment),
@@ -104,6 +113,7 @@ class World:
                 reported_at=InstantMs(NOW + partition),
                 members=members,
                 settling=settling,
+                settles_at=InstantMs(settles_at) if settles_at is not None else None,
             )
         )
 

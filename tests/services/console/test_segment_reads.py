@@ -6,6 +6,7 @@ import httpx
 
 from schemas.evaluator_status import PartitionState, PartitionStatusRecord, SegmentStatusRecord, UnreadableAttribute
 from segmentation.model import AttributeName, InstantMs, SegmentId
+from services.console.instants import rfc3339
 from services.runtime.clock import now_ms
 from tests.services.console.evaluators import NOW, World
 
@@ -92,6 +93,17 @@ async def test_a_segment_whose_newest_version_is_not_everywhere_is_settling(worl
     answer = await world.get("/segments/a")
     assert answer.headers["ETag"] == '"2"'
     assert (answer.json()["members"], answer.json()["settling"], answer.json()["settled_percent"]) == (7, True, 50.0)
+
+
+async def test_a_segment_says_when_the_last_of_its_parts_is_expected_to_have_settled(world: World) -> None:
+    world.ingest = lambda _request: httpx.Response(200, json={"id": "a", "version": 1})
+    world.count("a", 0, 3, settling=True, settles_at=NOW + 2_000)
+    world.count("a", 1, 4, settling=True)
+    assert (await world.get("/segments/a")).json()["settles_at"] is None
+    world.count("a", 1, 4, settling=True, settles_at=NOW + 9_000)
+    assert (await world.get("/segments/a")).json()["settles_at"] == rfc3339(NOW + 9_000)
+    world.count("a", 1, 4)
+    assert (await world.get("/segments/a")).json()["settles_at"] == rfc3339(NOW + 2_000)
 
 
 async def test_a_brief_list_leaves_out_the_long_forms_and_tells_the_last_hour(world: World) -> None:

@@ -20,7 +20,8 @@ from services.evaluator.serving import Serving
 from services.evaluator.status import StatusReporter
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.worker import Committed
-from tests.services.evaluator.inputs import NOW, definition, write
+from services.runtime import clock
+from tests.services.evaluator.inputs import NOW, definition, tick, write
 
 
 class Batch:
@@ -108,6 +109,13 @@ class Told:
         await self._reporter._round(cast("AIOKafkaProducer", self.producer))
         return {record.segment_id: record for record in self.producer.segments()}
 
+    async def lateness_ms(self) -> int:
+        """What one round told of the partition's deadlines."""
+        await self._reporter._round(cast("AIOKafkaProducer", self.producer))
+        (record,) = [each for each in self.producer.sent if isinstance(each, PartitionStatusRecord)]
+        self.producer.sent = []
+        return record.deadline_lateness_ms
+
 
 async def test_unreadable_values_are_told_by_segment_and_attribute_once_something_is_new(store: RocksStore) -> None:
     told = Told(store)
@@ -144,6 +152,37 @@ async def test_segments_are_told_while_they_settle_and_once_they_have(store: Roc
     assert {each: (record.members, record.settling) for each, record in (await told.round()).items()} == {
         "s": (0, False)
     }
+
+
+async def test_a_segment_that_settles_says_when_it_is_expected_to_have(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = NOW
+    monkeypatch.setattr(clock, "now_ms", lambda: InstantMs(now))
+    told = Told(store)
+    told.commit(definition(0, [{"plan": "pro"}]), *(write(1 + each, f"c{each}", plan="pro") for each in range(100)))
+    told.partition.consume([definition(101, [{"plan": "free"}], version=2)])
+    assert (await told.round())["s"].settles_at is None
+    told.partition.backfill(25)
+    now += 1_000
+    quarter = (await told.round())["s"]
+    assert (quarter.settled_percent, quarter.settles_at) == (25, NOW + 4_000)
+    told.commit()
+    assert (await told.round())["s"].settles_at is None
+
+
+async def test_lateness_is_that_of_the_earliest_deadline_that_has_not_fired(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"ends_at": {"in_past": True}}]))
+    told.commit(*(write(1 + each, f"c{each}", ends_at=NOW + 1_000 * each) for each in (1, 2, 3)))
+    assert await told.lateness_ms() == 0
+    told.commit(tick(5, NOW + 2_500))
+    assert await told.lateness_ms() == 1_500
+    told.partition.wake_due(1)
+    assert await told.lateness_ms() == 500
+    told.partition.wake_due(10)
+    told.commit()
+    assert await told.lateness_ms() == 0
 
 
 async def test_what_the_broker_did_not_take_is_told_in_the_next_round(store: RocksStore) -> None:

@@ -60,7 +60,7 @@ function Standing({ segment }: { segment: Segment }) {
           <div><dt>Count is of</dt><dd>{segment.as_of ? age(segment.as_of, now) : "–"} {segment.lag_ms > 0 && <small className="warn">behind by {duration(segment.lag_ms)}</small>}</dd></div>
         </dl>
           <p className="hint">Enters and exits counted since {instant(segment.last_hour.since).slice(11, 16)} UTC{segment.counted_at && <>; members last changed {age(segment.counted_at, now)}</>}.</p>
-          {segment.settling && <p className="hint" role="status"><progress value={segment.settled_percent} max={100} aria-label="How many contacts have been brought to this version" /> {Math.floor(segment.settled_percent)} % of the contacts have been brought to version {segment.version}.</p>}
+          {segment.settling && <p className="hint" role="status"><progress value={segment.settled_percent} max={100} aria-label="How many contacts have been brought to this version" /> {Math.floor(segment.settled_percent)} % of the contacts have been brought to version {segment.version}{segment.settles_at && Date.parse(segment.settles_at) > now && <>, the last of them {age(segment.settles_at, now)}</>}.</p>}
         </div>
         {members !== null && <Suspense fallback={<div className="chart" />}><Chart trend={segment.last_hour.trend} members={members} now={now} /></Suspense>}
       </div>

@@ -5,7 +5,7 @@ import { arranged } from "./segments";
 function segment(id: string, members: number | null, part: Partial<Segment> = {}): Segment {
   return {
     id, members, name: "", description: "", version: 1, state: "active", text: "plan is \"pro\"", attributes: ["plan"], depends_on_time: false,
-    saved_at: "2026-01-01T00:00:00.000Z", saved_by: "", settling: false, settled_percent: 100, unreadable: 0, unreadable_attributes: [], unreadable_settling: false, as_of: null, lag_ms: 0,
+    saved_at: "2026-01-01T00:00:00.000Z", saved_by: "", settling: false, settled_percent: 100, settles_at: null, unreadable: 0, unreadable_attributes: [], unreadable_settling: false, as_of: null, lag_ms: 0,
     counted_at: null, last_hour: { entered: 0, exited: 0, since: "2026-01-01T00:00:00.000Z", trend: [] }, ...part,
   };
 }
