@@ -68,7 +68,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Deadline lateness",
-                "By how much the clock is past the earliest unfired deadline. Promise: one tick interval plus processing.",
+                "Of the earliest deadline that has not fired. Promise: one tick interval plus processing.",
                 "s",
                 (Query("max by (partition) (tidegate_evaluator_deadline_lateness_seconds)", "{{partition}}"),),
             ),

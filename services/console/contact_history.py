@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
-from segmentation.model import InstantMs
 from segmentation.values import read_instant
 from services.console.contact_reads import PAGE_DEFAULT, ContactInPath, Limit
 from services.console.instants import rfc3339
@@ -41,8 +40,8 @@ def contact_history_router(owners: Owners, admit: Any) -> APIRouter:
     @router.get("/{contact_id}/membership")
     async def membership(contact_id: ContactInPath, segment: str, at: Instant | None = None) -> dict[str, Any]:
         """Whether the contact was in the segment at an instant; null, and why, where the kept history ends."""
-        instant = read_instant(at) if at is not None else await _clock_of(owners, contact_id)
-        if instant is None:
+        instant = read_instant(at) if at is not None else None
+        if instant is None and at is not None:
             raise ProblemError(422, "bad_instant", "`at` is not an instant", "for example 2026-01-31T12:00:00Z")
         found = await owners.of_contact(contact_id, "/membership", {"segment": segment, "at": instant})
         if found is None:
@@ -50,7 +49,7 @@ def contact_history_router(owners: Owners, admit: Any) -> APIRouter:
         return {
             "contact_id": contact_id,
             "segment_id": segment,
-            "at": rfc3339(instant),
+            "at": rfc3339(found["at_ms"]),
             "member": found["member"],
             "since": rfc3339(found["since_ms"]),
             "unknown": found["unknown"],
@@ -58,14 +57,6 @@ def contact_history_router(owners: Owners, admit: Any) -> APIRouter:
         }
 
     return router
-
-
-async def _clock_of(owners: Owners, contact_id: str) -> InstantMs:
-    """Through when the contact has been evaluated."""
-    held = await owners.of_contact(contact_id)
-    if held is None:
-        raise not_found("contact", contact_id)
-    return InstantMs(held["clock_ms"])
 
 
 def listed(change: dict[str, Any]) -> dict[str, Any]:

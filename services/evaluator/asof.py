@@ -36,14 +36,38 @@ class MembershipAsOf:
 
 
 def membership_as_of(
-    store: Store, definitions: DefinitionLog, contact_id: ContactId, segment_id: SegmentId, at: InstantMs
-) -> MembershipAsOf | None:
-    """The membership at `at`; None when there is no such contact. Cost: a scan of the segment's history at the most."""
+    store: Store,
+    definitions: DefinitionLog,
+    contact_id: ContactId,
+    segment_id: SegmentId,
+    at: InstantMs | None,
+    clock: InstantMs | None = None,
+) -> tuple[InstantMs, MembershipAsOf] | None:
+    """The membership at `at`, and that instant: if None, the latest of which it can be said. None: no such contact.
+
+    `clock` is given when the store holds all that was decided through it: the store's own row of it may be older.
+    Cost: a scan of the segment's history at the most.
+    """
     row, clock_row = store.get_many([rows.contact_key(contact_id), rows.control_key(CLOCK_KEY)])
     if row is None:
         return None
     contact = decode_contact(row)
-    clock = ClockRow.decode(clock_row).clock if clock_row is not None else contact.position.clock
+    if clock is None:
+        clock = ClockRow.decode(clock_row).clock if clock_row is not None else contact.position.clock
+    if at is None:
+        at = clock if contact.due is None else min(clock, InstantMs(contact.due - 1))
+    return at, _as_of(store, definitions, contact_id, contact, segment_id, at, clock)
+
+
+def _as_of(
+    store: Store,
+    definitions: DefinitionLog,
+    contact_id: ContactId,
+    contact: ContactState,
+    segment_id: SegmentId,
+    at: InstantMs,
+    clock: InstantMs,
+) -> MembershipAsOf:
     if at > clock or (contact.due is not None and contact.due <= at):
         return MembershipAsOf(None, unknown=FUTURE)
     if definitions.seq_through(contact_id, contact.position.seq) < definitions.seq:

@@ -123,20 +123,32 @@ class _ReadApi:
         return _changes(*reads.contact_changes(served, contact_id, _cursor(request), _limit(request)))
 
     async def membership(self, request: Request) -> Response:
-        """Query: `segment`, and `at` in epoch milliseconds: was the contact in it then, from the bounded history."""
+        """Query: `segment`, and perhaps `at` in epoch milliseconds: was the contact in it then, from the history kept.
+
+        Without `at` it speaks of the latest instant that it can, and says which.
+        """
         contact_id, served = self._contact_of(request)
         query = request.query_params
-        segment_id, at = SegmentId(query.get("segment", "")), query.get("at", "")
+        segment_id, at = SegmentId(query.get("segment", "")), query.get("at")
         if not reads.is_known(served, segment_id):
             raise _unknown_segment()
-        if not reads.is_whole(at):
+        if at is not None and not reads.is_whole(at):
             raise RefusedError(400, "invalid_at", "`at` must be an instant in epoch milliseconds")
-        definitions = served.partition.definitions
-        found = membership_as_of(served.store, definitions, contact_id, segment_id, InstantMs(int(at)))
-        if found is None:
+        partition = served.partition
+        told = membership_as_of(
+            served.store,
+            partition.definitions,
+            contact_id,
+            segment_id,
+            InstantMs(int(at)) if at is not None else None,
+            partition.clock if not partition.changed_contacts else None,
+        )
+        if told is None:
             raise _unknown_contact()
+        instant, found = told
         return _json(
             {
+                "at_ms": instant,
                 "member": found.member,
                 "since_ms": found.since,
                 "unknown": found.unknown,

@@ -29,7 +29,7 @@ from services.evaluator.restored import restore
 from services.evaluator.serving import Serving
 from services.evaluator.store import RocksStore, StoreMemory
 from services.runtime.keys import KeyFile, Scope
-from tests.services.evaluator.inputs import NOW, Record, definition, write
+from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
 from tidegate import Tidegate
 
 PARTITIONS = 2
@@ -165,6 +165,16 @@ async def test_a_past_membership_is_told_or_said_to_be_unknown(side: ReadSide) -
     ):
         assert (await side.get("/contacts/u0/membership", **params)).status_code == status
     assert (await side.get("/contacts/nobody/membership", segment="s")).json()["code"] == "not_found"
+
+
+async def test_a_membership_is_told_through_ticks_that_no_commit_has_followed(side: ReadSide) -> None:
+    side.commit(definition(0, PRO), *plans(1, 10, "pro"))
+    for partition in side.partitions:
+        partition.consume([tick(100, NOW + 60_000)])
+    for instant in ({}, {"at": "2026-09-21T14:14:00Z"}):
+        told = (await side.get("/contacts/u0/membership", segment="s", **instant)).json()
+        assert (told["member"], told["unknown"]) == (True, None)
+        assert told["at"] >= "2026-09-21T14:14:00.000Z"
 
 
 async def test_the_client_reads_pages_and_past_memberships(side: ReadSide) -> None:

@@ -42,8 +42,20 @@ class World:
     def at(self, second: int, segment_id: str = "s", contact_id: str = "c") -> MembershipAsOf | None:
         """The membership `second` seconds after the start."""
         instant = InstantMs(NOW + second * 1_000)
+        told = self._told(instant, contact_id, segment_id)
+        return told[1] if told is not None else None
+
+    def now(self, clock: int | None = None) -> tuple[int, MembershipAsOf]:
+        """The membership at the latest instant that can be told, and how many seconds after the start that is."""
+        told = self._told(None, clock=InstantMs(NOW + clock * 1_000) if clock is not None else None)
+        assert told is not None
+        return (told[0] - NOW) // 1_000, told[1]
+
+    def _told(
+        self, at: InstantMs | None, contact_id: str = "c", segment_id: str = "s", clock: InstantMs | None = None
+    ) -> tuple[InstantMs, MembershipAsOf] | None:
         definitions = self.partition.definitions
-        return membership_as_of(self.store, definitions, ContactId(contact_id), SegmentId(segment_id), instant)
+        return membership_as_of(self.store, definitions, ContactId(contact_id), SegmentId(segment_id), at, clock)
 
     def members_at(self, *seconds: int) -> list[bool | None]:
         """Whether the contact was a member then."""
@@ -91,6 +103,15 @@ def test_a_contact_that_was_never_in_the_segment_is_told_so_for_ever(world: Worl
 def test_an_instant_that_was_not_evaluated_yet_is_not_answered(world: World) -> None:
     world.commit(definition(0, PRO), plan(1, 10, "pro"))
     assert world.at(11) == MembershipAsOf(None, unknown=FUTURE)
+
+
+def test_without_an_instant_it_speaks_of_the_latest_that_it_can(world: World) -> None:
+    world.commit(definition(0, [{"seen": {"within_last": "20s"}}]))
+    world.commit(write(1, seen=NOW), plan(2, 10, "pro", "other"))
+    inside = MembershipAsOf(True, InstantMs(NOW))
+    assert world.now() == (10, inside)
+    assert world.now(clock=15) == (15, inside)
+    assert world.now(clock=60) == (19, inside)  # its deadline at 20 s has not fired
 
 
 def test_a_deadline_that_has_not_fired_yet_holds_the_answer_back(world: World) -> None:
