@@ -1,7 +1,8 @@
 """What fails twice in evaluation is set aside, so that a fault of ours stops neither the log nor the process for ever.
 
 The first time, a failure is remembered in the local store and the process ends: the replay starts from what is
-committed and may do better. A record that fails again becomes a dead letter. Work that no record asked for (a deadline,
+committed and may do better. A record that fails again becomes a dead letter, and so does every other that then fails
+at the same place of the code: one fault may hit thousands. Work that no record asked for (a deadline,
 a backfill) has none to set aside: where it fails at the same place of the code again, its contact is held as it stands,
 the log goes on, and the contact is tried again after a restart, at a write of its own and at every definition.
 Rule: nothing of a held contact is forgotten, so once the cause is repaired its changes are those that an unharmed run
@@ -40,10 +41,10 @@ class Held:
 
 
 class Failures:
-    """The failures of one partition. `failed` is the record at which the previous owner's evaluation failed."""
+    """The failures of one partition. `failed` are the records at which evaluation failed before the process ended."""
 
     def __init__(
-        self, store: Store, where: str, failed: rows.Failure | None, definitions: DefinitionLog, due: DueContacts
+        self, store: Store, where: str, failed: set[int], definitions: DefinitionLog, due: DueContacts
     ) -> None:
         self.held: dict[ContactId, Held] = {}
         self.alone_are_behind = False
@@ -53,16 +54,27 @@ class Failures:
         self._store = store
         self._where = where
         self._failed = failed
+        self._proven: set[str] = set()  # the places of the code where a record failed again after a restart
 
-    def reason_at(self, offset: int) -> str | None:
-        """How evaluation of the record at this offset failed the last time; None if it did not."""
-        return self._failed.reason if self._failed is not None and self._failed.offset == offset else None
+    def at_record(self, record: InputRecord, error: Exception) -> str:
+        """Why the record is set aside, if it is known to fail; else remember that and stop: the replay tries again."""
+        place = _place(error)
+        if record.offset in self._failed:
+            self._proven.add(place)
+        elif place not in self._proven:
+            self._store.write({rows.failed_record_key(record.offset): place.encode()})
+            raise EvaluationError(f"{self._where} offset {record.offset} cannot be evaluated") from error
+        return "".join(traceback.format_exception(error))
 
-    def at_record(self, record: InputRecord, error: Exception) -> NoReturn:
-        """Remember where it failed and stop: the replay tries once more."""
-        reason = "".join(traceback.format_exception(error))
-        self._store.write({rows.FAILED_KEY: rows.encode_failure(record.offset, reason)})
-        raise EvaluationError(f"{self._where} offset {record.offset} cannot be evaluated") from error
+    def at_definition(self, record: InputRecord, error: Exception) -> NoReturn:
+        """Stop: one partition never sets a definition aside that others have, so the cause must be repaired."""
+        raise EvaluationError(f"{self._where} offset {record.offset}: a definition cannot be placed") from error
+
+    def passed(self, next_offset: int) -> dict[bytes, None]:
+        """The rows to delete with the commit of everything before `next_offset`: no replay will come there again."""
+        done = {offset for offset in self._failed if offset < next_offset}
+        self._failed -= done
+        return {rows.failed_record_key(offset): None for offset in done}
 
     def at_contact(self, contact_id: ContactId, due: InstantMs | None, error: Exception) -> None:
         """Hold the contact if this failure is known, else remember it and stop."""

@@ -101,11 +101,6 @@ class Partition:
 
     def _take(self, record: InputRecord, item: Input) -> None:
         offset = Offset(record.offset)
-        reason = self.failures.reason_at(offset)
-        # A definition is never set aside in one partition while others have it: it fails until we repair the cause.
-        if reason is not None and not isinstance(item, SegmentDefined):
-            self._set_aside(record, item, reason)
-            return
         if isinstance(item, ContactWrite):
             self._write(record, Write(item.contact_id, item.attributes, self.clock, offset))
         elif isinstance(item, ContactDelete):
@@ -290,6 +285,7 @@ class Partition:
             now,
         )
         batch.rows[rows.MARKS_KEY] = self._marks.encode()
+        batch.rows.update(self.failures.passed(self.next_offset))
         self._store.write(batch.rows)
         if self.on_contacts is not None:
             self.on_contacts(self._committed)
@@ -334,17 +330,20 @@ class Partition:
         self._place(command.contact_id, decide(before, command, self.definitions), before)
 
     def _place(self, contact_id: ContactId, decision: Decision, before: ContactState | None) -> None:
-        """Put a decision's outputs in line and its state into the overlay."""
+        """Put a decision's outputs in line and its state into the overlay: all of it, or nothing if it fails."""
+        if decision.events:
+            outputs = [
+                OutputRecord(*encode_membership_change(event, self.index))
+                if isinstance(event, Change)
+                else OutputRecord(membership_key(event.segment_id, contact_id), None)
+                for event in decision.events
+            ]
+            changes = [event for event in decision.events if isinstance(event, Change)]
+            self.unsent.memberships += outputs
+            self._changes += changes
+            self.tally.changes += len(changes)
         if self.failures.held:
             self.failures.release(contact_id)
-        memberships = self.unsent.memberships
-        for event in decision.events:
-            if isinstance(event, Change):
-                memberships.append(OutputRecord(*encode_membership_change(event, self.index)))
-                self._changes.append(event)
-                self.tally.changes += 1
-            else:
-                memberships.append(OutputRecord(membership_key(event.segment_id, contact_id), None))
         if not decision.contact_changed:
             return
         contact = self._overlay[contact_id] = decision.contact
@@ -368,10 +367,10 @@ class Partition:
     # What failed: see `failures.py`
 
     def _evaluation_failed(self, record: InputRecord, item: Input, error: Exception) -> None:
+        if isinstance(item, SegmentDefined):
+            self.failures.at_definition(record, error)
         held = self.failures.held.get(item.contact_id) if isinstance(item, CONTACT_INPUTS) else None
-        if held is None:
-            self.failures.at_record(record, error)
-        self._set_aside(record, item, held.reason)
+        self._set_aside(record, item, self.failures.at_record(record, error) if held is None else held.reason)
 
     def _set_aside(self, record: InputRecord, item: Input, reason: str) -> None:
         """Pass by a record that cannot be evaluated. An erasure is never passed by."""

@@ -27,12 +27,13 @@ class RestoredPartition:
     definitions: DefinitionLog
     counts: dict[SegmentId, rows.Count]
     unreadable: UnreadableValues
-    failed: rows.Failure | None
+    failed: set[int]
+    """Offsets of records at which evaluation failed before."""
 
 
 def restore(store: Store) -> RestoredPartition:
     """Read a recovered store."""
-    marks_row, failed_row = store.get_many([rows.MARKS_KEY, rows.FAILED_KEY])
+    (marks_row,) = store.get_many([rows.MARKS_KEY])
     marks = rows.Marks.decode(marks_row) if marks_row is not None else rows.EMPTY
     if marks is None:
         raise StoreError("the local state has another format than this version writes")
@@ -59,7 +60,7 @@ def restore(store: Store) -> RestoredPartition:
         definitions,
         counts,
         unreadable,
-        rows.decode_failure(failed_row) if failed_row is not None else None,
+        {rows.failed_record_of(key) for key, _ in scan_all(store, rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END)},
     )
 
 

@@ -25,12 +25,13 @@ COUNTS_START, COUNTS_END = b"n", b"o"
 UNREADABLE_START, UNREADABLE_END = b"u", b"v"
 CONTROLS_START, CONTROLS_END = b"k", b"l"
 MARKS_KEY = b"m"
-FAILED_KEY = b"x"
+FAILED_PLACES = b"x"
+FAILED_RECORDS_START, FAILED_RECORDS_END = b"y", b"z"
 FORMAT = 5
 """Raised when rows change shape: a store of another format is rebuilt from the changelog."""
 
 _NO_MEMBERS: Mapping[SegmentId, InstantMs] = {}
-_INSTANT_BYTES = 8
+_NUMBER_BYTES = 8
 _SIGN = 1 << 63  # so that instants before 1970 sort first
 
 
@@ -63,26 +64,19 @@ class Marks(NamedTuple):
         return cls(next_input, contacts_changelog, control_changelog, contacts, bytes.fromhex(due_from), at)
 
 
-class Failure(NamedTuple):
-    """The input at which evaluation failed, and how."""
-
-    offset: int
-    reason: str
-
-
 def failed_place_key(place: str) -> bytes:
-    """The key of a failure of work that no record asked for."""
-    return FAILED_KEY + place.encode()
+    """The key of a failure of work that no record asked for: where in the code."""
+    return FAILED_PLACES + place.encode()
 
 
-def encode_failure(offset: int, reason: str) -> bytes:
-    """The row that survives the crash."""
-    return orjson.dumps([offset, reason])
+def failed_record_key(offset: int) -> bytes:
+    """The key of a failure at an input record."""
+    return FAILED_RECORDS_START + offset.to_bytes(_NUMBER_BYTES, "big")
 
 
-def decode_failure(row: bytes) -> Failure:
-    """Read the row."""
-    return Failure(*orjson.loads(row))
+def failed_record_of(key: bytes) -> int:
+    """The offset in such a key."""
+    return int.from_bytes(key[len(FAILED_RECORDS_START) :], "big")
 
 
 EMPTY = Marks(0, 0, 0, 0, DUE_START, InstantMs(0))
@@ -110,12 +104,12 @@ def due_key(due: InstantMs, contact_id: ContactId) -> bytes:
 
 def raw_due_key(due: InstantMs, raw_id: bytes) -> bytes:
     """The same, of a contact's id as keys have it."""
-    return DUE_START + (due + _SIGN).to_bytes(_INSTANT_BYTES, "big") + raw_id
+    return DUE_START + (due + _SIGN).to_bytes(_NUMBER_BYTES, "big") + raw_id
 
 
 def due_through(clock: InstantMs) -> bytes:
     """The first key after every deadline at or before `clock`."""
-    return DUE_START + (clock + 1 + _SIGN).to_bytes(_INSTANT_BYTES, "big")
+    return DUE_START + (clock + 1 + _SIGN).to_bytes(_NUMBER_BYTES, "big")
 
 
 def due_of(key: bytes) -> tuple[InstantMs, ContactId]:

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from schemas.codec import encode_membership_change
 from schemas.dead_letter import DeadLetterHeaders
 from schemas.topics import Topic
 from segmentation.decide import Command, Decision, decide
 from segmentation.definitions import DefinitionLog
-from segmentation.model import ContactId, ContactState, InstantMs
+from segmentation.model import Change, ContactId, ContactState, InstantMs
 from services.evaluator import failures as failures_module
 from services.evaluator import partition as partition_module
+from services.evaluator import rows
 from services.evaluator.dead_letters import EVALUATION_FAILED
 from services.evaluator.failures import EvaluationError
 from services.evaluator.measures import HELD, PartitionMeasures
@@ -144,6 +146,89 @@ def test_a_backfill_passes_a_held_contact_by_and_keeps_what_it_still_needs(
     break_contacts()
     assert work(opened(store)) == [("bob", "enter", NOW), ("bob", "exit", NOW + 1_000)]
     assert not opened(store).definitions.pending
+
+
+def test_one_fault_that_hits_many_records_of_a_transaction_ends_the_process_once(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    batch = [write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho", "dee"))]
+    break_contacts("ann", "cho", "dee")
+    with pytest.raises(EvaluationError, match="offset 0"):
+        opened(store).consume(batch)
+    partition = opened(store)
+    partition.consume(batch)
+    assert [letter.key for letter in partition.unsent.dead_letters] == [b"ann", b"cho", b"dee"]
+    work(partition)
+    assert store.scan(rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END, 10) == []
+    partition.consume([write(4, "ann", plan="free")])
+    assert codes(partition) == [EVALUATION_FAILED]
+
+
+def test_faults_at_several_places_of_a_transaction_end_the_process_once_each(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(contact: ContactState | None, command: Command, definitions: DefinitionLog) -> Decision:
+        if command.contact_id == "ann":
+            raise ZeroDivisionError("one bug of ours")
+        if command.contact_id == "cho":
+            raise LookupError("another")
+        return decide(contact, command, definitions)
+
+    monkeypatch.setattr(partition_module, "decide", failing)
+    batch = [write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho"))]
+    for offset in (0, 2):
+        with pytest.raises(EvaluationError, match=f"offset {offset}"):
+            opened(store).consume(batch)
+    partition = opened(store)
+    partition.consume(batch)
+    assert [letter.key for letter in partition.unsent.dead_letters] == [b"ann", b"cho"]
+
+
+def test_a_record_that_failed_is_evaluated_again_and_taken_if_that_goes_well(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    batch = [write(0, "ann", plan="pro"), write(1, "bob", plan="pro")]
+    break_contacts("ann")
+    with pytest.raises(EvaluationError):
+        opened(store).consume(batch)
+    break_contacts()
+    partition = opened(store)
+    partition.consume(batch)
+    assert codes(partition) == []
+    work(partition)
+    assert store.get_many([rows.contact_key(ContactId("ann"))]) != [None]
+    assert store.scan(rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END, 10) == []
+
+
+def test_nothing_of_a_decision_stays_when_its_outputs_cannot_be_written(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(opened(store), definition(0, PROS), definition(1, [{"plan": "pro"}], "t"))
+
+    def failing(change: Change, partition: int) -> object:
+        if change.segment_id == "t":
+            raise ZeroDivisionError("a bug of ours")
+        return encode_membership_change(change, partition)
+
+    monkeypatch.setattr(partition_module, "encode_membership_change", failing)
+    with pytest.raises(EvaluationError):
+        opened(store).consume([write(2, "ann", plan="pro")])
+    partition = opened(store)
+    partition.consume([write(2, "ann", plan="pro")])
+    assert codes(partition) == [EVALUATION_FAILED]
+    assert (partition.unsent.memberships, partition.changed_contacts) == ([], 0)
+
+
+def test_a_definition_that_cannot_be_placed_ends_the_process_each_time(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_definition: object) -> object:
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(partition_module, "compile_definition", failing)
+    for _ in range(3):
+        with pytest.raises(EvaluationError, match="offset 0: a definition"):
+            opened(store).consume([definition(0, PROS)])
 
 
 def test_a_write_of_a_held_contact_is_a_dead_letter_at_once_and_its_repair_when_it_can_be_evaluated(
