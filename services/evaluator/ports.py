@@ -31,6 +31,10 @@ class StoreError(ServiceError):
     """The local disk refused a read or a write (full, corrupt, gone). The committed truth is still on the broker."""
 
 
+class StoreUnavailableError(StoreError):
+    """The machine or another process stands in the way of the local state; of what is stored this says nothing bad."""
+
+
 class InputRecord(Protocol):
     """One record of the input log, as aiokafka's ConsumerRecord is. `timestamp` is the broker's, in milliseconds."""
 

@@ -1,7 +1,8 @@
 """Opening a partition's store so that a broken or an outdated one never stops a start: an empty one is begun.
 
 Rule: a broken store is set aside for a person to look at; an outdated one is deleted, since it may hold contacts that
-were erased since. The changelogs fill the empty store again.
+were erased since. The changelogs fill the empty store again. One that cannot be opened because the disk is full, the
+machine is out of something, or another process has it open is whole, and stays where it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from segmentation.model import InstantMs
 from services.evaluator import rows
-from services.evaluator.ports import Store, StoreError
+from services.evaluator.ports import Store, StoreError, StoreUnavailableError
 from services.evaluator.recovery import read_marks
 from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
 
@@ -33,9 +34,11 @@ class Opened(NamedTuple):
 
 
 def open_store(path: Path, memory: StoreMemory, now: InstantMs) -> Opened:
-    """Open the store in `path`, or begin anew."""
+    """Open the store in `path`, or begin anew. Errors: StoreUnavailableError where the fault is not the store's."""
     try:
         store, outdated = _open_readable(path, memory, now)
+    except StoreUnavailableError:
+        raise
     except StoreError:
         if not path.exists():
             raise

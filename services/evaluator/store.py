@@ -7,6 +7,8 @@ not synced: the changelog on the broker is the durable copy, and a torn tail is 
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -24,7 +26,7 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-from services.evaluator.ports import StoreError
+from services.evaluator.ports import StoreError, StoreUnavailableError
 
 MEMORY_BYTES = 256 << 20
 """Blocks of files, their indexes and filters, and rows not yet in files, of all partitions together."""
@@ -43,6 +45,18 @@ LOG_FILE_BYTES = 4 << 20
 
 CORRUPTION = "Corruption"
 """How RocksDB's messages begin when a checksum or a structure is wrong."""
+_ENVIRONMENT = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOMEM,
+)
+NOT_THE_STORES = ("While lock file", "lock hold by current process", *map(os.strerror, _ENVIRONMENT))
+"""What RocksDB's messages hold when the machine or another process is in the way, and the files themselves are whole."""
 
 
 def corruption_mark(path: Path) -> Path:
@@ -106,7 +120,7 @@ class RocksStore:
             # unless those of its one column family are given too.
             self._db = Rdict(str(path), options=options, column_families={ROWS: options})
         except Exception as error:
-            raise StoreError(f"cannot open the local state in {path}: {error}") from error
+            raise _error(f"cannot open the local state in {path}: {error}") from error
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of `keys`, None where absent."""
@@ -192,4 +206,8 @@ class RocksStore:
     def _failed(self, doing: str, error: Exception) -> StoreError:
         if CORRUPTION in str(error):
             corruption_mark(self.path).touch()
-        return StoreError(f"cannot {doing} the local state in {self.path}: {error}")
+        return _error(f"cannot {doing} the local state in {self.path}: {error}")
+
+
+def _error(message: str) -> StoreError:
+    return StoreUnavailableError(message) if any(each in message for each in NOT_THE_STORES) else StoreError(message)

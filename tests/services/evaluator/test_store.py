@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from segmentation.model import InstantMs
 from services.evaluator import rows
-from services.evaluator.ports import StoreError
+from services.evaluator.ports import StoreError, StoreUnavailableError
 from services.evaluator.quarantine import OUTDATED_AFTER_MS, open_store
 from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
 
@@ -138,6 +140,81 @@ def test_a_bit_flip_found_by_a_read_is_remembered_for_the_next_start(tmp_path: P
     again = open_store(path, memory, NOW)
     assert again.quarantined is not None
     again.store.close()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from services.evaluator.store import RocksStore, StoreMemory
+store = RocksStore(Path(sys.argv[1]), StoreMemory(8 << 20))
+print("held", flush=True)
+sys.stdin.read()
+store.close()
+"""
+OPEN_WITH_FEW_FILES = """
+import os, resource, sys
+from pathlib import Path
+from segmentation.model import InstantMs
+from services.evaluator.ports import StoreUnavailableError
+from services.evaluator.quarantine import open_store
+from services.evaluator.store import StoreMemory
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 4,) * 2)
+try:
+    open_store(Path(sys.argv[1]), StoreMemory(8 << 20), InstantMs(int(sys.argv[2])))
+except StoreUnavailableError as error:
+    print(error)
+"""
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def is_whole(path: Path, memory: StoreMemory) -> bool:
+    opened = open_store(path, memory, NOW)
+    rows_there = len(opened.store.scan(b"c", b"d", 10_000))
+    opened.store.close()
+    return opened.quarantined is None and rows_there == 1_000
+
+
+def test_a_store_that_another_process_holds_stays_where_it_is(tmp_path: Path, memory: StoreMemory) -> None:
+    path = tmp_path / "s"
+    filled(path, memory).close()
+    with python(HOLD, str(path)) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreUnavailableError, match="lock"):
+            open_store(path, memory, NOW)
+        holder.communicate()
+    assert is_whole(path, memory)
+
+
+def test_a_store_that_this_process_did_not_close_stays_where_it_is(tmp_path: Path, memory: StoreMemory) -> None:
+    path = tmp_path / "s"
+    store = filled(path, memory)
+    with pytest.raises(StoreUnavailableError, match="lock"):
+        open_store(path, memory, NOW)
+    store.close()
+    assert is_whole(path, memory)
+
+
+def test_a_store_stays_where_it_is_when_no_more_files_may_be_open(tmp_path: Path, memory: StoreMemory) -> None:
+    path = tmp_path / "s"
+    store = filled(path, memory)
+    store.flush()
+    store.close()
+    said, _ = python(OPEN_WITH_FEW_FILES, str(path), str(NOW)).communicate()
+    assert "Too many open files" in said
+    assert is_whole(path, memory)
+
+
+@pytest.mark.parametrize("trouble", ["No space left on device", "Permission denied", "Read-only file system"])
+def test_trouble_of_the_machine_is_not_damage(tmp_path: Path, memory: StoreMemory, trouble: str) -> None:
+    store = filled(tmp_path / "s", memory)
+    assert isinstance(store._failed("read", OSError(f"IO error: {trouble}: While open a file")), StoreUnavailableError)
+    store.close()
 
 
 def test_a_store_of_another_format_is_rebuilt(tmp_path: Path, memory: StoreMemory) -> None:
