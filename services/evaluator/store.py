@@ -56,7 +56,7 @@ _ENVIRONMENT = (
     errno.ENOMEM,
 )
 NOT_THE_STORES = ("While lock file", "lock hold by current process", *map(os.strerror, _ENVIRONMENT))
-"""What RocksDB's messages hold when the machine or another process is in the way, and the files themselves are whole."""
+"""What RocksDB's messages hold when the machine or another process is in the way, and the files are whole."""
 
 
 def corruption_mark(path: Path) -> Path:

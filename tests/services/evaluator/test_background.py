@@ -10,7 +10,9 @@ import pytest
 
 from services.evaluator import background
 from services.evaluator.background import BackgroundTurns
+from tests.waiting import until
 
+WAIT_S = 10.0
 NAMES = [f"partition {index}" for index in range(8)]
 
 
@@ -53,6 +55,20 @@ async def test_one_worker_at_a_time_until_it_has_committed_each_in_its_turn() ->
     runs = [(name, len(list(found))) for name, found in groupby(done)]
     assert Counter(count for _, count in runs) == {3: 10 * len(NAMES)}
     assert [name for name, _ in runs] == NAMES * 10
+
+
+async def test_a_free_turn_does_not_wait_for_one_that_does_not_come_for_it() -> None:
+    turns, woken = BackgroundTurns(), list[str]()
+    assert turns.take("first", lambda: woken.append("first"))
+    assert not turns.take("committing", lambda: woken.append("committing"))
+    turns.pass_on("first")
+    assert woken == ["committing"]  # which is busy, and does not ask
+    assert not turns.take("first", lambda: woken.append("first"))
+    assert not turns.take("third", lambda: woken.append("third"))
+    await until(lambda: "third" in woken, WAIT_S, "the others to be woken for the turn that nobody took")
+    assert turns.take("third", lambda: woken.append("third"))
+    assert not turns.take("committing", lambda: woken.append("committing"))
+    turns.leave("third")
 
 
 async def test_who_does_not_commit_loses_the_turn_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
