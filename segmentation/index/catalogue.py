@@ -44,7 +44,8 @@ class Catalogue:
     @classmethod
     def empty(cls, wide_over: int = WIDE_OVER) -> Catalogue:
         """No segments. A change that touches more than `wide_over` segments is left to the index's blocks."""
-        return cls.of((), wide_over)
+        # Not remembered: a log that is being restored begins so, and would have the segments of the last one forgotten.
+        return cls({}, Index.of((), wide_over), ReferenceGraph.of(()))
 
     @classmethod
     def of(cls, segments: Iterable[CompiledSegment], wide_over: int = WIDE_OVER) -> Catalogue:

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.codec import decode_contact
+from schemas.control_rows import DefinitionRow, is_definition_key
 from schemas.topics import Topic
 from segmentation.model import ContactId, SegmentId
 from services.evaluator import census, history, rows
+from services.evaluator.definitions import compile_definition
 from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.new_contacts import NewContacts
 from services.evaluator.ports import (
@@ -39,6 +41,8 @@ from services.runtime.logs import get_logger
 CHANGELOGS = (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 APPLY_RECORDS_MAX = 5_000
 """Records applied to a store between two turns of the event loop: of more, sorted rows lie nearer together."""
+COMPILED_BETWEEN_TURNS = 20
+"""Some ten milliseconds."""
 REBUILDS_MAX = 2
 """How often one recovery begins a store anew: the broker may drop tombstones while the changelog is read."""
 
@@ -98,7 +102,20 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
         for recovery in waiting:
             await _begin_anew(recovery, starts, changelogs, rebuilds)
         rebuilds += 1
-    return {recovery.partition: restore(recovery.store) for recovery in recoveries}
+    restored: dict[int, RestoredPartition] = {}
+    for recovery in recoveries:
+        await _compile_ahead(recovery.store)
+        restored[recovery.partition] = restore(recovery.store)
+    return restored
+
+
+async def _compile_ahead(store: Store) -> None:
+    """Compile the definitions of a store a few at a time: heartbeats share the loop, and thousands take seconds."""
+    for number, (key, value) in enumerate(scan_all(store, rows.CONTROLS_START, rows.CONTROLS_END)):
+        if is_definition_key(key[1:]):
+            compile_definition(DefinitionRow.decode(value).definition)
+        if number % COMPILED_BETWEEN_TURNS == 0:
+            await asyncio.sleep(0)
 
 
 def _fenced(recovery: Recovery) -> Fenced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from schemas.control_rows import CLOCK_KEY
 from schemas.topics import Topic
 from segmentation.model import InstantMs, SegmentId
 from services.evaluator import census, rows
+from services.evaluator import definitions as definitions_module
+from services.evaluator import recovery as recovery_module
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Bounds, Drained, FencedError, LogError, TopicPart
 from services.evaluator.quarantine import is_outdated
@@ -229,3 +232,22 @@ async def test_a_store_that_cannot_be_compared_any_more_is_emptied_even_where_it
         await recover([Recovery(0, away, AllDecided())], broken)
     await recover([Recovery(0, away, AllDecided())], written)
     assert away.get_many([b"cghost"]) == [None]
+
+
+async def test_partitions_that_recover_the_same_segments_share_one_catalogue_and_leave_the_loop_its_turns(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, other = stores
+    partition, written = Partition(0, 1, "contact-changes", kept, restore(kept)), Written()
+    many = 10 * recovery_module.COMPILED_BETWEEN_TURNS
+    written.commit(partition, *(definition(number, [{"plan": f"p{number}"}], f"s{number}") for number in range(many)))
+    definitions_module._compile.cache_clear()
+    turns, recovering = 0, asyncio.ensure_future(recover([Recovery(0, kept, AllDecided())], written))
+    while not recovering.done():
+        turns += 1
+        await asyncio.sleep(0)
+    first = recovering.result()[0]
+    second = (await recover([Recovery(0, other, AllDecided())], written))[0]
+    assert second.definitions.catalogue is first.definitions.catalogue
+    assert len(first.definitions.catalogue.segments) == many
+    assert turns > 10
