@@ -288,7 +288,9 @@ class PartitionWorker:
             is_busy = bool(self._queue) or self._turns.held_by(self)
             return latest if is_busy else min(latest, self._last_commit + self._gap.seconds)
         if self._ahead_since is not None:
-            return self._ahead_since + pace.position_after_ms / 1_000
+            # What writes that change nothing have read is kept until the commit: that is to be bounded too.
+            is_much = self._records_since >= pace.backlog_commit_records
+            return self._last_commit if is_much else self._ahead_since + pace.position_after_ms / 1_000
         if self._group_offset != self.partition.next_offset:
             return self._group_told + pace.position_after_ms / 1_000
         return None

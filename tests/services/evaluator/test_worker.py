@@ -133,6 +133,16 @@ async def test_a_write_that_changes_nothing_has_passed_without_a_commit(partitio
     await driven.stop()
 
 
+async def test_many_writes_that_change_nothing_are_committed_by_their_number(partition: Partition) -> None:
+    driven = Driven(partition, pace=Pace(commit_gap_ms=0, backlog_commit_records=10, position_after_ms=60_000))
+    await driven.feed(write(0, plan="pro"))
+    commits = driven.worker.commits
+    for offset in range(1, 26):
+        await driven.feed(write(offset, plan="pro"))
+    assert driven.worker.commits - commits == 2
+    await driven.stop()
+
+
 async def test_nothing_has_passed_while_a_change_waits_for_its_commit(partition: Partition) -> None:
     driven = Driven(partition, pace=Pace(commit_gap_ms=60_000, commit_after_ms=60_000))
     driven.worker._last_commit = asyncio.get_running_loop().time()
