@@ -88,6 +88,7 @@ class PartitionOwner:
         self.recovered_at: float | None = None
         self._seeks: dict[int, int] = {}
         self._recovering: asyncio.Task[None] | None = None
+        self._revoking = asyncio.Lock()
         self._observer = observer
         self._commits, self._turns = ProcessCommits(), BackgroundTurns()
 
@@ -125,7 +126,11 @@ class PartitionOwner:
         self._recovering.add_done_callback(self._check)
 
     async def revoke(self) -> None:
-        """Give every partition up: commit what is decided, then close. Safe to call twice."""
+        """Give every partition up: commit what is decided, then close. Whoever calls meanwhile waits for the same."""
+        async with self._revoking:
+            await self._revoke()
+
+    async def _revoke(self) -> None:
         recovering, self._recovering = self._recovering, None
         if recovering is not None and not recovering.done():
             recovering.cancel()

@@ -147,6 +147,20 @@ async def test_a_store_that_is_still_being_opened_when_partitions_are_given_up_i
     again.store.close()
 
 
+async def test_a_stop_during_a_rebalance_waits_until_the_partitions_are_given_up(tmp_path: Path) -> None:
+    workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
+    surroundings = SlowSurroundings(workspace)
+    owner = PartitionOwner(workspace, None, surroundings)
+    owner.assign([0, 1])
+    await surroundings.opening.wait()
+    rebalance, stop = asyncio.create_task(owner.revoke()), asyncio.create_task(owner.revoke())
+    await asyncio.sleep(0.1)
+    assert not stop.done()
+    surroundings.may_open.set()
+    await rebalance
+    await stop
+
+
 async def test_an_owner_whose_recovery_failed_is_not_ready(tmp_path: Path) -> None:
     workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
     owner = PartitionOwner(workspace, None, RefusingSurroundings(workspace))
