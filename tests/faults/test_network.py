@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import LOOPBACK, free_ports
 from schemas.topics import Topic, topic_name
+from services.ingest.contact_log import BUFFERED_BYTES_MAX
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
@@ -36,7 +37,6 @@ WRITERS = 8
 ANSWER_WITHIN_S = 5.0
 RECOVERY_WITHIN_S = 30.0
 READY_WITHIN_S = 60.0
-BUFFERED_BYTES_MAX = 64 * 1024 * 1024
 FLOOD_REQUESTS = 72
 FLOOD_CONTACTS = 20
 FLOOD_PADDING = "x" * 50_000

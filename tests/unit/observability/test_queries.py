@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from deploy.observability import dashboard
+from services.ingest.contact_log import BUFFERED_BYTES_MAX
 from tests.unit.observability.queries import complaints, exported
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +43,13 @@ def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"]
+
+
+def test_a_buffer_is_called_nearly_full_at_three_quarters_of_its_limit() -> None:
+    (rule,) = [rule for rule in RULES if rule["alert"] == "TidegateBufferNearlyFull"]
+    limit_mib = BUFFERED_BYTES_MAX >> 20
+    assert rule["expr"] == f"max(tidegate_buffered_bytes) > {limit_mib * 3 // 4} * 1024 * 1024"
+    assert f" of {limit_mib} MiB." in rule["annotations"]["description"]
 
 
 def test_the_committed_dashboard_is_what_the_panels_say() -> None:
