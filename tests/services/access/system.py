@@ -44,11 +44,11 @@ class SecuredSystem:
             "TIDEGATE_WEBHOOKS_PORT": str(webhooks),
             "TIDEGATE_READ_API_PORT": str(reads),
             "TIDEGATE_INGEST_URL": f"http://127.0.0.1:{ingest}",
+            "TIDEGATE_WEBHOOKS_URL": f"http://127.0.0.1:{webhooks}",
             "TIDEGATE_WEBHOOKS_ALLOW_LOCAL": "true",
         }
         self.ingest = f"http://127.0.0.1:{ingest}/api/v2"
         self.console = f"http://127.0.0.1:{console}/api/v2"
-        self.webhooks = f"http://127.0.0.1:{webhooks}/api/v2"
         token = KeyFile(directory / KEY_FILE_NAME).create("test", frozenset(Scope)).token
         self.http = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=READY_TIMEOUT_S)
 

@@ -27,7 +27,7 @@ POLL_S = 0.1
 async def work(cluster: SecuredCluster, system: SecuredSystem) -> None:
     """Write, import, merge, repeat, erase, read, deliver, set aside, and rebuild the state from the changelogs."""
     async with receiving() as receiver:
-        ok(system.http.post(f"{system.webhooks}/webhooks", json={"url": receiver.url}))
+        ok(system.http.post(f"{system.console}/webhooks", json={"url": receiver.url}))
         await _write(system)
         await _set_aside(cluster, system)
         _read(system)

@@ -82,6 +82,14 @@ def test_a_service_is_hardened_and_its_settings_are_read(name: str, monkeypatch:
         assert f"127.0.0.1:{settings.admin_port}/ready" in service["healthcheck"]["test"][-1]
 
 
+@pytest.mark.parametrize("service", ["ingest", "webhooks"])
+def test_the_console_is_told_where_each_service_is_whose_routes_it_passes_on(service: str) -> None:
+    settings: Any = SETTINGS[service]()
+    told = services()["console"]["environment"][f"TIDEGATE_{service.upper()}_URL"]
+    assert told == f"http://{service}:{getattr(settings, f'{service}_port')}"
+    assert "profiles" not in services()[service], "the console would pass on to a service that is not started"
+
+
 def test_ports_are_open_to_this_machine_only() -> None:
     for name, service in services().items():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name

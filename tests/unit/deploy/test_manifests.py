@@ -176,6 +176,15 @@ def test_ports_and_probes_are_those_of_the_service(overlay: str, service: str) -
 
 
 @everywhere
+@pytest.mark.parametrize("service", ["ingest", "webhooks"])
+def test_the_console_is_told_where_each_service_is_whose_routes_it_passes_on(overlay: str, service: str) -> None:
+    manifests = built(overlay)
+    (port,) = named(manifests, "Service", f"tidegate-{service}")["spec"]["ports"]
+    told = environment(manifests, "console")[f"TIDEGATE_{service.upper()}_URL"]
+    assert told == f"http://tidegate-{service}:{port['port']}"
+
+
+@everywhere
 def test_everything_that_a_pod_refers_to_is_there(overlay: str) -> None:
     manifests = built(overlay)
     from_strimzi = {user_name(service) for service in GRANTS} | {"tidegate-cluster-ca-cert"}

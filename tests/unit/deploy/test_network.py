@@ -63,6 +63,7 @@ def test_the_services_reach_one_another_as_they_work_and_not_otherwise(overlay: 
     assert open_flows == {
         ("console", "ingest"),
         ("console", "evaluator"),
+        ("console", "webhooks"),
         ("ingest", "evaluator"),
         (OPERATOR, "evaluator"),
         (DOCTOR, "console"),
