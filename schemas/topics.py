@@ -14,6 +14,8 @@ from types import MappingProxyType
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 KEEP_FOREVER_MS = -1
+PARTITIONS_MAX = 1024
+"""Of every topic that is partitioned by contact."""
 
 
 class Topic(StrEnum):

@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 
 from deploy.k8s.grants import EVERY_NAME, GRANTS, MOVED_PREFIX, Grant, user_name
-from schemas.topics import SPECS, TopicSpec
+from schemas.topics import PARTITIONS_MAX, SPECS, TopicSpec
 
 FOLDER: Final = Path(__file__).parent / "base" / "kafka"
 PARTITIONS: Final = 64
@@ -31,7 +31,6 @@ PARTITIONING_LABEL: Final = "tidegate.dev/partitioning"
 NOTICE: Final = "# Written by `python -m deploy.k8s.generate`; change its tables instead.\n"
 PREFIX: Final = re.compile(r"([a-z0-9][a-z0-9.-]*)?")
 """What a Kubernetes name can begin with: a declared topic is named as it is in Kafka."""
-PARTITIONS_MAX: Final = 10_000
 
 
 def topic_manifest(spec: TopicSpec, prefix: str, partitions: int) -> dict[str, Any]:

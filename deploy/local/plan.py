@@ -16,9 +16,7 @@ from typing import ClassVar
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK, free_ports
-from services.runtime import settings as runtime_settings
 
-PARTITIONS_MAX = runtime_settings.PARTITIONS_MAX
 EVALUATORS_MAX = 16
 PORT_BASE_MIN = 1024
 PORT_BASE_MAX = 65_500

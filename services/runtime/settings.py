@@ -14,11 +14,11 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.topics import PARTITIONS_MAX
 from services.runtime.errors import StartRefusedError
 from services.runtime.logs import LogFormat
 
 ENV_PREFIX = "TIDEGATE_"
-PARTITIONS_MAX = 1024
 TICK_INTERVAL_MIN_MS = 100
 TICK_INTERVAL_MAX_MS = 60_000
 

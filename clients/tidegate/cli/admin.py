@@ -21,10 +21,9 @@ from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import owners, take_checkpoints
 from deploy.workspace.moving import Move, Moved, MoveOptions
 from deploy.workspace.settings import OperatorSettings, operator_settings
-from schemas.topics import Topic
+from schemas.topics import PARTITIONS_MAX, Topic
 from services.runtime import clock
 from services.runtime.errors import ServiceError
-from services.runtime.settings import PARTITIONS_MAX
 from tidegate.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, AsJson
 from tidegate.cli.output import complain, print_json, say
 

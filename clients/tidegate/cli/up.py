@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from deploy.local.plan import EVALUATORS_MAX, PARTITIONS_MAX, PORT_BASE_MAX, PORT_BASE_MIN
+from deploy.local.plan import EVALUATORS_MAX, PORT_BASE_MAX, PORT_BASE_MIN
 from deploy.local.up import UpOptions, run_stack
+from schemas.topics import PARTITIONS_MAX
 
 app = typer.Typer(add_completion=False)
 

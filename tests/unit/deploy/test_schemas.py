@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy.k8s.generate import FOLDER, documents, main
-from schemas.topics import Topic
+from schemas.topics import PARTITIONS_MAX, Topic
 from tests.unit.deploy.manifests import OVERLAYS, Manifest, build, container_of, named, of_kind, pod_of, workloads
 from tests.unit.deploy.schemas import problems
 
@@ -47,7 +47,9 @@ def test_a_moved_workspaces_topics_and_users_carry_its_prefix_and_are_valid(
     assert "v2-evaluator" in said
 
 
-@pytest.mark.parametrize("options", [["--prefix", "V2_"], ["--partitions", "0"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [["--prefix", "V2_"], ["--partitions", "0"], ["--partitions", str(PARTITIONS_MAX + 1)]], ids=" ".join
+)
 def test_what_cannot_be_declared_is_refused_and_nothing_is_written(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
