@@ -5,21 +5,16 @@ Rule: a setting is bounded here; nothing else in ingest reads the environment.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
-from services.runtime.keys import KEY_FILE_NAME
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import PublicSettings
 
 
-class IngestSettings(RuntimeSettings):
+class IngestSettings(PublicSettings):
     """The settings of ingest. Each is `TIDEGATE_` and its name in capitals."""
 
-    host: str = Field("127.0.0.1", description="Where ingest listens. Beyond loopback only by this setting.")
     ingest_port: int = Field(8080, ge=0, le=65_535)
     admin_port: int = Field(9090, ge=0, le=65_535)
-    key_file: Path | None = Field(None, description="The API keys' hashes; by default keys.json in the data directory.")
     imports_url: str | None = Field(
         None,
         description="Where uploads are kept: a folder or any fsspec URL; by default imports in the data directory.",
@@ -28,8 +23,3 @@ class IngestSettings(RuntimeSettings):
         3_000, ge=100, le=60_000, description="How long after its arrival a write is answered 503 if it is stuck."
     )
     rate_limit_per_s: int = Field(5_000, ge=1, description="Requests a second that one key may make to one process.")
-
-    @property
-    def keys_path(self) -> Path:
-        """The key file."""
-        return self.key_file or self.data_dir / KEY_FILE_NAME

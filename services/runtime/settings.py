@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import PARTITIONS_MAX
 from services.runtime.errors import StartRefusedError
+from services.runtime.keys import KEY_FILE_NAME
 from services.runtime.logs import LogFormat
 
 ENV_PREFIX = "TIDEGATE_"
@@ -58,6 +59,18 @@ class RuntimeSettings(BaseSettings):
     stop_grace_ms: int = Field(15_000, ge=0, le=600_000, description="How long a stop may take before work is cut off.")
     log_format: LogFormat = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class PublicSettings(RuntimeSettings):
+    """What the services share that answer requests with an API key."""
+
+    host: str = Field("127.0.0.1", description="Where the service listens. Beyond loopback only by this setting.")
+    key_file: Path | None = Field(None, description="The API keys' hashes; by default keys.json in the data directory.")
+
+    @property
+    def keys_path(self) -> Path:
+        """The key file."""
+        return self.key_file or self.data_dir / KEY_FILE_NAME
 
 
 Settings = TypeVar("Settings", bound=RuntimeSettings)

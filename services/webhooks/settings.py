@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
-from services.runtime.keys import KEY_FILE_NAME
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import PublicSettings
 
 
-class WebhookSettings(RuntimeSettings):
+class WebhookSettings(PublicSettings):
     """The settings of webhooks. Each is `TIDEGATE_` and its name in capitals."""
 
-    host: str = Field("127.0.0.1", description="Where the API listens. Beyond loopback only by this setting.")
     webhooks_port: int = Field(8083, ge=0, le=65_535)
     admin_port: int = Field(9094, ge=0, le=65_535)
-    key_file: Path | None = Field(None, description="The API keys' hashes; by default keys.json in the data directory.")
     webhooks_allow_local: bool = Field(
         False, description="Also send to http: and to private and loopback addresses. For development only."
     )
@@ -26,8 +21,3 @@ class WebhookSettings(RuntimeSettings):
     webhook_wait_max_ms: int = Field(30_000, ge=10, le=300_000, description="Bound of every wait between attempts.")
     rate_limit_per_s: int = Field(100, ge=1, description="Requests a second that one key may make to one process.")
     append_timeout_ms: int = Field(4_000, ge=100, le=60_000, description="How long a write waits for the broker.")
-
-    @property
-    def keys_path(self) -> Path:
-        """The key file."""
-        return self.key_file or self.data_dir / KEY_FILE_NAME
