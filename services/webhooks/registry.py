@@ -188,7 +188,7 @@ class Registry:
     async def _append(self, key: bytes, value: bytes | None) -> None:
         topic = self._partition.topic
         try:
-            async with asyncio.timeout(self._settings.append_timeout_ms / 1000):
+            async with asyncio.timeout(self._settings.webhooks_append_timeout_ms / 1000):
                 written = await self._producer.send_and_wait(topic, value, key=key, partition=0)
                 async with self._progress:
                     await self._progress.wait_for(lambda: self._read_through >= written.offset)

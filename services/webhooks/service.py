@@ -98,7 +98,7 @@ async def running(settings: WebhookSettings) -> AsyncIterator[tuple[Any, asyncio
         followers = Followers(settings, registry)
         working = asyncio.create_task(followers.run(), name="webhooks")
         stack.push_async_callback(_ended, working)
-        guard = Guard(KeyFile(settings.keys_path), Rates(settings.rate_limit_per_s, clock.monotonic))
+        guard = Guard(KeyFile(settings.keys_path), Rates(settings.webhooks_rate_limit_per_s, clock.monotonic))
         yield served(build_app(WebhookRoutes(settings, registry, followers.get, guard))), working
 
 

@@ -19,5 +19,9 @@ class WebhookSettings(PublicSettings):
     webhook_attempts_max: int = Field(6, ge=1, le=20, description="Attempts before a delivery is given up.")
     webhook_wait_first_ms: int = Field(1_000, ge=10, le=60_000, description="Bound of the first wait; it doubles.")
     webhook_wait_max_ms: int = Field(30_000, ge=10, le=300_000, description="Bound of every wait between attempts.")
-    rate_limit_per_s: int = Field(100, ge=1, description="Requests a second that one key may make to one process.")
-    append_timeout_ms: int = Field(4_000, ge=100, le=60_000, description="How long a write waits for the broker.")
+    webhooks_rate_limit_per_s: int = Field(
+        100, ge=1, description="Requests a second that one key may make to one process."
+    )
+    webhooks_append_timeout_ms: int = Field(
+        4_000, ge=100, le=60_000, description="How long a write waits for the broker."
+    )

@@ -75,7 +75,11 @@ class Answers:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """A system in which there is something to ask for."""
-    environment = {"TIDEGATE_WEBHOOKS_ALLOW_LOCAL": "true", "TIDEGATE_RATE_LIMIT_PER_S": "1000000"}
+    environment = {
+        "TIDEGATE_WEBHOOKS_ALLOW_LOCAL": "true",
+        "TIDEGATE_RATE_LIMIT_PER_S": "1000000",
+        "TIDEGATE_WEBHOOKS_RATE_LIMIT_PER_S": "1000000",
+    }
     with running(tmp_path_factory.mktemp("generated"), environment) as system:
         system.post("/segments", {"id": SEGMENT, "where": "plan is Pro"})
         system.post("/contacts", {"id": CONTACT, "attributes": {"plan": "pro", "mrr": 20}})

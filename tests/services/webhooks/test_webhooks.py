@@ -250,7 +250,7 @@ async def test_of_replays_at_two_processes_one_is_delivered_and_a_restart_rememb
 
 
 async def test_a_key_that_asks_too_often_is_told_to_wait_and_every_answer_has_an_id(settings: WebhookSettings) -> None:
-    async with service(settings.model_copy(update={"rate_limit_per_s": 3})) as http:
+    async with service(settings.model_copy(update={"webhooks_rate_limit_per_s": 3})) as http:
         answers = [await http.get("/webhooks", headers={"X-Request-Id": f"mine-{at}"}) for at in range(8)]
         limited = [answer for answer in answers if answer.status_code == 429]
         assert limited

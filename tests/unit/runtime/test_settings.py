@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 from pydantic import SecretStr
 
+from deploy.workspace.settings import OperatorSettings
+from services.console.settings import ConsoleSettings
+from services.evaluator.settings import EvaluatorSettings
+from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings, load_settings
+from services.scheduler.settings import SchedulerSettings
+from services.webhooks.settings import WebhookSettings
 
 CANARY = "canary-7f3a"
+READERS = (
+    IngestSettings,
+    EvaluatorSettings,
+    SchedulerSettings,
+    ConsoleSettings,
+    WebhookSettings,
+    OperatorSettings,
+)
+OF_EACH_PROCESS = {"admin_port"}
+"""Several processes on one machine cannot share it, so each has a default of its own."""
 
 
 def test_a_setting_is_its_name_in_capitals_after_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +35,16 @@ def test_a_setting_is_its_name_in_capitals_after_the_prefix(monkeypatch: pytest.
     monkeypatch.setenv("TIDEGATE_PARTITIONS", "64")
     settings = load_settings(RuntimeSettings)
     assert (settings.topic_prefix, settings.partitions) == ("acme.", 64)
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(READERS, 2)), ids=lambda kind: kind.__name__)
+def test_a_variable_that_is_set_for_all_services_means_the_same_to_each(
+    one: type[RuntimeSettings], other: type[RuntimeSettings]
+) -> None:
+    shared = (one.model_fields.keys() & other.model_fields.keys()) - OF_EACH_PROCESS
+    for name in shared:
+        first, second = one.model_fields[name], other.model_fields[name]
+        assert (name, first.default, first.annotation) == (name, second.default, second.annotation)
 
 
 def test_every_unusable_setting_is_named_with_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
