@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import JsonValue
 
+from schemas.groups import EVALUATOR_GROUP, group_name
 from schemas.partitioner import partition_for_key
 from schemas.segment_definition import SegmentDefinitionRecord
 from schemas.topics import Topic, topic_name
@@ -221,7 +222,7 @@ async def _done(target: Target) -> dict[int, int]:
     admin = AIOKafkaAdminClient(bootstrap_servers=target.bootstrap)
     await admin.start()
     try:
-        offsets = await admin.list_consumer_group_offsets(f"{target.prefix}evaluator")
+        offsets = await admin.list_consumer_group_offsets(group_name(target.prefix, EVALUATOR_GROUP))
     finally:
         await admin.close()
     return {at.partition: kept.offset for at, kept in offsets.items()}

@@ -18,6 +18,7 @@ from typing import Any, Final
 import yaml
 
 from deploy.k8s.grants import EVERY_NAME, GRANTS, MOVED_PREFIX, Grant, user_name
+from schemas.groups import EVALUATOR_GROUP, group_name
 from schemas.topics import PARTITIONS_MAX, SPECS, TopicSpec
 
 FOLDER: Final = Path(__file__).parent / "base" / "kafka"
@@ -99,9 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, text in documents(options.prefix, options.partitions).items():
         (options.to / name).write_text(text, encoding="utf-8")
     if options.prefix or options.partitions != PARTITIONS:
+        group = group_name(options.prefix, EVALUATOR_GROUP)
         sys.stdout.write(
             f"Set TIDEGATE_TOPIC_PREFIX={options.prefix} and TIDEGATE_PARTITIONS={options.partitions} in "
-            f"base/kustomization.yaml; in overlays/production/scaling.yaml consumerGroup: {options.prefix}evaluator, "
+            f"base/kustomization.yaml; in overlays/production/scaling.yaml consumerGroup: {group}, "
             f"topic: {options.prefix}contact-changes and maxReplicaCount: at most {options.partitions}.\n"
         )
 

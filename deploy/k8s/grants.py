@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from schemas.groups import EVALUATOR_GROUP, SCHEDULER_GROUP, WEBHOOK_GROUPS
 from schemas.topics import Topic
 
 
@@ -70,7 +71,6 @@ def _allows(topic: Topic, *operations: Operation) -> Grant:
     return Grant(Resource.TOPIC, topic.value, (Operation.READ, Operation.DESCRIBE_CONFIGS, *operations))
 
 
-EVALUATOR_GROUP = "evaluator"
 EVERY_NAME = "*"
 MOVED_PREFIX = "v"
 """How the prefix of a moved workspace begins, as in `v2-`: the operator may make and fill topics under it."""
@@ -92,18 +92,18 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
             *_reads_and_writes(Topic.MEMBERSHIPS, Topic.DEAD_LETTERS),
             *_writes(Topic.EVALUATOR_STATUS),
             _group(EVALUATOR_GROUP),
-            _transactions("evaluator-"),
+            _transactions(f"{EVALUATOR_GROUP}-"),
         ),
         "scheduler": (
             *_reads(Topic.SEGMENTS),
             *_writes(Topic.CONTACT_CHANGES),
-            _group("tidegate-scheduler"),
+            _group(SCHEDULER_GROUP),
         ),
         "console": _reads(Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.ATTRIBUTES, Topic.DEAD_LETTERS),
         "webhooks": (
             *_reads_and_writes(Topic.WEBHOOKS),
             *_reads(Topic.MEMBERSHIPS),
-            _group("tidegate-webhook-", prefix=True),
+            _group(WEBHOOK_GROUPS, prefix=True),
         ),
         # What scales the evaluators by their lag looks at both ends of the log, and reads nothing of it.
         "autoscaler": (

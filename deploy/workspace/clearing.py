@@ -21,6 +21,7 @@ from deploy.workspace.ended_imports import imports_place, remove_ended
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import compact_stores, owners
 from deploy.workspace.settings import OperatorSettings
+from schemas.groups import EVALUATOR_GROUP, group_name
 from schemas.topics import SPECS, Topic, topic_name
 from services.runtime import clock
 
@@ -172,7 +173,8 @@ async def _records(broker: Broker, counts: dict[str, int]) -> int:
 
 async def _evaluated(broker: Broker, settings: OperatorSettings, ends: dict[int, int], wait_s: float) -> None:
     """Wait until the evaluators have committed everything before the ends of the input log."""
-    name, group = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES), f"{settings.topic_prefix}evaluator"
+    name = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
+    group = group_name(settings.topic_prefix, EVALUATOR_GROUP)
     deadline = clock.monotonic() + wait_s
     while True:
         done = await broker.group_offsets(group, name)

@@ -19,6 +19,7 @@ from deploy.workspace.comparing import Inventory, differences, take_inventory
 from deploy.workspace.control import Control, new_rows, read_control
 from deploy.workspace.copying import COPIED, Copier, Workspace
 from deploy.workspace.errors import OperationRefusedError
+from schemas.groups import EVALUATOR_GROUP, SCHEDULER_GROUP, WEBHOOK_GROUPS, group_name
 from schemas.topics import SPECS, Topic
 from services.runtime import clock
 from services.runtime.settings import RuntimeSettings
@@ -50,7 +51,7 @@ class MoveOptions:
 
     prefix: str
     partitions: int
-    scheduler_group: str = "tidegate-scheduler"
+    scheduler_group: str = SCHEDULER_GROUP
     left_groups: frozenset[str] = frozenset()
     wait_s: float = 120.0
 
@@ -214,7 +215,8 @@ class Move:
             await asyncio.sleep(POLL_S)
 
     async def _unforwarded(self, source: Workspace) -> str:
-        group, topic = source.prefix + self._options.scheduler_group, source.name(Topic.SEGMENTS)
+        group = group_name(source.prefix, self._options.scheduler_group)
+        topic = source.name(Topic.SEGMENTS)
         done = await self._broker.group_offsets(group, topic)
         if not await self._broker.unread(topic, {0: done.get(0, 0)}):
             return ""
@@ -223,7 +225,7 @@ class Move:
     async def _unevaluated(self, source: Workspace) -> str:
         if undecided := await self._undecided(source, Topic.CONTACT_CHANGES):
             return undecided
-        group, topic = f"{source.prefix}evaluator", source.name(Topic.CONTACT_CHANGES)
+        group, topic = group_name(source.prefix, EVALUATOR_GROUP), source.name(Topic.CONTACT_CHANGES)
         done = await self._broker.group_offsets(group, topic)
         behind = await self._broker.unread(topic, {each: done.get(each, 0) for each in range(source.partitions)})
         if behind:
@@ -298,7 +300,7 @@ class Move:
         ends = await self._broker.ends(topic, target.partitions)
         moved = []
         for group in await self._readers(source.name(Topic.MEMBERSHIPS)):
-            own = group.startswith(f"{source.prefix}tidegate-webhook-")
+            own = group.startswith(group_name(source.prefix, WEBHOOK_GROUPS))
             name = target.prefix + group.removeprefix(source.prefix) if own else group
             try:
                 await self._broker.commit_offsets(name, topic, ends)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 
+from schemas.groups import SCHEDULER_GROUP
 from services.runtime.settings import ENV_PREFIX, RuntimeSettings, load_settings
 
 BOOTSTRAP_VARIABLE = f"{ENV_PREFIX}KAFKA_BOOTSTRAP"
@@ -18,7 +19,7 @@ LOCAL_STACK_FILE = "stack.json"
 class OperatorSettings(RuntimeSettings):
     """The settings of a command. Each is `TIDEGATE_` and its name in capitals, as the services read them."""
 
-    scheduler_group: str = "tidegate-scheduler"
+    scheduler_group: str = SCHEDULER_GROUP
     imports_url: str | None = None
     """Where ingest keeps imports, if not in `imports` of the data directory."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from schemas.groups import EVALUATOR_GROUP, group_name
 from services.evaluator.previews import COLUMNS_BYTES_MAX
 from services.evaluator.store import MEMORY_BYTES
 from services.evaluator.worker import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
@@ -55,7 +56,7 @@ class EvaluatorSettings(RuntimeSettings):
     @property
     def group(self) -> str:
         """The consumer group, one a workspace."""
-        return f"{self.topic_prefix}evaluator"
+        return group_name(self.topic_prefix, EVALUATOR_GROUP)
 
     @property
     def state_dir(self) -> Path:

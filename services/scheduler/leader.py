@@ -13,6 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 
+from schemas.groups import group_name
 from schemas.topics import Topic, topic_name
 from services.runtime import clock
 from services.runtime.application import ServiceContext
@@ -123,7 +124,7 @@ async def connected(context: ServiceContext[SchedulerSettings]) -> AsyncIterator
     settings = context.settings
     options = client_options(settings)
     consumer = AIOKafkaConsumer(
-        group_id=settings.topic_prefix + settings.scheduler_group,
+        group_id=group_name(settings.topic_prefix, settings.scheduler_group),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         session_timeout_ms=SESSION_TIMEOUT_MS,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from schemas.groups import SCHEDULER_GROUP
 from services.runtime.settings import RuntimeSettings
 
 
@@ -15,5 +16,5 @@ class SchedulerSettings(RuntimeSettings):
 
     admin_port: int = Field(9092, ge=0, le=65_535)
     scheduler_group: str = Field(
-        "tidegate-scheduler", min_length=1, max_length=200, description="Consumer group, after the topic prefix."
+        SCHEDULER_GROUP, min_length=1, max_length=200, description="Consumer group, after the topic prefix."
     )

@@ -20,6 +20,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from schemas.groups import WEBHOOK_GROUPS, group_name
 from schemas.membership_change import MembershipChangeRecord
 from schemas.topics import Topic, topic_name
 from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookStart
@@ -46,7 +47,7 @@ log = get_logger("follower")
 
 def group_of(settings: WebhookSettings, webhook_id: str) -> str:
     """The consumer group that remembers how far a webhook has come."""
-    return f"{settings.topic_prefix}tidegate-webhook-{webhook_id}"
+    return group_name(settings.topic_prefix, WEBHOOK_GROUPS + webhook_id)
 
 
 async def present_end(settings: WebhookSettings) -> WebhookStart:

@@ -169,6 +169,22 @@ def test_topics_are_named_in_one_place() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_consumer_groups_are_named_in_one_place() -> None:
+    from schemas.groups import EVALUATOR_GROUP, SCHEDULER_GROUP, WEBHOOK_GROUPS
+
+    # By itself the first is the service's name too; after a prefix it is the group's.
+    joined, alone = {EVALUATOR_GROUP, SCHEDULER_GROUP, WEBHOOK_GROUPS}, {SCHEDULER_GROUP, WEBHOOK_GROUPS}
+    wrong = [
+        f"{where(path, part.lineno)}: {part.value!r} is named in schemas/groups.py"
+        for path, tree in TREES.items()
+        if path.name != "groups.py"
+        for node in ast.walk(tree)
+        for part in (node.values[1:] if isinstance(node, ast.JoinedStr) else [node])
+        if isinstance(part, ast.Constant) and part.value in (joined if isinstance(node, ast.JoinedStr) else alone)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/glossary.md"])
 def test_the_documents_a_newcomer_reads_are_there(name: str) -> None:
     assert len((ROOT / name).read_text()) > 500

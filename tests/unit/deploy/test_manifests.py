@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from deploy.k8s.generate import PARTITIONING_LABEL
-from deploy.k8s.grants import COMMANDS, EVALUATOR_GROUP, GRANTS, OPERATOR, user_name
+from deploy.k8s.grants import COMMANDS, GRANTS, OPERATOR, user_name
 from deploy.workspace.ended_imports import imports_place
 from deploy.workspace.settings import OperatorSettings
+from schemas.groups import EVALUATOR_GROUP
 from schemas.topics import SPECS
 from services.console.settings import ConsoleSettings
 from services.evaluator.settings import EvaluatorSettings
