@@ -15,7 +15,14 @@ from typing import IO, TextIO
 
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
 _COLOURS: Mapping[str, str] = MappingProxyType(
-    {"kafka": "\x1b[35m", "ingest": "\x1b[34m", "evaluator": "\x1b[32m", "scheduler": "\x1b[33m", "console": "\x1b[36m"}
+    {
+        "kafka": "\x1b[35m",
+        "ingest": "\x1b[34m",
+        "evaluator": "\x1b[32m",
+        "scheduler": "\x1b[33m",
+        "console": "\x1b[36m",
+        "webhooks": "\x1b[94m",
+    }
 )
 LAST_LINES_MAX = 12
 """How much of a failed process's output is shown: enough for the end of a traceback."""

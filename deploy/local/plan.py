@@ -52,7 +52,7 @@ class StackPorts:
 
     @classmethod
     def documented(cls) -> StackPorts:
-        """The ports of the documentation. 9092 is Kafka's, so the scheduler's admin port is 9094 here."""
+        """The ports of the documentation. 9092 is Kafka's, so the scheduler's admin port is 9094; webhooks' is 9096."""
         admin = {INGEST: 9090, EVALUATOR: 9091, CONSOLE: 9093, SCHEDULER: 9094, WEBHOOKS: 9096}
         return cls(8080, 8081, 8082, 9092, 9095, 8083, MappingProxyType(admin))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.output import LAST_LINES_MAX, Output, wants_colour
+from deploy.local.plan import KAFKA, StackPorts
 
 
 class Terminal(io.StringIO):
@@ -45,6 +46,17 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     assert not wants_colour(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not wants_colour(Terminal())
+
+
+def test_every_process_has_a_colour_of_its_own() -> None:
+    processes = [KAFKA, *StackPorts.documented().admin]
+    shown = []
+    for name in processes:
+        stream = io.StringIO()
+        follow(Output(stream, colour=True), name, b"x\n")
+        shown.append(stream.getvalue().partition(name)[0].strip())
+    assert all(colour.startswith("\x1b[") for colour in shown), dict(zip(processes, shown, strict=True))
+    assert len(set(shown)) == len(shown)
 
 
 def test_lines_kept_in_a_file_leave_the_terminal_alone_until_a_failure_shows_the_end(tmp_path: Path) -> None:
