@@ -10,15 +10,15 @@ from schemas.groups import EVALUATOR_GROUP, group_name
 from services.evaluator.previews import COLUMNS_BYTES_MAX
 from services.evaluator.store import MEMORY_BYTES
 from services.evaluator.worker import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import ADMIN_PORT, RuntimeSettings
 
 
 class EvaluatorSettings(RuntimeSettings):
     """The evaluator's settings. Each is `TIDEGATE_` and its name in capitals."""
 
-    admin_port: int = Field(9091, ge=0, le=65_535, description="0 takes any free port.")
+    admin_port: int = Field(9091, ge=0, le=65_535, description=ADMIN_PORT)
     read_api_host: str = Field("127.0.0.1", description="Where the internal read API listens.")
-    read_api_port: int = Field(8082, ge=0, le=65_535, description="0 takes any free port.")
+    read_api_port: int = Field(8082, ge=0, le=65_535, description="The read API's port; 0 takes any free one.")
     read_address: str | None = Field(
         None, description="URL at which other services reach the read API; by default host and port as they listen."
     )
@@ -28,7 +28,9 @@ class EvaluatorSettings(RuntimeSettings):
         "rebalance, but a clean stop hands over only after the session time-out.",
     )
     session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="After it a silent member is replaced.")
-    commit_after_ms: int = Field(COMMIT_AFTER_MS, ge=1, le=10_000, description="A transaction's longest life.")
+    commit_after_ms: int = Field(
+        COMMIT_AFTER_MS, ge=1, le=10_000, description="How long a transaction is open at most; longer behind a backlog."
+    )
     commit_gap_ms: int = Field(
         COMMIT_GAP_MS,
         ge=0,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.runtime.settings import PublicSettings
+from services.runtime.settings import ADMIN_PORT, PublicSettings
 
 
 class IngestSettings(PublicSettings):
     """The settings of ingest. Each is `TIDEGATE_` and its name in capitals."""
 
-    ingest_port: int = Field(8080, ge=0, le=65_535)
-    admin_port: int = Field(9090, ge=0, le=65_535)
+    ingest_port: int = Field(8080, ge=0, le=65_535, description="The port of writes; 0 takes any free one.")
+    admin_port: int = Field(9090, ge=0, le=65_535, description=ADMIN_PORT)
     imports_url: str | None = Field(
         None,
         description="Where uploads are kept: a folder or any fsspec URL; by default imports in the data directory.",

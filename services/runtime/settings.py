@@ -20,6 +20,8 @@ from services.runtime.keys import KEY_FILE_NAME
 from services.runtime.logs import LogFormat
 
 ENV_PREFIX = "TIDEGATE_"
+ADMIN_PORT = "The port of /metrics, /live and /ready; 0 takes any free one."
+"""What it is for; each service has a default of its own."""
 TICK_INTERVAL_MIN_MS = 100
 TICK_INTERVAL_MAX_MS = 60_000
 
@@ -30,10 +32,14 @@ class RuntimeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True, populate_by_name=True)
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma separated.")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Whether brokers are reached over TLS (SSL), and with a password (SASL)."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How the password is proved."
+    )
+    kafka_sasl_username: str | None = Field(None, description="The service's user at the brokers; needed with SASL.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="That user's password; it is never shown.")
     kafka_ssl_ca_file: Path | None = Field(None, description="PEM bundle that signs the brokers' certificates.")
 
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Put before every topic name.")
@@ -42,7 +48,12 @@ class RuntimeSettings(BaseSettings):
     replay_history: bool = Field(
         False, description="The input log carries its producers' timestamps (CreateTime) and is kept for ever."
     )
-    tick_interval_ms: int = Field(1000, ge=TICK_INTERVAL_MIN_MS, le=TICK_INTERVAL_MAX_MS)
+    tick_interval_ms: int = Field(
+        1000,
+        ge=TICK_INTERVAL_MIN_MS,
+        le=TICK_INTERVAL_MAX_MS,
+        description="How often the scheduler appends a tick to every partition.",
+    )
 
     otlp_endpoint: str | None = Field(
         None,
@@ -55,10 +66,10 @@ class RuntimeSettings(BaseSettings):
         description="Where the process keeps state that must survive a restart.",
     )
     admin_host: str = Field("127.0.0.1", description="Where /metrics, /live and /ready listen.")
-    admin_port: int = Field(9090, ge=0, le=65_535, description="0 takes any free port.")
+    admin_port: int = Field(9090, ge=0, le=65_535, description=ADMIN_PORT)
     stop_grace_ms: int = Field(15_000, ge=0, le=600_000, description="How long a stop may take before work is cut off.")
-    log_format: LogFormat = "auto"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: LogFormat = Field("auto", description="`auto` is `console` on a terminal and `json` elsewhere.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")
 
 
 class PublicSettings(RuntimeSettings):

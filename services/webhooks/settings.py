@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.runtime.settings import PublicSettings
+from services.runtime.settings import ADMIN_PORT, PublicSettings
 
 
 class WebhookSettings(PublicSettings):
     """The settings of webhooks. Each is `TIDEGATE_` and its name in capitals."""
 
-    webhooks_port: int = Field(8083, ge=0, le=65_535)
-    admin_port: int = Field(9094, ge=0, le=65_535)
+    webhooks_port: int = Field(8083, ge=0, le=65_535, description="The port of webhooks' routes; 0 takes any free one.")
+    admin_port: int = Field(9094, ge=0, le=65_535, description=ADMIN_PORT)
     webhooks_allow_local: bool = Field(
         False, description="Also send to http: and to private and loopback addresses. For development only."
     )

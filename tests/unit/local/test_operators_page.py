@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +14,7 @@ from services.evaluator.settings import EvaluatorSettings
 from services.ingest.request_log import STORE_FILE
 from services.runtime.audit import AUDIT_FILE_NAME
 from services.runtime.keys import KEY_FILE_NAME
-from services.runtime.settings import RuntimeSettings
+from tests.unit.runtime.settings_table import SERVICES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
 LOCAL = StackPorts.documented()
@@ -28,18 +26,10 @@ def test_every_process_is_listed_with_its_ports(service: str) -> None:
     (row,) = re.findall(rf"^\| {service} \| `python -m services\.{service}` \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
     public, admin = row
     assert public.partition(":")[0] == str(PUBLIC.get(service, "none"))
-    usual = settings_of(service).admin_port
+    usual = SERVICES[service]().admin_port
     assert re.findall(r"\d+", admin.partition(",")[0]) == [
         str(port) for port in dict.fromkeys((usual, LOCAL.admin[service]))
     ]
-
-
-def settings_of(service: str) -> Any:
-    """The settings of a service as they are by default."""
-    module = import_module(f"services.{service}.settings")
-    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, RuntimeSettings)]
-    (own,) = [kind for kind in kinds if kind.__module__ == module.__name__]
-    return own()
 
 
 def test_everything_in_the_data_folder_is_named() -> None:

@@ -8,24 +8,13 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.workspace.settings import OperatorSettings
-from services.console.settings import ConsoleSettings
-from services.evaluator.settings import EvaluatorSettings
-from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings, load_settings
-from services.scheduler.settings import SchedulerSettings
-from services.webhooks.settings import WebhookSettings
+from tests.unit.runtime.settings_table import SERVICES
 
 CANARY = "canary-7f3a"
-READERS = (
-    IngestSettings,
-    EvaluatorSettings,
-    SchedulerSettings,
-    ConsoleSettings,
-    WebhookSettings,
-    OperatorSettings,
-)
+READERS = (*SERVICES.values(), OperatorSettings)
 OF_EACH_PROCESS = {"admin_port"}
 """Several processes on one machine cannot share it, so each has a default of its own."""
 
