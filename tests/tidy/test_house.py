@@ -195,3 +195,23 @@ def test_every_decision_says_why() -> None:
         text = path.read_text().lower()
         assert re.match(r"\d{4}-", path.name), path.name
         assert "why" in text or "because" in text, f"{path.name} does not say why"
+
+
+def superseded() -> Iterator[tuple[Path, int, str]]:
+    """Each decision that says it is superseded: its file, the line's number from 1, the later decision's number."""
+    for path in sorted((ROOT / "docs/decisions").glob("*.md")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if "superseded by" in line.lower():
+                said = re.fullmatch(r"Superseded by (\d{4})\.", line)
+                yield path, number, said[1] if said else line
+
+
+def test_a_superseded_decision_names_the_later_one_right_under_its_title() -> None:
+    there = {path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md")}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {later}"
+        for path, number, later in superseded()
+        if number != 3 or later not in there or later <= path.name[:4]
+    ]
+    assert list(superseded()), "no decision says what supersedes it: the words have changed"
+    assert not wrong, "\n".join(wrong)
