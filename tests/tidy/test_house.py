@@ -66,6 +66,22 @@ def test_imports_follow_the_directions_of_the_house() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_table_of_the_architecture_says_what_may_be_imported() -> None:
+    directions: dict[str, list[str]] = HOUSE["imports"]
+    told: set[str] = set()
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("| May import |\n")[2].partition("\n\n")[0]
+    for row in table.splitlines()[1:]:
+        folders, _, may = row.strip("| ").split(" | ")
+        packages = {named(ROOT / folder / "__init__.py") for folder in re.findall(r"`([\w/]+)/`", folders)}
+        here = {each for each in directions if any(lies_in(each, package) for package in packages)}
+        allowed = {name for each in here for name in directions[each]}
+        wanted = {name for name in allowed if not any(lies_in(name, package) for package in packages)}
+        if here:
+            assert set(re.findall(r"`([\w.]+)`", may)) == wanted, f"the row of {folders} in ARCHITECTURE.md"
+        told |= here
+    assert told == directions.keys()
+
+
 def test_the_core_is_pure() -> None:
     core = HOUSE["core"]
     wrong = []
