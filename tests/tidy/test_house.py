@@ -144,6 +144,14 @@ def test_no_file_is_a_drawer() -> None:
     ]
 
 
+@pytest.mark.parametrize("package", HOUSE["maps"]["packages"])
+def test_a_full_package_has_a_map_that_names_each_module_once(package: str) -> None:
+    text = ast.get_docstring(TREES[ROOT / package / "__init__.py"]) or ""
+    lines = re.findall(r"^    (\w+(?:, \w+)*)(?=: |$)", text, re.MULTILINE)
+    entries = [path for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    assert sorted(", ".join(lines).split(", ")) == sorted(e.stem for e in entries if not e.name.startswith("_"))
+
+
 def defined_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
