@@ -171,7 +171,7 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 Topic.WEBHOOKS,
                 partitioning=Partitioning.SINGLE,
                 cleanup=Cleanup.COMPACT,
-                key="`webhook|` and its id, or `failure|`, the webhook's id, `|` and the failure's",
+                key="`webhook|` and its id; `failure|` or `replay|`, the webhook's id, `|` and the failure's",
                 purpose="Where changes are sent by HTTP, with the secrets that sign them, and what could not be sent.",
                 settings={**_ERASED_WITHIN, **_TOMBSTONES_KEPT, **_LARGER_THAN_INPUT},
             ),
