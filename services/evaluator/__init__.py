@@ -55,6 +55,7 @@ Reads
 Telling
     status: who owns what and how far it is, on the status topic
     segment_news: which segments have something new for it
+    backfill_progress: when those that settle are expected to have
     outcomes: what became of one input, for a caller who waits
     measures: metrics
     traces: spans
