@@ -1,12 +1,11 @@
 """The AsyncAPI document, judged by `@asyncapi/parser`.
 
-Rule: where there is no Node the judgement is told as not made, and is a failure when `TIDEGATE_REQUIRE_NODE` is 1.
+Rule: where there is no Node this is told as not run, or is a failure: see `tests.node`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,34 +17,18 @@ import yaml
 
 from schemas.catalogue import CHANNELS
 from schemas.generate import HERE as SCHEMAS
+from tests import node
 
 HERE = Path(__file__).parent
-REQUIRED = os.environ.get("TIDEGATE_REQUIRE_NODE") == "1"
-ABSENT = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
-INSTALL_S, JUDGE_S = 240, 60
+JUDGE_S = 60
 Plant = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture(scope="module")
 def parser() -> Path:
     """The script, with the parser that its lock file names installed beside it."""
-    if ABSENT:
-        not_made(f"no {' and no '.join(ABSENT)} on this machine")
-    installed = HERE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
-        done = subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=HERE, capture_output=True, text=True, timeout=INSTALL_S, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            not_made(f"npm could not install @asyncapi/parser: {done.stderr.strip()[-500:]}")
+    node.require(HERE, "the judgement of the AsyncAPI document")
     return HERE / "asyncapi.mjs"
-
-
-def not_made(reason: str) -> None:
-    if REQUIRED:
-        pytest.fail(f"{reason}, and TIDEGATE_REQUIRE_NODE is 1")
-    pytest.skip(f"the AsyncAPI document was not judged: {reason}")
 
 
 def judged(parser: Path, document: Path) -> tuple[int, list[dict[str, Any]]]:
@@ -56,7 +39,7 @@ def judged(parser: Path, document: Path) -> tuple[int, list[dict[str, Any]]]:
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.timeout(INSTALL_S + JUDGE_S)
+@pytest.mark.timeout(node.INSTALL_S + JUDGE_S)
 def test_the_document_and_every_schema_it_refers_to_are_valid(parser: Path) -> None:
     code, found = judged(parser, SCHEMAS / "asyncapi.yaml")
     assert code == 0, found
@@ -80,7 +63,7 @@ def bind_otherwise(document: dict[str, Any]) -> None:
     document["channels"]["memberships"]["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] = "compact"
 
 
-@pytest.mark.timeout(INSTALL_S + JUDGE_S)
+@pytest.mark.timeout(node.INSTALL_S + JUDGE_S)
 @pytest.mark.parametrize("plant", [lose_a_schema, lose_a_channel, act_otherwise, bind_otherwise])
 def test_a_document_with_a_planted_fault_is_refused(parser: Path, plant: Plant, tmp_path: Path) -> None:
     document = yaml.safe_load((SCHEMAS / "asyncapi.yaml").read_text())
