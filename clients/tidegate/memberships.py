@@ -136,7 +136,8 @@ class Memberships:
         for place in places:
             if place.partition not in self._readers or await self._consumer.position(place) < ends[place]:
                 return False
-        return True
+        # What arrived while the broker was asked has moved the positions, and is not handed over yet.
+        return not self._waiting
 
     def _complete(self) -> None:
         """Count what was in hand as handled: the body has run."""
