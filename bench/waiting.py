@@ -16,23 +16,25 @@ POLL_S = 0.05
 Found = TypeVar("Found")
 
 
-def until(condition: Callable[[], Found], within_s: float, doing: str, every_s: float = POLL_S) -> Found:
-    """Ask until the answer is true, and return it. `doing` names what is awaited, as in "waiting for …".
+def until(
+    condition: Callable[[], Found],
+    within_s: float,
+    doing: str,
+    every_s: float = POLL_S,
+    satisfies: Callable[[Found], object] = bool,
+) -> Found:
+    """Ask until the answer satisfies, and return it. `doing` names what is awaited, as in "waiting for …".
 
-    Errors: `TimeoutError` when it was not true within `within_s`.
+    An answer satisfies when it is true, unless `satisfies` says otherwise: so a wait in vain can tell what was there.
+    Errors: `TimeoutError` when none did within `within_s`.
     """
     waiting = Retrying(
-        retry=retry_if_result(is_false),
+        retry=retry_if_result(lambda found: not satisfies(found)),
         stop=stop_after_delay(within_s),
         wait=wait_fixed(every_s),
         retry_error_callback=in_vain(doing, within_s),
     )
     return waiting(condition)
-
-
-def is_false(found: object) -> bool:
-    """Whether an answer asks for more patience."""
-    return not found
 
 
 def in_vain(doing: str, within_s: float) -> Callable[[RetryCallState], NoReturn]:

@@ -12,25 +12,41 @@ from typing import Any, TypeVar, overload
 
 from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixed
 
-from bench.waiting import POLL_S, in_vain, is_false
+from bench.waiting import POLL_S, in_vain
 
 Found = TypeVar("Found")
 
 
 @overload
 async def until(
-    condition: Callable[[], Awaitable[Found]], within_s: float, doing: str, every_s: float = POLL_S
+    condition: Callable[[], Awaitable[Found]],
+    within_s: float,
+    doing: str,
+    every_s: float = POLL_S,
+    satisfies: Callable[[Found], object] = bool,
 ) -> Found: ...
 
 
 @overload
-async def until(condition: Callable[[], Found], within_s: float, doing: str, every_s: float = POLL_S) -> Found: ...
+async def until(
+    condition: Callable[[], Found],
+    within_s: float,
+    doing: str,
+    every_s: float = POLL_S,
+    satisfies: Callable[[Found], object] = bool,
+) -> Found: ...
 
 
-async def until(condition: Callable[[], Any], within_s: float, doing: str, every_s: float = POLL_S) -> Any:
-    """Ask until the answer, awaited if it must be, is true; return it.
+async def until(
+    condition: Callable[[], Any],
+    within_s: float,
+    doing: str,
+    every_s: float = POLL_S,
+    satisfies: Callable[[Any], object] = bool,
+) -> Any:
+    """Ask until the answer, awaited if it must be, satisfies; return it.
 
-    Errors: `TimeoutError` when it was not true within `within_s`.
+    Errors: `TimeoutError` when none did within `within_s`.
     """
 
     async def ask() -> object:
@@ -38,7 +54,7 @@ async def until(condition: Callable[[], Any], within_s: float, doing: str, every
         return await found if inspect.isawaitable(found) else found
 
     waiting = AsyncRetrying(
-        retry=retry_if_result(is_false),
+        retry=retry_if_result(lambda found: not satisfies(found)),
         stop=stop_after_delay(within_s),
         wait=wait_fixed(every_s),
         retry_error_callback=in_vain(doing, within_s),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from bench.waiting import until
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId
@@ -37,13 +37,11 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
 
 
 def until_member(system: RunningSystem, contact: str, segment: str) -> None:
-    until = time.monotonic() + WAIT_S
-    while True:
+    def members() -> list[str]:
         answer = system.http.get(f"{system.console}/api/v2/segments/{segment}/members")
-        if answer.is_success and any(member["contact_id"] == contact for member in answer.json()["members"]):
-            return
-        assert time.monotonic() < until, answer.text
-        time.sleep(0.1)
+        return [member["contact_id"] for member in answer.json()["members"]] if answer.is_success else [answer.text]
+
+    until(members, WAIT_S, f"{contact} to be a member of {segment}", satisfies=lambda there: contact in there)
 
 
 def test_every_read_of_the_real_stack_is_what_the_document_says(local: RunningSystem) -> None:
@@ -85,9 +83,6 @@ async def test_a_webhook_made_through_the_console_gets_what_changes_on_the_stack
                 f"{local.ingest}/api/v2/contacts",
                 json={"contacts": [{"id": contact, "attributes": {"plan": plan}} for contact in contacts]},
             )
-        wanted_changes = {contact: ["enter hook-pro", "exit hook-pro"] for contact in contacts}
-        async with asyncio.timeout(WAIT_S):
-            while receiver.told() != wanted_changes:  # noqa: ASYNC110 - what is waited for is another program
-                await asyncio.sleep(0.05)
+        await receiver.until_told({contact: ["enter hook-pro", "exit hook-pro"] for contact in contacts})
         assert all(request.is_signed_with(made.json()["secret"]) for request in receiver.requests)
         assert (await http.delete(f"{url}/{made.json()['id']}")).status_code == 204

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,6 +14,7 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 
+from bench.waiting import until
 from schemas.topics import Topic, topic_name
 from tests.e2e.conftest import RunningSystem, running
 from tests.services.sdk.producing import send_raw
@@ -84,10 +84,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
         system.post("/segments", {"id": SEGMENT, "where": "plan is Pro"})
         system.post("/contacts", {"id": CONTACT, "attributes": {"plan": "pro", "mrr": 20}})
         asyncio.run(send_raw(system.kafka, topic_name("", Topic.CONTACT_CHANGES), b"\xffpoison", key=b"made-2"))
-        until = time.monotonic() + WAIT_S
-        while not (_is_member(system) and _letters(system)):
-            assert time.monotonic() < until, "the contact did not become a member, or its letter did not come"
-            time.sleep(0.1)
+        until(lambda: _is_member(system), WAIT_S, "the contact to become a member")
+        until(lambda: _letters(system), WAIT_S, "the dead letter")
         yield system
 
 

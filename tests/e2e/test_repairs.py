@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from bench.waiting import until
 from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.model import ContactId
@@ -20,13 +20,12 @@ WAIT_S = 30.0
 
 def awaited(system: RunningSystem, path: str, wanted: Any) -> Any:
     """The console's answer once it is as wanted."""
-    deadline = time.monotonic() + WAIT_S
-    while True:
+
+    def told() -> tuple[bool, Any]:
         answer = system.http.get(f"{system.console}/api/v2{path}")
-        if answer.is_success and wanted(answer.json()):
-            return answer.json()
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.1)
+        return answer.is_success, answer.json()
+
+    return until(told, WAIT_S, f"{path} to be as wanted", satisfies=lambda found: found[0] and wanted(found[1]))[1]
 
 
 def test_a_dry_run_says_exactly_what_the_commit_then_does(system: RunningSystem) -> None:

@@ -13,12 +13,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from bench.waiting import until
 from tests.e2e.conftest import running
-from tests.e2e.test_path import eventually
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
+TRACED_S = 90.0
 CONTACT = "trace-canary-contact"
 VALUE = "trace-canary-value"
 
@@ -78,8 +79,7 @@ def test_one_trace_holds_the_request_its_record_its_evaluation_and_its_changes(t
                 json={"id": CONTACT, "attributes": {"plan": VALUE}},
                 headers={"traceparent": f"00-{TRACE}-{CALLER}-01", "Prefer": "wait=10"},
             ).raise_for_status()
-            eventually(lambda: len(collector.trace()) == 4)
-        trace = collector.trace()
+            trace = until(collector.trace, TRACED_S, "four spans", satisfies=lambda spans: len(spans) == 4)
     by_name = {span.name: (service, span) for service, span in trace}
     for service, span in trace:
         took_ms = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6

@@ -25,10 +25,10 @@ import psutil
 from deploy.local.ports import free_ports
 from tests.beside import beside
 from tests.faults.workspace import Workspace
+from tests.waiting import until
 
 READY_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 25.0
-POLL_S = 0.05
 RESTART_AFTER_S = 0.5
 EXIT_REFUSED = 78
 """The exit code that asks for a person, not for a restart."""
@@ -104,13 +104,19 @@ class Service:
     async def ready(self, timeout_s: float = READY_TIMEOUT_S) -> float:
         """Wait until it works its partitions; seconds waited."""
         began = time.monotonic()
-        while await self.told("/ready") is None:
-            if not self.running:
-                raise AssertionError(f"the process ended before it was ready:\n{self.log[-4000:]}")
-            if time.monotonic() - began > timeout_s:
-                raise AssertionError(f"the process was not ready after {timeout_s} s:\n{self.log[-4000:]}")
-            await asyncio.sleep(POLL_S)
+        try:
+            await until(self._is_ready, timeout_s, "the process to be ready")
+        except TimeoutError as late:
+            late.add_note(self.log[-4_000:])
+            raise
         return time.monotonic() - began
+
+    async def _is_ready(self) -> bool:
+        if await self.told("/ready") is not None:
+            return True
+        if not self.running:
+            raise AssertionError(f"the process ended before it was ready:\n{self.log[-4_000:]}")
+        return False
 
     def signal(self, number: int) -> None:
         """Send a signal."""

@@ -30,6 +30,7 @@ from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 from tests.faults.network import Network
 from tests.faults.table import show
+from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 PARTITIONS = 3
@@ -96,10 +97,9 @@ class Site:
 
     async def accepts_again(self, within_s: float = RECOVERY_WITHIN_S) -> None:
         """Return once writes are acknowledged that were not before."""
-        known = len(self.accepted)
-        async with asyncio.timeout(within_s):
-            while len(self.accepted) < known + 3 * WRITERS:  # noqa: ASYNC110 - polls what writers append
-                await asyncio.sleep(0.05)
+        wanted = len(self.accepted) + 3 * WRITERS
+        awaited = f"{wanted} acknowledged writes"
+        await until(lambda: len(self.accepted), within_s, awaited, satisfies=lambda count: count >= wanted)
 
     @contextlib.asynccontextmanager
     async def under_load(self) -> AsyncIterator[None]:
@@ -202,12 +202,14 @@ async def site(
 
 async def ready(http: httpx.AsyncClient, url: str) -> None:
     """Return once ingest says so."""
-    async with asyncio.timeout(READY_WITHIN_S):
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if (await http.get(url)).status_code == 200:
-                    return
-            await asyncio.sleep(0.1)
+
+    async def told() -> int | str:
+        try:
+            return (await http.get(url)).status_code
+        except httpx.TransportError as error:
+            return repr(error)
+
+    await until(told, READY_WITHIN_S, "ingest to be ready", satisfies=lambda status: status == 200)
 
 
 async def test_a_slow_network_delays_writes_and_loses_none(site: Site) -> None:

@@ -14,6 +14,7 @@ from tests.faults.process import Evaluator, Scheduler
 from tests.faults.table import show
 from tests.faults.workspace import Workspace
 from tests.oracle.workspace import Record, judge_workspace, read_topic
+from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.faults, pytest.mark.timeout(300)]
 TWO_LEAD_S = 60.0
@@ -51,9 +52,9 @@ async def test_two_leaders_for_a_minute_are_harmless_and_a_killed_one_is_replace
             scheduler.start()
             await scheduler.ready()
         async with workspace.under_load(rate_per_s=30, poison=False):
-            async with asyncio.timeout(30):
-                while len(await leading(one, two, other)) != 2:  # noqa: ASYNC110 - polls processes
-                    await asyncio.sleep(0.2)
+            await until(
+                lambda: leading(one, two, other), 30, "two leaders", satisfies=lambda leaders: len(leaders) == 2
+            )
             await asyncio.sleep(TWO_LEAD_S)
             assert len(await leading(one, two, other)) == 2
             await other.kill()

@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from bench.waiting import until
 from deploy.local.ports import free_ports
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
 from tests.services.access.cluster import SecuredCluster
@@ -22,7 +22,6 @@ PARTITIONS = 2
 READY_TIMEOUT_S = 240
 """A process that ends fails the wait at once, so this only says how busy a machine may be."""
 STOP_TIMEOUT_S = 25
-POLL_S = 0.1
 
 
 class SecuredSystem:
@@ -68,12 +67,19 @@ class SecuredSystem:
 
     def await_ready(self, service: str) -> None:
         """Return when a service says that it can do its work."""
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not _is_ready(f"http://127.0.0.1:{self._admin_ports[service]}"):
-            said = self._log(service).read_text()[-3_000:]
-            assert self._processes[service].poll() is None, f"{service} ended: {said}"
-            assert time.monotonic() < deadline, f"{service} is not ready: {said}"
-            time.sleep(POLL_S)
+
+        def is_ready() -> bool:
+            assert self._processes[service].poll() is None, f"{service} ended: {self._said(service)}"
+            return _is_ready(f"http://127.0.0.1:{self._admin_ports[service]}")
+
+        try:
+            until(is_ready, READY_TIMEOUT_S, f"{service} to be ready")
+        except TimeoutError as late:
+            late.add_note(self._said(service))
+            raise
+
+    def _said(self, service: str) -> str:
+        return self._log(service).read_text()[-3_000:]
 
     def stop(self, *services: str) -> None:
         """Stop services; each must do so by itself, and say that nothing was wrong."""

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from bench.waiting import until
 from deploy.k8s.grants import COMMANDS, DOCTOR, GRANTS, OPERATOR, user_name
 from schemas.topics import Topic
 from tests.services.access.cluster import Decision, SecuredCluster
@@ -28,7 +28,6 @@ from tests.services.access.work import ok
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]  # five processes and a broker start for the first test
 COMMAND_TIMEOUT_S = 120
 OUTCOME_TIMEOUT_S = 120
-POLL_S = 0.1
 CONTACTS = 30
 NEW_PARTITIONS = 3
 
@@ -74,10 +73,12 @@ def fill(cluster: SecuredCluster, system: SecuredSystem) -> None:
         ok(http.post(f"{api}/contacts", json=contact, headers={"Idempotency-Key": f"m{number}"}))
     ok(http.delete(f"{api}/contacts/m0"))
     asyncio.run(poison(cluster))
-    deadline = time.monotonic() + OUTCOME_TIMEOUT_S
-    while len(ok(http.get(f"{system.console}/segments/moving/members?limit=100"))["members"]) != CONTACTS - 1:
-        assert time.monotonic() < deadline, "the members did not come about in time"
-        time.sleep(POLL_S)
+    until(
+        lambda: ok(http.get(f"{system.console}/segments/moving/members?limit=100"))["members"],
+        OUTCOME_TIMEOUT_S,
+        f"{CONTACTS - 1} members",
+        satisfies=lambda members: len(members) == CONTACTS - 1,
+    )
 
 
 async def poison(cluster: SecuredCluster) -> None:

@@ -6,7 +6,6 @@ Rule: each step waits for its outcome at the far end, so that a service which ma
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,11 @@ from schemas.topics import Topic
 from tests.services.access.cluster import SecuredCluster
 from tests.services.access.system import SecuredSystem
 from tests.services.webhooks.receiver import receiving
+from tests.waiting import until
 
 CANARY = "canary-4111-1111-1111"
 """Stands in every attribute value that this run writes."""
 OUTCOME_TIMEOUT_S = 120
-POLL_S = 0.1
 
 
 async def work(cluster: SecuredCluster, system: SecuredSystem) -> None:
@@ -31,9 +30,9 @@ async def work(cluster: SecuredCluster, system: SecuredSystem) -> None:
         await _write(system)
         await _set_aside(cluster, system)
         _read(system)
-        await _until(lambda: bool(receiver.accepted))
+        await receiver.until_accepted(1)
         await asyncio.to_thread(system.begin_anew, "evaluator")
-        await _until(lambda: is_member(system, "u3"))
+        await _until(lambda: is_member(system, "u3"), "u3 to be a member again")
 
 
 def ok(answer: httpx.Response) -> Any:
@@ -52,15 +51,16 @@ async def _write(system: SecuredSystem) -> None:
     again = http.post(f"{api}/contacts", json=contact, headers=repeatable)
     assert again.is_success, again.text
     await asyncio.to_thread(lambda: ok(http.post(f"{api}/contacts", json={"id": "u2", "attributes": {"city": CANARY}})))
-    await _until(lambda: is_member(system, "u1"))
+    await _until(lambda: is_member(system, "u1"), "u1 to be a member")
     await asyncio.to_thread(lambda: ok(http.post(f"{api}/contacts/u1/merge", json={"into": "u2"})))
-    await _until(lambda: is_member(system, "u2"))
+    await _until(lambda: is_member(system, "u2"), "u2 to be a member after the merge")
     rows = f"id,card\nu3,{CANARY}\nu4,{CANARY}\n".encode()
     made = ok(http.post(f"{api}/imports?commit=true&id_column=id&filename=c.csv", content=rows))
-    await _until(lambda: ok(http.get(f"{api}/imports/{made['id']}"))["state"] == "completed")
-    await _until(lambda: is_member(system, "u3") and is_member(system, "u4"))
+    path = f"{api}/imports/{made['id']}"
+    await _until(lambda: ok(http.get(path))["state"] == "completed", "the import to be completed")
+    await _until(lambda: is_member(system, "u3") and is_member(system, "u4"), "u3 and u4 to be members")
     ok(http.delete(f"{api}/contacts/u4"))
-    await _until(lambda: http.get(f"{system.console}/contacts/u4").status_code == 404)
+    await _until(lambda: http.get(f"{system.console}/contacts/u4").status_code == 404, "u4 to be gone")
 
 
 async def _set_aside(cluster: SecuredCluster, system: SecuredSystem) -> None:
@@ -74,7 +74,7 @@ async def _set_aside(cluster: SecuredCluster, system: SecuredSystem) -> None:
             )
     finally:
         await producer.stop()
-    await _until(lambda: len(dead_letters(system)) == 2)
+    await _until(lambda: len(dead_letters(system)) == 2, "two dead letters")
     for letter in dead_letters(system):
         place = f"{letter['partition']}/{letter['offset']}"
         again = await asyncio.to_thread(system.http.post, f"{system.ingest}/dead-letters/{place}/replay")
@@ -114,8 +114,6 @@ def is_member(system: SecuredSystem, contact_id: str) -> bool:
     return answer.is_success and "carded" in answer.text
 
 
-async def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + OUTCOME_TIMEOUT_S
-    while not await asyncio.to_thread(holds):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        await asyncio.sleep(POLL_S)
+async def _until(holds: Callable[[], bool], doing: str) -> None:
+    """Wait for the services, without holding up the receiver on this loop while they are asked."""
+    await until(lambda: asyncio.to_thread(holds), OUTCOME_TIMEOUT_S, doing)

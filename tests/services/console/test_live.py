@@ -23,6 +23,7 @@ from services.runtime.application import ServiceContext
 from services.runtime.keys import KeyFile, Scope
 from services.runtime.topics import ensure_topics
 from tests.services.sdk.stream import PARTITIONS, Step, Stream, open_stream
+from tests.waiting import until
 from tidegate import Tidegate
 from tidegate.transport import ServerEvent
 
@@ -88,10 +89,12 @@ async def console(broker: str, topic_prefix: str, tmp_path: Path) -> AsyncIterat
     key = KeyFile(settings.keys_path).create("test", list(Scope)).token
     context = ServiceContext("console", settings)
     running = asyncio.create_task(main(context))
-    async with asyncio.timeout(WAIT_S):
-        while not context.health.readiness.ready:
-            assert not running.done(), running.exception()
-            await asyncio.sleep(0.02)
+
+    def is_ready() -> bool:
+        assert not running.done(), running.exception()
+        return context.health.readiness.ready
+
+    await until(is_ready, WAIT_S, "console to be ready", every_s=0.02)
     async with open_stream(broker, topic_prefix) as stream, Tidegate(f"http://127.0.0.1:{port}", key=key) as client:
         yield Console(settings, context, running, stream, client)
     context.stopping.set()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from bench.waiting import until
 from deploy.local.plan import EVALUATOR, StackPlan, StackPorts
 from deploy.local.ports import free_base
 
@@ -48,15 +48,23 @@ def test_two_local_evaluators_share_the_partitions(tmp_path: Path) -> None:
 def shared(system: dict[str, Any], log: Path) -> dict[str, int]:
     """How many partitions each owner works, once there are two owners."""
     headers = {"Authorization": f"Bearer {system['key']}"}
-    began = time.monotonic()
-    while True:
-        answer = httpx.get(f"{system['console']}/api/v2/status", headers=headers)
-        parts = [part for part in answer.json()["partitions"] if part["state"] == "ready"]
-        owners = [part["owner"] for part in parts]
-        if len(owners) == 4 and len(set(owners)) == 2:
-            return {owner: owners.count(owner) for owner in owners}
-        assert time.monotonic() < began + SHARED_TIMEOUT_S, f"{answer.text}\n{log.read_text()[-3_000:]}"
-        time.sleep(0.5)
+
+    def owners() -> list[str]:
+        told = httpx.get(f"{system['console']}/api/v2/status", headers=headers).json()
+        return [part["owner"] for part in told["partitions"] if part["state"] == "ready"]
+
+    try:
+        shares = until(
+            owners,
+            SHARED_TIMEOUT_S,
+            "four partitions with two owners",
+            every_s=0.5,
+            satisfies=lambda found: len(found) == 4 and len(set(found)) == 2,
+        )
+    except TimeoutError as late:
+        late.add_note(log.read_text()[-3_000:])
+        raise
+    return {owner: shares.count(owner) for owner in shares}
 
 
 def test_every_evaluator_has_settings_of_its_own(tmp_path: Path) -> None:

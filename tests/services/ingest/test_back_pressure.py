@@ -103,10 +103,9 @@ class Load:
         return answer, self.pulse.now_s - began
 
     async def accepts_again(self, within_s: float) -> None:
-        known = len(self.accepted)
-        async with asyncio.timeout(within_s):
-            while len(self.accepted) < known + 3 * WRITERS:  # noqa: ASYNC110 - polls what writers append
-                await asyncio.sleep(0.05)
+        wanted = len(self.accepted) + 3 * WRITERS
+        awaited = f"{wanted} acknowledged writes"
+        await until(lambda: len(self.accepted), within_s, awaited, satisfies=lambda count: count >= wanted)
 
 
 async def every_accepted_write_is_on_the_log(running: Running, load: Load) -> None:

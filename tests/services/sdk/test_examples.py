@@ -12,6 +12,7 @@ from examples.workflow import Campaigns, follow
 from schemas.topics import Topic, topic_name
 from tests.services.sdk.conftest import Workspace
 from tests.services.sdk.stream import Step, Stream
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 WAIT_S = 120.0
@@ -46,6 +47,7 @@ async def test_the_plain_consumer_gives_each_committed_change_once(workspace: Wo
 
 
 async def _until(campaigns: Campaigns, wanted: dict[str, str | None]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while {contact: campaigns.campaign(contact) for contact in wanted} != wanted:  # noqa: ASYNC110 - a database
-            await asyncio.sleep(0.05)
+    def found() -> dict[str, str | None]:
+        return {contact: campaigns.campaign(contact) for contact in wanted}
+
+    await until(found, WAIT_S, f"the campaigns {wanted}", satisfies=lambda there: there == wanted)

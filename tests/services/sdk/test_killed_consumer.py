@@ -6,12 +6,14 @@ import asyncio
 import signal
 import sqlite3
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.services.sdk.conftest import Workspace
 from tests.services.sdk.stream import Step, Stream
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 KILLS = 10
@@ -32,23 +34,25 @@ async def test_a_workflow_killed_ten_times_has_no_gap_and_no_repeat(
     for _ in range(KILLS):
         before = _count(file)
         consumer = await _start(workspace, file)
-        async with asyncio.timeout(WAIT_S):
-            while _count(file) <= before:
-                assert consumer.returncode is None
-                await asyncio.sleep(0.02)
+        await until(partial(_went_on, consumer, file, before), WAIT_S, "another change to be handled", every_s=0.02)
         consumer.send_signal(signal.SIGKILL)
         await consumer.wait()
     assert not writing.done(), "the writer ended before the last kill"
     killed.set()
     await writing
     consumer = await _start(workspace, file)
-    last = {step.contact: step for step in steps}
-    async with asyncio.timeout(WAIT_S):
-        while _last_versions(file) != {contact: step.at for contact, step in last.items()}:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.05)
+    last = {step.contact: step.at for step in steps}
+    await until(
+        lambda: _last_versions(file), WAIT_S, "every contact's last change", satisfies=lambda found: found == last
+    )
     consumer.send_signal(signal.SIGKILL)
     await consumer.wait()
     _judge(file, steps)
+
+
+def _went_on(consumer: asyncio.subprocess.Process, file: Path, before: int) -> bool:
+    assert consumer.returncode is None, "the consumer ended by itself"
+    return _count(file) > before
 
 
 async def _write(stream: Stream, steps: list[Step], killed: asyncio.Event) -> None:

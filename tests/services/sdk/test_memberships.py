@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import operator
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +14,7 @@ from schemas.partitioner import partition_for
 from segmentation.model import ContactId
 from tests.services.sdk.conftest import Workspace
 from tests.services.sdk.stream import PARTITIONS, Step, Stream
+from tests.waiting import until
 from tidegate import MembershipChange, Memberships, UnreachableError
 
 pytestmark = pytest.mark.broker
@@ -43,8 +45,7 @@ async def drain(changes: Memberships) -> list[MembershipChange]:
     taken: list[MembershipChange] = []
 
     task = asyncio.create_task(collect(changes, taken))
-    await until(changes.caught_up)
-    await asyncio.sleep(0.3)
+    await until(changes.caught_up, WAIT_S, "everything committed to be handed over")
     task.cancel()
     await asyncio.wait([task])
     return taken
@@ -53,12 +54,6 @@ async def drain(changes: Memberships) -> list[MembershipChange]:
 async def collect(changes: Memberships, taken: list[MembershipChange]) -> None:
     async for change in changes:
         taken.append(change)  # noqa: PERF401 - each must be in the list as soon as it comes
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not await holds():  # noqa: ASYNC110 - the broker offers nothing to wait on
-            await asyncio.sleep(0.05)
 
 
 async def test_committed_changes_come_once_in_order_and_aborted_ones_never(
@@ -201,15 +196,15 @@ async def test_two_consumers_of_a_group_share_the_partitions_and_lose_nothing(
         async with consumer(workspace, start="earliest") as changes:
             await collect(changes, handled)
 
-    async def all_are_handled() -> bool:
-        return {change.at_ms % 1000 for change in handled} == set(range(200))
+    def missing() -> set[int]:
+        return set(range(200)) - {change.at_ms % 1000 for change in handled}
 
     first = asyncio.create_task(work())
     await stream.commit(*(Step(f"u{at}", at, ("a",)) for at in range(100)))
     second = asyncio.create_task(work())
     for start in range(100, 200, 10):
         await stream.commit(*(Step(f"u{at}", at, ("a",)) for at in range(start, start + 10)))
-    await until(all_are_handled)
+    await until(missing, WAIT_S, "every change to be handled", satisfies=operator.not_)
     for task in (first, second):
         task.cancel()
         await asyncio.wait([task])
@@ -224,6 +219,9 @@ async def test_an_always_fresh_view_ignores_the_committed_position(workspace: Wo
 
 
 async def test_a_consumer_cancelled_while_it_starts_leaves_nothing_open(workspace: Workspace) -> None:
+    def others() -> set[asyncio.Task[Any]]:
+        return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
     for delay_s in (0.0, 0.002, 0.01, 0.03):
         starting = asyncio.create_task(consumer(workspace).__aenter__())
         await asyncio.sleep(delay_s)
@@ -231,8 +229,7 @@ async def test_a_consumer_cancelled_while_it_starts_leaves_nothing_open(workspac
         await asyncio.wait([starting])
         if not starting.cancelled():
             await starting.result().__aexit__(None, None, None)
-    await asyncio.sleep(0.1)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await until(others, WAIT_S, "the end of every task that it started", satisfies=operator.not_)
 
 
 async def test_an_empty_topic_is_caught_up_at_once(workspace: Workspace) -> None:

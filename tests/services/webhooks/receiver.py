@@ -12,8 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.waiting import until
+
 HEAD_BYTES_MAX = 64 * 1024
 STALL_S = 30.0
+WAIT_S = 120.0
 
 
 @dataclass
@@ -65,6 +68,15 @@ class Receiver:
             return
         finally:
             writer.close()
+
+    async def until_accepted(self, count: int) -> None:
+        """Return once so many requests were accepted, or more."""
+        accepted = f"{count} accepted requests"
+        await until(lambda: len(self.accepted), WAIT_S, accepted, satisfies=lambda there: there >= count)
+
+    async def until_told(self, wanted: dict[str, list[str]]) -> None:
+        """Return once exactly these changes were accepted, in this order for every contact."""
+        await until(self.told, WAIT_S, f"the changes {wanted}", satisfies=lambda told: told == wanted)
 
     def told(self) -> dict[str, list[str]]:
         """The changes that were accepted, in order, by contact."""

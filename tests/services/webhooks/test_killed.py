@@ -6,8 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,14 @@ from deploy.local.ports import free_ports
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
 from tests.services.sdk.conftest import Workspace
 from tests.services.sdk.stream import PARTITIONS, Step, Stream
-from tests.services.webhooks.receiver import Receiver
+from tests.services.webhooks.receiver import WAIT_S, Receiver
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 ROOT = Path(__file__).parents[3]
 KILLS = 2
 CONTACTS = 8
 TURNS = 60
-WAIT_S = 120.0
 STOP_S = 90.0
 
 
@@ -54,10 +52,8 @@ class Process:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services.webhooks", cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
-        async with httpx.AsyncClient() as http, asyncio.timeout(WAIT_S):
-            while not await self._is_ready(http):
-                assert self._process.returncode is None, self._log.read_text()
-                await asyncio.sleep(0.1)
+        async with httpx.AsyncClient() as http:
+            await until(lambda: self._is_ready(http), WAIT_S, "the service to be ready")
 
     async def end(self, how: signal.Signals) -> int:
         """Send a signal and await the end; the exit code."""
@@ -66,6 +62,8 @@ class Process:
         return await asyncio.wait_for(self._process.wait(), STOP_S)
 
     async def _is_ready(self, http: httpx.AsyncClient) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, self._log.read_text()
         try:
             answer = await http.get(f"http://127.0.0.1:{self._admin_port}/ready")
         except httpx.TransportError:
@@ -85,11 +83,11 @@ async def test_a_service_killed_while_it_delivers_loses_nothing_and_the_version_
         assert made.status_code == 201, made.text
     writing = asyncio.create_task(write(stream))
     for kill in range(1, KILLS + 1):
-        await until(partial(has_accepted, receiver, kill * CONTACTS * TURNS // (KILLS + 2)))
+        await receiver.until_accepted(kill * CONTACTS * TURNS // (KILLS + 2))
         await process.end(signal.SIGKILL)
         await process.start()
     await writing
-    await until(lambda: len({request.content["id"] for request in receiver.accepted}) == CONTACTS * TURNS)
+    await until_nothing_is_missing(receiver)
     assert await process.end(signal.SIGTERM) == 0
     assert all(request.is_signed_with(made.json()["secret"]) for request in receiver.accepted)
     sys.stdout.write(f"{CONTACTS * TURNS} changes, {KILLS} kills, {len(receiver.accepted)} deliveries accepted\n")
@@ -98,8 +96,14 @@ async def test_a_service_killed_while_it_delivers_loses_nothing_and_the_version_
         assert offsets == turns, f"{contact} met its changes in another order, or not all"
 
 
-def has_accepted(receiver: Receiver, count: int) -> bool:
-    return len(receiver.accepted) >= count
+async def until_nothing_is_missing(receiver: Receiver) -> None:
+    """Return once every change was accepted at least once."""
+
+    def accepted() -> int:
+        return len({request.content["id"] for request in receiver.accepted})
+
+    everything = CONTACTS * TURNS
+    await until(accepted, WAIT_S, f"{everything} different requests", satisfies=lambda count: count == everything)
 
 
 def applied(requests: list[Any]) -> dict[str, list[int]]:
@@ -121,9 +125,3 @@ async def write(stream: Stream) -> None:
                 for contact in range(CONTACTS)
             )
         )
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not holds():  # noqa: ASYNC110 - what is waited for is another program
-            await asyncio.sleep(0.02)

@@ -9,12 +9,12 @@ from confluent_kafka.admin import AdminClient
 
 from services.webhooks.follower import group_of
 from services.webhooks.settings import WebhookSettings
-from tests import waiting
 from tests.services.sdk.stream import Stream
 from tests.services.webhooks.conftest import service
-from tests.services.webhooks.receiver import Receiver
-from tests.services.webhooks.test_killed import CONTACTS, TURNS, WAIT_S, applied, has_accepted, until, write
+from tests.services.webhooks.receiver import WAIT_S, Receiver
+from tests.services.webhooks.test_killed import CONTACTS, TURNS, applied, until_nothing_is_missing, write
 from tests.services.webhooks.test_webhooks import make
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 
@@ -30,7 +30,7 @@ async def working(admin: AdminClient, group: str, count: int) -> set[str]:
         members = await asyncio.to_thread(found)
         return members if len(members) == count else None
 
-    members = await waiting.until(enough, WAIT_S, f"{count} members with partitions")
+    members = await until(enough, WAIT_S, f"{count} members with partitions")
     assert members is not None
     return members
 
@@ -39,19 +39,18 @@ async def working(admin: AdminClient, group: str, count: int) -> set[str]:
 async def test_a_second_service_that_comes_and_goes_loses_nothing_and_keeps_the_order_of_every_contact(
     settings: WebhookSettings, stream: Stream, receiver: Receiver
 ) -> None:
-    everything = CONTACTS * TURNS
     async with service(settings) as http:
         webhook = await make(http, receiver.url)
         admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
         group = group_of(settings, webhook["id"])
         writing = asyncio.create_task(write(stream))
-        await until(lambda: has_accepted(receiver, everything // 4))
+        await receiver.until_accepted(CONTACTS * TURNS // 4)
         alone = await working(admin, group, 1)
         async with service(settings):
             # One that did not answer in time is thrown out, and comes back under another name.
             assert alone < await working(admin, group, 2), "the first let go of its partitions by dying"
             await writing
-        await until(lambda: len({request.content["id"] for request in receiver.accepted}) == everything)
+        await until_nothing_is_missing(receiver)
     for contact, offsets in applied(receiver.accepted).items():
         assert len(offsets) == TURNS, f"{contact} met its changes in another order, or not all"
     ids = [request.content["id"] for request in receiver.accepted]

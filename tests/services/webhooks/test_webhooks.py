@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,13 +13,12 @@ from confluent_kafka.admin import AdminClient
 from services.runtime.keys import Scope
 from services.webhooks.follower import group_of
 from services.webhooks.settings import WebhookSettings
-from tests import waiting
 from tests.services.sdk.stream import Step, Stream
 from tests.services.webhooks.conftest import service
-from tests.services.webhooks.receiver import Receiver
+from tests.services.webhooks.receiver import WAIT_S, Receiver
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
-WAIT_S = 120.0
 
 
 def members(admin: AdminClient, group: str) -> list[str]:
@@ -36,12 +34,6 @@ async def make(http: httpx.AsyncClient, url: str, segments: list[str] | None = N
     return made
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not holds():  # noqa: ASYNC110 - what is waited for is another program
-            await asyncio.sleep(0.05)
-
-
 async def failures(http: httpx.AsyncClient, webhook: str) -> list[dict[str, Any]]:
     answer = await http.get(f"/webhooks/{webhook}/failures")
     listed: list[dict[str, Any]] = answer.json()["failures"]
@@ -50,11 +42,7 @@ async def failures(http: httpx.AsyncClient, webhook: str) -> list[dict[str, Any]
 
 async def first_failures(http: httpx.AsyncClient, webhook: str) -> list[dict[str, Any]]:
     """The failures, as soon as there are some."""
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            if kept := await failures(http, webhook):
-                return kept
-            await asyncio.sleep(0.05)
+    return await until(lambda: failures(http, webhook), WAIT_S, "a delivery to be given up")
 
 
 async def test_through_a_receiver_that_fails_stalls_and_redirects_every_change_arrives_in_order_or_is_kept(
@@ -69,7 +57,7 @@ async def test_through_a_receiver_that_fails_stalls_and_redirects_every_change_a
             await stream.commit(*(Step(contact, at, ("a",), enters=at % 2 == 1) for contact in contacts))
         whole = ["enter a", "exit a", "enter a", "exit a"]
         wanted = dict.fromkeys(contacts, whole) | dict.fromkeys(("u3", "u4", "u5"), whole[1:])
-        await until(lambda: receiver.told() == wanted)
+        await receiver.until_told(wanted)
         kept = await failures(http, webhook["id"])
         assert {failure["contact_id"]: failure["attempts"] for failure in kept} == {"u3": 1, "u4": 4, "u5": 1}
         reasons = {failure["contact_id"]: failure["reason"] for failure in kept}
@@ -109,7 +97,7 @@ async def test_only_wanted_segments_come_and_all_changes_of_one_cause_come_toget
         await stream.commit(Step("u", 1, ("a", "b", "c")), Step("u", 2, ("b",), enters=False))
         await stream.abort(Step("ghost", 3, ("a",)))
         await stream.commit(Step("u", 4, ("c",), enters=False))
-        await until(lambda: len(receiver.accepted) == 2)
+        await receiver.until_accepted(2)
     bodies = [request.content for request in receiver.accepted]
     assert [[change["segment_id"] for change in body["changes"]] for body in bodies] == [["a", "c"], ["c"]]
     assert bodies[0]["id"] == bodies[0]["changes"][0]["event_id"]
@@ -121,17 +109,17 @@ async def test_a_restart_goes_on_behind_what_was_delivered_and_loses_nothing_wri
     async with service(settings) as http:
         webhook = await make(http, receiver.url)
         await stream.commit(Step("u", 1, ("a",)))
-        await until(lambda: len(receiver.accepted) == 1)
+        await receiver.until_accepted(1)
     await stream.commit(Step("u", 2, ("a",), enters=False))
     async with service(settings) as http:
-        await until(lambda: receiver.told() == {"u": ["enter a", "exit a"]})
+        await receiver.until_told({"u": ["enter a", "exit a"]})
         assert [one["id"] for one in (await http.get("/webhooks")).json()["webhooks"]] == [webhook["id"]]
         await http.delete(f"/webhooks/{webhook['id']}")
         admin, group = AdminClient({"bootstrap.servers": settings.kafka_bootstrap}), group_of(settings, webhook["id"])
-        await waiting.until(lambda: not members(admin, group), WAIT_S, "the deleted webhook to be followed no longer")
+        await until(lambda: not members(admin, group), WAIT_S, "the deleted webhook to be followed no longer")
         await make(http, f"{receiver.url}other")
         await stream.commit(Step("u", 3, ("a",)))
-        await until(lambda: len(receiver.accepted) > 2)
+        await receiver.until_accepted(3)
     assert [request.path for request in receiver.accepted] == ["/", "/", "/other"]
 
 

@@ -20,6 +20,13 @@ def test_waiting_in_vain_says_for_what_and_what_was_seen_last() -> None:
         waiting.until(list, within_s=0.01, doing="the third record", every_s=0)
 
 
+def test_an_answer_may_have_to_be_more_than_true_and_is_told_when_it_never_was() -> None:
+    answers = count(1)
+    assert waiting.until(lambda: next(answers), 5, "the third", every_s=0, satisfies=lambda found: found == 3) == 3
+    with pytest.raises(TimeoutError, match="in vain for the owner; seen last: 'another'"):
+        waiting.until(lambda: "another", 0.01, "the owner", every_s=0, satisfies=lambda found: found == "wanted")
+
+
 def test_an_error_of_the_condition_ends_the_wait_at_once() -> None:
     asked = count()
 

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -19,6 +20,7 @@ from services.runtime.keys import KeyFile, Scope
 from services.runtime.topics import ensure_topics
 from tests.services.ingest.conftest import PARTITIONS, Running, client_of, read_all
 from tests.services.ingest.imports.test_import_path import WAIT_S, ended
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 
@@ -39,11 +41,15 @@ async def import_during(kafka: LocalKafka, tmp_path: Path, trouble: Any) -> tupl
         answer = await http.post("/api/v2/imports?commit=true&id_column=id", content=FILE)
         assert answer.status_code == 202, answer.text
         path = f"/api/v2/imports/{answer.json()['id']}"
-        while (await http.get(path)).json()["rows_read"] == 0:  # noqa: ASYNC110 - the import tells nobody else
-            await asyncio.sleep(0.01)
+        await until(lambda: told(http, path, "rows_read"), WAIT_S, "the first row to be read", every_s=0.01)
         await trouble(running, path)
         shown = await ended(running, answer.json()["id"])
     return shown, settings
+
+
+async def told(http: httpx.AsyncClient, path: str, field: str) -> Any:
+    """One field of what an import tells."""
+    return (await http.get(path)).json()[field]
 
 
 async def assert_complete(shown: dict[str, Any], settings: IngestSettings) -> None:
@@ -61,9 +67,12 @@ async def test_a_broker_that_is_restarted_costs_the_import_nothing_but_time(
 ) -> None:
     async def restart(running: Running, path: str) -> None:
         await asyncio.to_thread(own_broker.stop)
-        async with asyncio.timeout(WAIT_S):
-            while (await running.http.get(path)).json()["waiting"] != "for the broker":  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.05)
+        await until(
+            lambda: told(running.http, path, "waiting"),
+            WAIT_S,
+            "the import to say that it waits for the broker",
+            satisfies=lambda waiting: waiting == "for the broker",
+        )
         await asyncio.to_thread(own_broker.start)
 
     await assert_complete(*await import_during(own_broker, tmp_path, restart))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -10,6 +9,7 @@ import pytest
 
 from schemas.topics import Topic
 from tests.services.ingest.conftest import Running, read_all
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 
@@ -17,14 +17,20 @@ WAIT_S = 120
 
 
 async def ended(running: Running, import_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            answer = await running.http.get(f"/api/v2/imports/{import_id}")
-            assert answer.status_code == 200, answer.text
-            shown: dict[str, Any] = answer.json()
-            if shown["state"] in ("completed", "failed", "cancelled", "checked"):
-                return shown
-            await asyncio.sleep(0.02)
+    return await until(
+        lambda: import_shown(running, import_id),
+        WAIT_S,
+        "the import to end",
+        every_s=0.02,
+        satisfies=lambda shown: shown["state"] in ("completed", "failed", "cancelled", "checked"),
+    )
+
+
+async def import_shown(running: Running, import_id: str) -> dict[str, Any]:
+    answer = await running.http.get(f"/api/v2/imports/{import_id}")
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
 
 
 async def written(running: Running) -> dict[str, dict[str, Any]]:
