@@ -75,7 +75,6 @@ EVERY_NAME = "*"
 MOVED_PREFIX = "v"
 """How the prefix of a moved workspace begins, as in `v2-`: the operator may make and fill topics under it."""
 DOCTOR, OPERATOR = "doctor", "operator"
-COMMANDS = (DOCTOR, OPERATOR)
 """Users of `tidegate doctor` and `tidegate admin`. No service has them; each command's own pod holds its password."""
 
 GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(

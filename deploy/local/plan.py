@@ -27,7 +27,6 @@ INGEST, EVALUATOR, SCHEDULER, CONSOLE, KAFKA = "ingest", "evaluator", "scheduler
 WEBHOOKS = "webhooks"
 START_STAGES = ((EVALUATOR, SCHEDULER, INGEST), (CONSOLE, WEBHOOKS))
 """Services of one stage start together, the next stage when all of them are ready. Kafka and its topics come before."""
-SERVICES = tuple(name for stage in START_STAGES for name in stage)
 
 
 def further_evaluators(count: int) -> list[str]:

@@ -76,7 +76,6 @@ class Move:
         self._settings = settings
         self._options = options
         self._say = say
-        self._sealed_at: float | None = None
 
     async def run(self) -> Moved:
         """Move. Errors: `OperationRefusedError`; the workspace then goes on as before."""

@@ -18,7 +18,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from bench.waiting import until
-from deploy.k8s.grants import COMMANDS, DOCTOR, GRANTS, OPERATOR, user_name
+from deploy.k8s.grants import DOCTOR, GRANTS, OPERATOR, user_name
 from schemas.topics import Topic
 from tests.services.access.cluster import Decision, SecuredCluster
 from tests.services.access.system import SERVICES, SecuredSystem
@@ -30,6 +30,7 @@ COMMAND_TIMEOUT_S = 120
 OUTCOME_TIMEOUT_S = 120
 CONTACTS = 30
 NEW_PARTITIONS = 3
+as_each_user = pytest.mark.parametrize("name", [DOCTOR, OPERATOR])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +115,14 @@ def test_every_command_does_its_work_as_a_user_of_its_own(operated: Operated) ->
     assert operated.moved["members"] >= CONTACTS - 1
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@as_each_user
 def test_a_command_asks_for_nothing_that_it_may_not(operated: Operated, name: str) -> None:
     asked = [decision for decision in operated.decisions if decision.user == user_name(name)]
     assert asked
     assert not [decision for decision in asked if not decision.allowed]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@as_each_user
 def test_every_grant_of_a_command_is_needed(operated: Operated, name: str) -> None:
     idle = [
         (grant.name, operation)

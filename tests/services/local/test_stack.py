@@ -17,10 +17,12 @@ import pytest
 
 from deploy.local.errors import LocalStackError
 from deploy.local.output import Output
-from deploy.local.plan import SERVICES, StackPlan, StackPorts
+from deploy.local.plan import StackPlan, StackPorts
 from deploy.local.ports import free_ports
 from deploy.local.stack import LocalStack
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
+
+SERVICES = tuple(StackPorts.documented().admin)
 
 
 class IdlePlan(StackPlan):

@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from deploy.local.plan import SERVICES, StackPorts
+from deploy.local.plan import StackPorts
 from deploy.local.ports import free_base
 
 UP = (sys.executable, "-m", "tidegate.cli.main", "up")
@@ -65,7 +65,7 @@ def test_a_stack_keeps_its_data_through_a_stop_and_through_a_kill_of_the_supervi
         assert first.ready["ingest"] == f"http://127.0.0.1:{base}"
         assert first.ready["console"] == f"http://127.0.0.1:{base + 1}"
         assert first.ready["kafka"] == f"127.0.0.1:{base + 3}"
-        assert set(first.ready["pids"]) == {"kafka", *SERVICES}
+        assert set(first.ready["pids"]) == {"kafka", *StackPorts.documented().admin}
         headers = {"Authorization": f"Bearer {first.ready['key']}"}
         body = {"id": "kept", "where": 'plan is "Pro"'}
         created = httpx.post(f"{first.ready['ingest']}/api/v2/segments", headers=headers, json=body)

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.k8s.grants import DOCTOR, OPERATOR
+
 ROOT = Path(__file__).parents[3]
 KUBERNETES = ROOT / "deploy" / "k8s"
 OVERLAYS = ("local", "production")
@@ -25,6 +27,8 @@ BUILT = ROOT / ".tools" / "kustomize"
 REQUIRED_VARIABLE = "TIDEGATE_REQUIRE_GO"
 BUILD_TIMEOUT_S = 600
 SERVICE, COMMAND = "service", "command"
+COMMANDS = (DOCTOR, OPERATOR)
+"""What an operator runs in pods of their own."""
 
 Manifest = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.k8s.generate import PARTITIONING_LABEL
-from deploy.k8s.grants import COMMANDS, GRANTS, OPERATOR, user_name
+from deploy.k8s.grants import GRANTS, OPERATOR, user_name
 from deploy.workspace.ended_imports import imports_place
 from deploy.workspace.settings import OperatorSettings
 from schemas.groups import EVALUATOR_GROUP
@@ -20,6 +20,7 @@ from services.runtime.settings import ENV_PREFIX, RuntimeSettings
 from services.scheduler.settings import SchedulerSettings
 from services.webhooks.settings import WebhookSettings
 from tests.unit.deploy.manifests import (
+    COMMANDS,
     OVERLAYS,
     Manifest,
     build,

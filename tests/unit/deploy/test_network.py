@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from deploy.k8s.grants import COMMANDS, DOCTOR, OPERATOR
-from tests.unit.deploy.manifests import OVERLAYS, Manifest, build, commands, container_of, of_kind, pod_of, workloads
+from deploy.k8s.grants import DOCTOR, OPERATOR
+from tests.unit.deploy.manifests import (
+    COMMANDS,
+    OVERLAYS,
+    Manifest,
+    build,
+    commands,
+    container_of,
+    of_kind,
+    pod_of,
+    workloads,
+)
 
 built = cache(build)
 KAFKA = {"strimzi.io/cluster": "tidegate", "strimzi.io/kind": "Kafka"}
