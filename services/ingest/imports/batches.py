@@ -12,7 +12,8 @@ from services.ingest.imports.conversion import ConvertedRow, RowConverter
 from services.ingest.imports.dialect import Dialect
 from services.ingest.imports.errors_report import RejectedRow
 from services.ingest.imports.limits import PIECE_BYTES
-from services.ingest.imports.rows import Place, Row, RowReader
+from services.ingest.imports.lines import Place
+from services.ingest.imports.rows import Row, RowReader
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from services.ingest.imports.earlier_rows import EarlierRows
 from services.ingest.imports.errors_report import ErrorGroups, RejectedRow, report_lines
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.limits import DRY_RUN_ROWS
+from services.ingest.imports.lines import Place
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
 from services.ingest.imports.records import Checkpoint, DryRun, ImportRecord
-from services.ingest.imports.rows import Place
 from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.logs import get_logger

@@ -93,7 +93,7 @@ def _sample_rows(sample: bytes, dialect: Dialect) -> list[Row]:
     reader = RowReader(io.BytesIO(sample), dialect)
     rows: list[Row] = []
     for row in reader:
-        if cut_off and reader.place.offset >= len(sample):
+        if cut_off and reader.reach >= len(sample):
             break
         if not is_blank(row):
             rows.append(row)

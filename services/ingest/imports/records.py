@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from segmentation.model import InstantMs
 from services.ingest.imports.dialect import Dialect
 from services.ingest.imports.errors_report import ErrorGroup
+from services.ingest.imports.lines import Place
 from services.ingest.imports.mapping import ColumnSuggestion, ImportMapping
-from services.ingest.imports.rows import Place
 
 ID_PATTERN: Final = r"^imp_[0-9a-z]{8,40}$"
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.ingest.imports import lines as lines_module
 from services.ingest.imports import rows as rows_module
 from services.ingest.imports.dialect import Dialect
-from services.ingest.imports.rows import Place, Row, RowReader
+from services.ingest.imports.lines import Place
+from services.ingest.imports.rows import Row, RowReader
 
 COMMA = Dialect(encoding="utf-8", encoding_sure=True, delimiter=",", line_end="\n", header=False)
 
@@ -24,6 +26,12 @@ def cells(data: bytes, dialect: Dialect = COMMA) -> list[list[str]]:
     rows = read(data, dialect)
     assert all(row.fault is None for row in rows), rows
     return [row.cells for row in rows]
+
+
+def limited_to(patched: pytest.MonkeyPatch, row_bytes: int) -> None:
+    """Rows of at most so many bytes, as if they were 4 MiB."""
+    patched.setattr(lines_module, "ROW_BYTES_MAX", row_bytes)
+    patched.setattr(rows_module, "ROW_BYTES_MAX", row_bytes)
 
 
 def test_rfc_4180_quoting_is_understood() -> None:
@@ -75,41 +83,83 @@ def test_cells_at_the_limit_are_read() -> None:
     assert len(cells(b"," * 999 + b"\n")[0]) == 1_000
 
 
-def test_a_quote_that_is_never_closed_is_one_fault_with_its_lines() -> None:
+def test_a_quote_that_is_never_closed_costs_its_own_line_only() -> None:
     rows = read(b'a,b\n1,"open\nc,d\n')
+    assert [row.fault.code if row.fault else row.cells for row in rows] == [["a", "b"], "quote_not_closed", ["c", "d"]]
+    assert [row.line for row in rows] == [1, 2, 3]
     assert rows[1].fault is not None
-    assert rows[1].fault.code == "quote_not_closed"
-    assert "lines 2 to 3" in rows[1].fault.found
+    assert "line 2" in rows[1].fault.found
 
 
-def test_a_quote_left_open_in_a_large_file_costs_its_neighbourhood_only() -> None:
-    rows = read(b'1,"open\n' + b"c,d\n" * 100_000)
+@pytest.mark.parametrize("end", [b"", b'x,"Smith, J"\n', b"x,y\rz\n"])
+def test_a_quote_left_open_in_a_large_file_costs_its_own_line_only(end: bytes) -> None:
+    rows = read(b'1,"open\n' + b"c,d\n" * 100_000 + end)
     assert rows[0].fault is not None
-    assert rows[0].fault.code == "cell_too_large"
-    assert len(rows) > 80_000
-    assert all(row.cells == ["c", "d"] for row in rows[2:])
+    assert rows[0].fault.code == "quote_not_closed"
+    assert all(row.cells == ["c", "d"] for row in rows[1:100_001])
+    assert len(rows) == 100_001 + bool(end)
 
 
 def test_another_reader_of_the_process_cannot_raise_the_limit_of_a_cell() -> None:
     csv.field_size_limit(16 << 20)
     rows = read(b'1,"open\n' + b"c,d\n" * 100_000)
     assert rows[0].fault is not None
-    assert rows[0].fault.code == "cell_too_large"
+    assert rows[1].cells == ["c", "d"]
+    assert RowReader(io.BytesIO(b'1,"open\n' + b"c,d\n" * 100_000), COMMA).reach == 0
+    reader = RowReader(io.BytesIO(b'1,"open\n' + b"c,d\n" * 100_000), COMMA)
+    next(reader)
+    assert 65_536 <= reader.reach <= 65_600
+
+
+@pytest.mark.parametrize(
+    ("line", "told_apart"),
+    [
+        (b'z3,"5 inch', ["z3", '"5 inch']),
+        (b'z3,"5 inch,red', ["z3", '"5 inch', "red"]),
+        (b'"Smith, ""J""",z3,"5 inch\r', ['Smith, "J"', "z3", '"5 inch']),
+        (b'"a"b,"c"', ['"a"b', "c"]),
+        (b'1,"a"b,', ["1", '"a"b', ""]),
+        (b"1," + b"x" * 65_537 + b",red", ["1", "", "red"]),
+    ],
+)
+def test_a_damaged_line_is_shown_as_far_as_it_can_be_told_apart(line: bytes, told_apart: list[str]) -> None:
+    assert read(line + b"\nc,d\n")[0].cells == told_apart
 
 
 def test_a_line_beyond_the_limit_is_passed_over_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "ROW_BYTES_MAX", 1_000)
-    monkeypatch.setattr(rows_module, "PIECE_BYTES", 64)
+    limited_to(monkeypatch, 1_000)
+    monkeypatch.setattr(lines_module, "PIECE_BYTES", 64)
     rows = read(b"a,b\n" + b"x," * 10_000 + b"\nc,d\n")
     assert [row.fault.code if row.fault else row.cells for row in rows] == [["a", "b"], "row_too_large", ["c", "d"]]
 
 
 def test_a_row_of_endless_quoted_lines_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "ROW_BYTES_MAX", 1_000)
+    limited_to(monkeypatch, 1_000)
     rows = read(b'"\n",' * 2_000 + b"\nlast\n")
     assert rows[0].fault is not None
-    assert rows[0].fault.code == "row_too_large"
-    assert {tuple(row.cells) for row in rows[1:-1]} == {(",",)}
+    assert rows[0].fault.code == "quote_not_closed"
+    assert {tuple(row.cells) for row in rows[1:-2]} == {(",",)}
+    assert rows[-1].cells == ["last"]
+
+
+@pytest.mark.parametrize("line", [b'a",b,"\n', b'a","x\n', b'a,"b\n', b'"",a,"b\n', b'","\n"\n'])
+@pytest.mark.parametrize("end", [b"", b'"x"y\n'])
+def test_a_file_of_quotes_that_are_left_open_is_read_in_a_time_that_grows_with_the_file(
+    monkeypatch: pytest.MonkeyPatch, line: bytes, end: bytes
+) -> None:
+    limited_to(monkeypatch, 2_000)
+    taken: list[int] = []
+    take = lines_module.Lines._next_line
+
+    def counted(lines: lines_module.Lines) -> bytes:
+        raw = take(lines)
+        taken.append(len(raw))
+        return raw
+
+    monkeypatch.setattr(lines_module.Lines, "_next_line", counted)
+    data = line * 3_000 + end
+    assert read(data)
+    assert sum(taken) <= 5 * len(data)
 
 
 TABLES = st.lists(
@@ -126,7 +176,7 @@ def written(table: list[list[str]], encoding: str = "utf-8") -> bytes:
 @given(table=TABLES, piece_bytes=st.integers(1, 40))
 def test_what_a_csv_writer_writes_is_read_back(table: list[list[str]], piece_bytes: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rows_module, "PIECE_BYTES", piece_bytes)  # Smaller pieces meet more boundaries.
+        patched.setattr(lines_module, "PIECE_BYTES", piece_bytes)  # Smaller pieces meet more boundaries.
         assert cells(written(table)) == table
 
 
@@ -137,3 +187,27 @@ def test_reading_may_stop_and_go_on_anywhere(data: bytes, stop: int) -> None:
     first = [row for _, row in zip(range(stop), reader, strict=False)]
     rest = read(data, place=reader.place)
     assert first + rest == whole
+
+
+@given(
+    text=st.text(st.sampled_from('aä",\n'), max_size=120),
+    cell_bytes=st.integers(2, 40),
+    row_bytes=st.integers(4, 80),
+    piece_bytes=st.integers(1, 40),
+)
+def test_what_was_looked_at_before_changes_nothing(
+    text: str, cell_bytes: int, row_bytes: int, piece_bytes: int
+) -> None:
+    data = text.encode()
+    with pytest.MonkeyPatch.context() as patched:
+        limited_to(patched, row_bytes)
+        patched.setattr(rows_module, "FIELD_BYTES_MAX", cell_bytes)
+        patched.setattr(lines_module, "PIECE_BYTES", piece_bytes)
+        whole = read(data)
+        apart: list[Row] = []
+        reader = RowReader(io.BytesIO(data), COMMA)
+        while (row := next(reader, None)) is not None:
+            apart.append(row)
+            reader = RowReader(io.BytesIO(data), COMMA, reader.place)  # One that remembers nothing.
+        assert apart == whole
+        assert all(row.cells for row in whole if row.fault is not None and row.fault.code == "quote_not_closed")

@@ -117,9 +117,25 @@ async def test_formula_cells_are_imported_as_text_and_harmless_in_the_report(run
 async def test_damaged_rows_are_rejected_one_by_one(running: Running) -> None:
     body = b'id,name\nc1,ok\nc2,"a"b\nc3\nc4,ok,extra\nc5,"open\nc6,ok\n'
     shown = await imported(running, body)
-    assert (shown["accepted"], shown["rejected"]) == (1, 4)
-    assert [error["row"] for error in await errors_of(running, shown)] == ["3", "4", "5", "6"]
+    assert (shown["accepted"], shown["rejected"]) == (2, 4)
+    errors = await errors_of(running, shown)
+    assert [(error["row"], error["id"], error["name"]) for error in errors] == [
+        ("3", "c2", '"a"b'),
+        ("4", "c3", ""),
+        ("5", "c4", "ok"),
+        ("6", "c5", '"open'),
+    ]
+    assert set(await written(running)) == {"c1", "c6"}
     assert {group["code"] for group in shown["errors"]} == {"stray_quote", "wrong_width", "quote_not_closed"}
+
+
+async def test_a_quote_left_open_costs_one_of_twenty_thousand_rows(running: Running) -> None:
+    lines = [b"id,name\n", *(b"r%d,x\n" % number for number in range(20_000))]
+    lines[3] = b'z3,"5 inch\n'
+    shown = await imported(running, b"".join(lines))
+    assert (shown["accepted"], shown["rejected"], shown["rows_total"]) == (19_999, 1, 20_000)
+    (error,) = await errors_of(running, shown)
+    assert (error["row"], error["id"], error["name"]) == ("4", "z3", '"5 inch')
 
 
 async def test_rows_without_content_are_passed_over_and_still_counted_for_row_numbers(running: Running) -> None:
