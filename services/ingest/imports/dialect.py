@@ -2,7 +2,8 @@
 
 Rule: detection is a suggestion that is shown, and every part of it can be overridden. What the bytes prove (UTF-8, a
 byte order mark) is `encoding_sure`; the rest is the best guess of a fixed procedure, so the same file is always read
-the same way. Quoting is RFC 4180's: `"` around a cell, doubled inside it.
+the same way. A few bad bytes in UTF-8 do not make a file something else. Quoting is RFC 4180's: `"` around a cell,
+doubled inside it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ WESTERN: Final[Encoding] = "cp1252"
 """Latin-1 as every program that says Latin-1 writes it: with the quotes, dashes and the euro sign of Windows."""
 LEGACY: Final[tuple[Encoding, ...]] = ("cp1252", "cp1250", "cp1251", "cp932", "gb18030")
 """The encodings looked for in a file that is not UTF-8. A newline is one byte, and only a newline, in each."""
+UTF_8_SHARE_MIN: Final = 0.5
+"""Above this share of the lines that are not ASCII being UTF-8, all are meant to be: by chance hardly one is."""
 CHAOS_SLACK: Final = 0.05
 """How much less legible the text may be as Western and still be taken for it."""
 
@@ -95,7 +98,9 @@ def _encoding_of(received: Received) -> tuple[Encoding, bool]:
     """The encoding of the stored bytes, and whether they prove it."""
     if received.is_utf8:
         return "utf-8", True
-    lines = [line for line in received.sample.split(b"\n") if not line.isascii()]
+    lines = [line for line in received.sample.replace(b"\r", b"\n").split(b"\n") if not line.isascii()]
+    if sum(map(_is_utf_8, lines)) > UTF_8_SHARE_MIN * len(lines):
+        return "utf-8", False
     guesses = from_bytes(b"\n".join(lines), cp_isolation=list(LEGACY)) if lines else None
     best = guesses.best() if guesses is not None else None
     if guesses is None or best is None:
@@ -104,6 +109,14 @@ def _encoding_of(received: Received) -> tuple[Encoding, bool]:
         if WESTERN in guess.could_be_from_charset and guess.chaos <= best.chaos + CHAOS_SLACK:
             return WESTERN, False
     return next((name for name in LEGACY if name == best.encoding), WESTERN), False
+
+
+def _is_utf_8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _rows(text: str, delimiter: str) -> list[list[str]]:

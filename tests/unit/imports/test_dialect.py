@@ -69,6 +69,19 @@ def test_the_encoding_is_found_and_said_to_be_a_guess_when_it_is(
     assert (dialect.encoding, dialect.encoding_sure) == (encoding, sure)
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize(("good", "bad"), [(200, 1), (2, 1), (90, 10)])
+def test_a_few_bad_bytes_do_not_make_a_utf_8_file_something_else(good: int, bad: int, line_end: bytes) -> None:
+    lines = [b"id,name", *["1,Müller Łódź 東京".encode()] * good, *[b"2,caf\xc3"] * bad, b""]
+    dialect = detect(line_end.join(lines))
+    assert (dialect.encoding, dialect.encoding_sure) == ("utf-8", False)
+
+
+def test_a_western_file_with_a_line_that_could_be_utf_8_stays_western() -> None:
+    data = "id,name\n1,José\n2,Zoë\n3,Jürgen\n".encode("latin-1") + "4,Änne\n".encode()
+    assert detect(data).encoding == "cp1252"
+
+
 def test_bytes_beyond_the_sample_that_are_not_utf_8_still_count() -> None:
     data = b"id,name\n" + b"1,plain\n" * 200_000 + "2,José\n".encode("latin-1")
     assert detect(data).encoding == "cp1252"

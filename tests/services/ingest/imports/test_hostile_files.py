@@ -93,6 +93,16 @@ async def test_every_common_encoding_gives_the_same_contacts(running: Running, e
     assert records["2"]["attributes"] == {"stadt": "Málaga"}
 
 
+async def test_a_bad_byte_costs_its_own_row_and_not_the_encoding_of_all(running: Running) -> None:
+    lines = [b"id,name", *(f"c{number},Müller Łódź 東京".encode() for number in range(200)), b"bad,caf\xc3", b""]
+    shown = await imported(running, b"\n".join(lines))
+    assert (shown["accepted"], shown["rejected"]) == (200, 1)
+    assert (shown["format"]["encoding"], shown["format"]["encoding_sure"]) == ("utf-8", False)
+    records = await written(running)
+    assert "bad" not in records
+    assert records["c7"]["attributes"]["name"] == "Müller Łódź 東京"
+
+
 async def test_a_thousand_columns_and_cells_of_64_kib_are_imported(running: Running) -> None:
     names = ["id", *(f"a{n}" for n in range(999))]
     wide = ",".join(names) + "\n" + ",".join(["c1", *map(str, range(999))]) + "\n"
