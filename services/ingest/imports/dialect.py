@@ -19,6 +19,7 @@ from charset_normalizer import from_bytes
 from pydantic import BaseModel, ConfigDict
 
 from segmentation.values import read_boolean, read_instant, read_number
+from services.ingest.imports.errors_report import is_report
 from services.ingest.imports.intake import Received
 from services.ingest.imports.limits import FIELD_BYTES_MAX, HEADER_CHARACTERS_MAX, SAMPLE_BYTES, SAMPLE_ROWS_MAX
 
@@ -48,6 +49,8 @@ class Dialect(BaseModel):
     line_end: Literal["\n", "\r"]
     """The byte that ends a line; a carriage return before `\\n` belongs to it."""
     header: bool
+    is_report: bool = False
+    """Whether it is a report of rejected rows, in which `'` stands before what a spreadsheet would run."""
 
 
 class DialectChoice(BaseModel):
@@ -68,8 +71,16 @@ def detect_dialect(received: Received, choice: DialectChoice) -> Dialect:
     line_end: Literal["\n", "\r"] = "\r" if b"\n" not in received.sample and b"\r" in received.sample else "\n"
     text = sample_text(received.sample, encoding, line_end)
     delimiter = choice.delimiter or _delimiter_of(text)
-    header = choice.header if choice.header is not None else _has_header(_rows(text, delimiter))
-    return Dialect(encoding=encoding, encoding_sure=sure, delimiter=delimiter, line_end=line_end, header=header)
+    rows = _rows(text, delimiter)
+    header = choice.header if choice.header is not None else _has_header(rows)
+    return Dialect(
+        encoding=encoding,
+        encoding_sure=sure,
+        delimiter=delimiter,
+        line_end=line_end,
+        header=header,
+        is_report=header and bool(rows) and is_report(column_names(rows[0], header=True)),
+    )
 
 
 def sample_text(sample: bytes, encoding: Encoding, line_end: str) -> str:

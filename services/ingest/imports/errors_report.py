@@ -1,13 +1,14 @@
 """The report of rejected rows: the original columns, then what was expected and found, and how to repair it.
 
 Rule: the report is a CSV file that can be corrected and imported again; it must never run as a formula in a
-spreadsheet, so a cell that begins like one is written with `'` before it. Pure.
+spreadsheet, so a cell that begins like one is written with `'` before it. `as_it_was` undoes exactly that. Pure.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,8 @@ from pydantic import BaseModel
 from services.ingest.imports.limits import ERROR_GROUPS_MAX, ERROR_SAMPLE_ROWS, SHOWN_CHARACTERS_MAX
 
 REPORT_COLUMNS: Final = ("row", "column", "expected", "found", "fix")
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+"""How a formula begins, or what `'` stands before already: with one more it is told from what was written so."""
 BETWEEN: Final = " | "
 """Between the problems of one row, in each of the added columns."""
 
@@ -100,6 +102,16 @@ def report_lines(rejected: Iterable[RejectedRow], columns: int) -> bytes:
     return b"".join(_report_line(row, columns) for row in rejected)
 
 
+def is_report(names: Sequence[str]) -> bool:
+    """Whether a file with these columns is a report of rejected rows."""
+    return tuple(names[-len(REPORT_COLUMNS) :]) == REPORT_COLUMNS
+
+
+def as_it_was(cell: str) -> str:
+    """A cell of a report as its file had it."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def shown(cell: str) -> str:
     """A cell as a report repeats it."""
     return cell if len(cell) <= SHOWN_CHARACTERS_MAX else cell[:SHOWN_CHARACTERS_MAX] + "…"
@@ -126,4 +138,4 @@ def _line(cells: Iterable[str]) -> bytes:
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -17,7 +17,7 @@ from schemas.limits import ATTRIBUTE_NAME_CHARACTERS_MAX
 from segmentation.attributes import AttributeType, nearest_name
 from segmentation.errors import Problem
 from services.ingest.imports.cells import suggest_type
-from services.ingest.imports.errors_report import REPORT_COLUMNS
+from services.ingest.imports.errors_report import REPORT_COLUMNS, is_report
 from services.ingest.imports.limits import COLUMNS_MAX, SHOWN_CHARACTERS_MAX
 
 SAMPLES_SHOWN: Final = 3
@@ -71,13 +71,13 @@ def suggest_columns(
 ) -> list[ColumnSuggestion]:
     """A suggestion for each column, from its name, its cells and the attributes that there are already."""
     known = {_plain(name): name for name in known_attributes}
-    is_report = tuple(names[-len(REPORT_COLUMNS) :]) == REPORT_COLUMNS
+    added = len(REPORT_COLUMNS) if is_report(names) else 0
     suggestions = []
     for position, name in enumerate(names):
         cells = [row[position] for row in rows if position < len(row)]
         suggested = suggest_type(cells)
         attribute: str | None
-        if is_report and position >= len(names) - len(REPORT_COLUMNS):
+        if position >= len(names) - added:
             attribute, reason = None, "this column was added by a report of rejected rows"
         else:
             attribute, reason = _suggest_attribute(name, known)

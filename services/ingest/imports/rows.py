@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from services.ingest.imports.dialect import Dialect
+from services.ingest.imports.errors_report import as_it_was
 from services.ingest.imports.limits import COLUMNS_MAX, FIELD_BYTES_MAX, ROW_BYTES_MAX
 from services.ingest.imports.lines import Lines, NotClosedError, Place, RowTooLargeError
 
@@ -53,6 +54,7 @@ class RowReader:
         self._reader = csv.reader(self._lines, delimiter=dialect.delimiter, strict=True)
         delimiter = re.escape(dialect.delimiter)
         self._raw_cell = re.compile(rf'(?:"((?:[^"]++|"")*+)"|([^{delimiter}]*+))(?:({delimiter})|\Z)')
+        self._is_report = dialect.is_report
         self._row = start.row
 
     @property
@@ -88,12 +90,16 @@ class RowReader:
             fault = _not_closed(first_line)
         self._row += 1
         if fault is None:
-            return Row(self._row, first_line, cells, self._cell_fault(cells))
+            return Row(self._row, first_line, self._originals(cells), self._cell_fault(cells))
         if lines.row_lines > 1:
             # Which of the limits was met first depends on how far somebody looked before: one fault for all of them.
             fault = _not_closed(first_line)
         lines.leave_row(endless=endless)
-        return Row(self._row, first_line, self._raw_cells(lines.first_text), fault)
+        return Row(self._row, first_line, self._originals(self._raw_cells(lines.first_text)), fault)
+
+    def _originals(self, cells: list[str]) -> list[str]:
+        """The cells without what a report of rejected rows put before them."""
+        return [as_it_was(cell) for cell in cells] if self._is_report else cells
 
     def _raw_cells(self, text: str) -> list[str]:
         """A damaged line split as well as can be: cells in proper quotes without them, the others as they stand.

@@ -17,6 +17,7 @@ from services.ingest.imports.errors_report import (
     CellProblem,
     ErrorGroups,
     RejectedRow,
+    as_it_was,
     report_header,
     report_lines,
 )
@@ -121,6 +122,18 @@ def test_no_cell_of_a_report_can_run_as_a_formula(cells: list[str]) -> None:
     report = report_header(["=a", "-b"]) + report_lines([RejectedRow(2, cells, (problem,))], 2)
     for row in csv.reader(io.StringIO(report.decode(), newline="")):
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+FORMULA_LIKE = st.text(st.sampled_from("'=+-@\t\r5a"), max_size=6)
+
+
+@given(st.lists(FORMULA_LIKE, min_size=3, max_size=3))
+def test_a_report_read_again_gives_the_cells_of_the_first_file(cells: list[str]) -> None:
+    problem = CellProblem("unreadable", "b", "x", "y", "z")
+    report = report_header(["=a", "b", "'-c"]) + report_lines([RejectedRow(2, cells, (problem,))], 3)
+    header, row = csv.reader(io.StringIO(report.decode(), newline=""))
+    assert [as_it_was(name) for name in header[:3]] == ["=a", "b", "'-c"]
+    assert [as_it_was(cell) for cell in row[:3]] == cells
 
 
 def test_rejections_are_grouped_by_repair_and_bounded() -> None:

@@ -92,6 +92,21 @@ def test_what_the_owner_says_wins() -> None:
     assert (dialect.delimiter, dialect.header, dialect.encoding) == (";", True, "cp1250")
 
 
+@pytest.mark.parametrize(
+    ("text", "choice", "is_report"),
+    [
+        ("id,row,column,expected,found,fix\nc,2,,a,b,c\n", {}, True),
+        ("id,row,column,expected,found,fix\nc,2,,a,b,c\n", {"header": False}, False),
+        ("id,row,column,expected,found,fix,note\nc,2,,a,b,c,d\n", {}, False),
+        ("row;column;expected;found;fix\n2;;a;b;c\n", {}, True),
+    ],
+)
+def test_a_report_of_rejected_rows_is_known_by_its_last_columns(
+    text: str, choice: dict[str, bool], is_report: bool
+) -> None:
+    assert detect(text.encode(), **choice).is_report is is_report
+
+
 def test_old_mac_line_ends_are_seen() -> None:
     dialect = detect(b"id,name\r1,Ann\r")
     assert dialect.line_end == "\r"

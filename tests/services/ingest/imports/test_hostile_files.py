@@ -124,6 +124,21 @@ async def test_formula_cells_are_imported_as_text_and_harmless_in_the_report(run
     assert all(error["expected"] and error["found"] and error["fix"] for error in errors)
 
 
+async def test_a_corrected_report_gives_what_the_first_file_said(running: Running) -> None:
+    body = b"id,handle,-n,=x\n-7,@ann,many,'=1\n+49,'x,many,-5\n"
+    first = await imported(running, body, "&type=-n=number")
+    assert (first["accepted"], first["rejected"]) == (0, 2)
+    report = (await running.http.get(f"/api/v2/imports/{first['id']}/errors.csv")).text
+    corrected = report.replace(",many,", ",3,")
+    shown = await imported(running, corrected.encode(), "&type=-n=number")
+    assert (shown["accepted"], shown["rejected"]) == (2, 0)
+    records = await written(running)
+    assert {key: record["attributes"] for key, record in records.items()} == {
+        "-7": {"handle": "@ann", "-n": 3, "=x": "'=1"},
+        "+49": {"handle": "'x", "-n": 3, "=x": "-5"},
+    }
+
+
 async def test_damaged_rows_are_rejected_one_by_one(running: Running) -> None:
     body = b'id,name\nc1,ok\nc2,"a"b\nc3\nc4,ok,extra\nc5,"open\nc6,ok\n'
     shown = await imported(running, body)
