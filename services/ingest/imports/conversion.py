@@ -57,7 +57,7 @@ class RowConverter:
                 name,
                 AttributeName(column.attribute),
                 column.type,
-                reading(column.type, column.separator),
+                reading(column.type, column.separator, declared=column.unreadable == "reject"),
                 column.unreadable == "text",
             )
             for position, name in enumerate(names)

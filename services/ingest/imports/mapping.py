@@ -75,7 +75,7 @@ def suggest_columns(
     suggestions = []
     for position, name in enumerate(names):
         cells = [row[position] for row in rows if position < len(row)]
-        suggested = suggest_type(cells)
+        suggested = suggest_type(cells, named_version="version" in _plain(name).split("_"))
         attribute: str | None
         if position >= len(names) - added:
             attribute, reason = None, "this column was added by a report of rejected rows"
@@ -117,7 +117,8 @@ def default_mapping(
 ) -> ImportMapping:
     """The mapping of an import that is not reviewed: attributes are named as the file names its columns.
 
-    A type that nobody declared is lenient: a cell that is not of it is written as text, and no row is rejected for it.
+    A type that nobody declared is lenient: a cell that is not of it, or says more than a value of it would, is written
+    as text, and no row is rejected for it.
     """
     columns = {}
     for column in suggestions:

@@ -52,7 +52,17 @@ def test_a_cell_is_read_as_its_column_says(column_type: AttributeType, cell: str
     ("cells", "column_type"),
     [
         (["1", "2.5", "", "-3"], NUMBER),
-        (["12.00", "7.5"], NUMBER),
+        (["12.00", "7.50", ""], NUMBER),
+        (["12.00", "7.5"], TEXT),
+        (["10.50", "10"], TEXT),
+        (["1.0", "2.0"], NUMBER),
+        (["2.9", "2.10"], TEXT),
+        (["7.5", "9.99", "3"], NUMBER),
+        (["12E45"], TEXT),
+        (["1e3", "5"], TEXT),
+        (["-0", "5"], TEXT),
+        (["0." + "0" * 330 + "1"], TEXT),
+        (["0.12345678901234567891"], TEXT),
         (["01234", "98765"], TEXT),
         (["0", "0.5", "10"], NUMBER),
         (["4790123456789012", "4790123456789013"], TEXT),
@@ -74,13 +84,52 @@ def test_a_column_looks_like_the_narrowest_type_that_loses_nothing(
     assert suggestion.reason
 
 
+@pytest.mark.parametrize(
+    ("cells", "column_type"),
+    [
+        (["2.10", "2.11"], VERSION),
+        (["3", "4"], VERSION),
+        (["2.10", "n/a"], TEXT),
+        (["", ""], TEXT),
+    ],
+)
+def test_a_column_that_is_named_a_version_holds_no_numbers(cells: list[str], column_type: AttributeType) -> None:
+    assert suggest_type(cells, named_version=True).type is column_type
+
+
+@pytest.mark.parametrize(
+    ("column_type", "cell", "value"),
+    [
+        (NUMBER, " 12 ", 12),
+        (NUMBER, "10.50", 10.5),
+        (NUMBER, "9007199254740992", 9007199254740992),
+        (NUMBER, "12E45", None),
+        (NUMBER, "-0", None),
+        (NUMBER, "-0.0", None),
+        (NUMBER, "0.0", 0.0),
+        (NUMBER, "0.12345678901234567891", None),
+        (NUMBER, "0." + "0" * 330 + "1", None),
+        (NUMBER, "many", None),
+        (BOOLEAN, " TRUE", True),
+        (BOOLEAN, "1", None),
+        (BOOLEAN, "yes", None),
+    ],
+)
+def test_a_type_that_was_only_detected_takes_no_cell_that_says_more(
+    column_type: AttributeType, cell: str, value: Value | None
+) -> None:
+    read = reading(column_type, ";", declared=False)(cell)
+    assert read == value
+    assert type(read) is type(value)
+
+
 @given(st.lists(st.from_regex(r"-?[0-9]{0,18}(\.[0-9]{0,3})?", fullmatch=True), min_size=1, max_size=5))
 def test_a_column_suggested_as_numbers_still_reads_as_the_number_that_was_written(cells: list[str]) -> None:
     if suggest_type(cells).type is not NUMBER:
         return
     for cell in cells:
         if cell.strip():
-            value = reading(NUMBER, ";")(cell)
+            value = reading(NUMBER, ";", declared=False)(cell)
             assert read_number(value) == read_number(cell)
-            if cell.lstrip("-").isdigit() and cell != "-0":
-                assert read_text(value) == cell
+            written = cell.rstrip("0").rstrip(".") if "." in cell else cell
+            assert read_text(value) == written

@@ -152,6 +152,14 @@ def test_rejections_are_grouped_by_repair_and_bounded() -> None:
     assert len(groups.largest_first()) == ERROR_GROUPS_MAX
 
 
+def test_a_declared_type_takes_what_a_detected_one_leaves_as_text() -> None:
+    row = Row(2, 2, ["u", "1", "12E2", ""])
+    plan, orders = {"attribute": "plan", "type": "boolean"}, {"attribute": "orders", "type": "number"}
+    assert converted(converter(plan=plan, orders=orders).convert(row)).attributes == {"plan": True, "orders": 1200.0}
+    detected = converter(plan=plan | {"unreadable": "text"}, orders=orders | {"unreadable": "text"})
+    assert converted(detected.convert(row)).attributes == {"plan": "1", "orders": "12E2"}
+
+
 def test_every_type_can_be_mapped() -> None:
     for column_type in AttributeType:
         lenient = {"attribute": "plan", "type": column_type.value, "unreadable": "text"}

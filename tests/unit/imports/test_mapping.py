@@ -31,6 +31,13 @@ def test_a_column_is_suggested_the_attribute_that_exists_by_its_name() -> None:
     assert suggested["Notes"].samples == ["x"]
 
 
+def test_a_version_is_told_from_a_number_by_its_name() -> None:
+    names = ["App Version", "osVersion", "conversion", "price"]
+    suggested = suggest_columns(names, [["2.10", "14", "2.10", "2.10"]], [])
+    version, number = AttributeType.VERSION, AttributeType.NUMBER
+    assert [column.type for column in suggested] == [version, version, number, number]
+
+
 @pytest.mark.parametrize(
     ("names", "rows", "expected"),
     [

@@ -39,7 +39,7 @@ async def written(running: Running) -> dict[str, dict[str, Any]]:
 
 
 async def test_one_request_imports_a_file(running: Running) -> None:
-    body = b"contact_id,zip,orders,amount\n00001,01234,2,12.00\n00002,98765,0,7.5\n00003,,1,\n"
+    body = b"contact_id,zip,orders,amount\n00001,01234,2,12.00\n00002,98765,0,7.50\n00003,,1,\n"
     answer = await running.http.post("/api/v2/imports?commit=true&id_column=contact_id&filename=c.csv", content=body)
     assert answer.status_code == 202, answer.text
     assert answer.headers["location"] == f"/api/v2/imports/{answer.json()['id']}"
@@ -50,6 +50,19 @@ async def test_one_request_imports_a_file(running: Running) -> None:
     assert records["00003"]["attributes"] == {"orders": 1}
     assert records["00001"]["message_id"] == f"{shown['id']}:2"
     assert records["00001"]["source"] == {"kind": "import", "ref": shown["id"]}
+
+
+async def test_a_value_that_nobody_declared_says_what_its_cell_said(running: Running) -> None:
+    body = b"id,app_version,rev,sku,price,ratio\n1,2.10,2.9,12E45,10.50,0.12345678901234567891\n2,2.11,2.10,7,9.99,1\n"
+    answer = await running.http.post("/api/v2/imports?commit=true&id_column=id", content=body)
+    assert (await ended(running, answer.json()["id"]))["accepted"] == 2
+    assert (await written(running))["1"]["attributes"] == {
+        "app_version": "2.10",
+        "rev": "2.9",
+        "sku": "12E45",
+        "price": 10.5,
+        "ratio": "0.12345678901234567891",
+    }
 
 
 async def test_a_file_is_uploaded_mapped_tried_and_committed_step_by_step(running: Running) -> None:
