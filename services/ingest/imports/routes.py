@@ -167,7 +167,7 @@ def _mapping_from(query: UploadQuery, record: ImportRecord) -> ImportMapping:
     """The mapping that an upload's query means. Errors: ProblemError 422."""
     if query.id_column is None:
         if record.mapping is not None and not query.attributes and not query.types:
-            return record.mapping
+            return record.mapping if query.blank is None else record.mapping.model_copy(update={"blank": query.blank})
         suggested = record.suggested_id_column
         hint = (
             f"did you mean id_column={suggested}?" if suggested else "the columns are: " + ", ".join(record.names[:20])
@@ -175,8 +175,9 @@ def _mapping_from(query: UploadQuery, record: ImportRecord) -> ImportMapping:
         problem = Problem("no_id_column", "nobody has said which column holds the contact id", hint)
         raise invalid((problem,), "the upload's parameters cannot be used")
     named = [*query.attributes, *query.types]
-    unknown = ImportMapping(id_column=query.id_column, columns={}, blank=query.blank)
-    mapping = default_mapping(query.id_column, record.columns, query.attributes, query.types, query.blank)
+    unknown = ImportMapping(id_column=query.id_column, columns={})
+    blank = query.blank or "keep"
+    mapping = default_mapping(query.id_column, record.columns, query.attributes, query.types, blank)
     strange = [name for name in named if name not in record.names]
     if strange:
         shown = ", ".join(record.names[:20])

@@ -44,7 +44,7 @@ class UploadQuery:
     id_column: str | None = None
     attributes: dict[str, str | None] = field(default_factory=dict)
     types: dict[str, AttributeType] = field(default_factory=dict)
-    blank: Literal["keep", "remove"] = "keep"
+    blank: Literal["keep", "remove"] | None = None
     dialect: DialectChoice = field(default_factory=DialectChoice)
     commit: bool = False
     again: bool = False
@@ -52,7 +52,8 @@ class UploadQuery:
     @property
     def maps(self) -> bool:
         """Whether anything was said about columns."""
-        return bool(self.id_column is not None or self.attributes or self.types or self.commit)
+        said = self.id_column is not None or self.blank is not None
+        return bool(said or self.attributes or self.types or self.commit)
 
 
 def read_upload_query(items: Iterable[tuple[str, str]]) -> UploadQuery | Rejection:

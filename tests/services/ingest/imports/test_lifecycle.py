@@ -83,6 +83,18 @@ async def test_the_same_file_in_the_same_way_changes_nothing_within_a_day(runnin
     assert (again["repeat_of"], again["accepted"]) == (None, 2)
 
 
+async def test_what_is_said_about_blank_cells_counts_over_a_remembered_mapping(running: Running) -> None:
+    await ended(running, (await commit(running, SMALL))["id"])
+    answer = await running.http.post("/api/v2/imports?commit=true&blank=remove", content=b"id,plan\nc1,\n")
+    assert answer.status_code == 202, answer.text
+    assert (await ended(running, answer.json()["id"]))["mapping"]["blank"] == "remove"
+    assert (await written(running))["c1"]["attributes"] == {"plan": None}
+    reviewed = (await running.http.post("/api/v2/imports?blank=keep", content=SMALL)).json()
+    assert (reviewed["state"], reviewed["mapping"]["blank"]) == ("uploaded", "keep")
+    again = (await running.http.post("/api/v2/imports", content=SMALL)).json()
+    assert (again["mapping_source"], again["mapping"]["blank"]) == ("remembered", "remove")
+
+
 async def test_a_file_sent_again_while_it_is_written_is_the_same_import(running: Running, gate: asyncio.Event) -> None:
     first = await commit(running, FILE)
     second = await commit(running, FILE)
@@ -216,6 +228,7 @@ async def test_imports_are_listed_newest_first_page_by_page(running: Running) ->
         ("map=nothing", "invalid_parameter"),
         ("type=id=money", "invalid_parameter"),
         ("commit=true", "no_id_column"),
+        ("blank=remove", "no_id_column"),
         ("commit=true&id_column=email", "unknown_column"),
         ("id_column=id&map=Plan=plan", "unknown_column"),
         ("id_column=id&map=plan=x&map=id=x", "attribute_mapped_twice"),
