@@ -6,6 +6,7 @@ alone, and durable before it is answered. The work itself is `workshop.py`'s.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from services.ingest.imports.limits import IMPORTS_LISTED_MAX
 from services.ingest.imports.mapping import ImportMapping, check_mapping, header_signature
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
-from services.ingest.imports.records import Checkpoint, ImportRecord, ImportState
+from services.ingest.imports.records import ID_PATTERN, Checkpoint, ImportRecord, ImportState
 from services.ingest.imports.upload import receive, refusal
 from services.ingest.imports.workshop import Workshop, digest_of, mapping_of, wrong_state
 from services.runtime.logs import get_logger
@@ -30,6 +31,7 @@ from services.runtime.problems import ProblemError, invalid, not_found
 
 REPEAT_RECOGNISED_MS: Final = 24 * 3_600_000
 """How long the same file under the same mapping is taken for a repetition, as an idempotency key is."""
+_ID: Final = re.compile(ID_PATTERN)
 _READY: Final = frozenset({ImportState.UPLOADED, ImportState.CHECKED, ImportState.FAILED})
 
 log = get_logger("imports")
@@ -160,8 +162,10 @@ class Imports:
         return await self._stored(import_id)
 
     async def _stored(self, import_id: str) -> ImportRecord:
-        record = await off_loop(self.files.record, import_id) if import_id.startswith("imp_") else None
-        if record is None or "/" in import_id:
+        # An id becomes the name of a folder, so only what can be an id is looked for.
+        is_id = _ID.fullmatch(import_id) is not None
+        record = await off_loop(self.files.record, import_id) if is_id else None
+        if record is None:
             raise not_found("import", import_id)
         return record
 

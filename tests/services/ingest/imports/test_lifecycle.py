@@ -246,8 +246,10 @@ async def test_what_is_said_about_a_file_is_checked_before_anything_is_kept(
 
 
 async def test_what_is_not_there_is_not_found(running: Running) -> None:
-    for path in ("imp_0000000000", "imp_..%2F..%2Fkeys", "mappings", ".."):
-        for method, step in (("GET", ""), ("GET", "/errors.csv"), ("POST", "/commit"), ("POST", "/cancel")):
+    steps = (("GET", ""), ("GET", "/errors.csv"), ("POST", "/commit"), ("POST", "/dry-run"), ("POST", "/cancel"))
+    unreal = ("imp_%00", "imp_0000000000%00", "imp_0000000000%0A", "imp_" + "a" * 300, "imp_%F0%9F%8E%89")
+    for path in ("imp_0000000000", "imp_..%2F..%2Fkeys", "mappings", "..", *unreal):
+        for method, step in steps:
             answer = await running.http.request(method, f"/api/v2/imports/{path}{step}")
             assert answer.status_code == 404, (path, step, answer.text)
 
