@@ -14,6 +14,7 @@ from services.ingest.imports.limits import IMPORTS_LISTED_MAX
 from services.ingest.imports.mapping import ImportMapping
 from services.ingest.imports.multipart import FILE_FIELD, MULTIPART
 from services.ingest.imports.records import ImportState
+from services.ingest.imports.upload import KINDS
 from services.ingest.imports.upload_query import PARAMETERS
 
 Json = dict[str, Any]
@@ -115,7 +116,8 @@ UPLOAD: Final[Json] = {
         "parameters": [_parameter(name, description) for name, description in PARAMETERS.items()],
         "requestBody": {
             "required": True,
-            "description": "The file itself: CSV with any of the four delimiters, plain or gzip, at most 1 GiB.",
+            "description": "The file itself: CSV with any of the four delimiters, plain or gzip, at most 1 GiB. "
+            f"Besides `text/csv` it may be called {', '.join(f'`{kind}`' for kind in KINDS[1:])}, or nothing.",
             "content": {
                 "text/csv": {
                     "schema": {},

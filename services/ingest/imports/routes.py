@@ -27,7 +27,7 @@ from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.records import ImportRecord, ImportState
 from services.ingest.imports.resource import import_json, import_summary_json
 from services.ingest.imports.service import Imports
-from services.ingest.imports.upload import arriving, check_declared_length
+from services.ingest.imports.upload import arriving, check_declared_length, check_kind
 from services.ingest.imports.upload_query import UploadQuery, read_upload_query
 from services.runtime.keys import Scope
 from services.runtime.problems import ProblemError, invalid, model_faults
@@ -66,8 +66,11 @@ class ImportRoutes:
         check_declared_length(request.headers.get("content-length"))
         said = request.query_params.multi_items()
         parts = arriving(request.stream())
-        content_type = request.headers.get("content-type", "text/csv")
-        if content_type.partition(";")[0].strip().lower() == MULTIPART:
+        content_type = request.headers.get("content-type", "")
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind != MULTIPART:
+            check_kind(kind)
+        else:
             form = FormUpload(parts, content_type)
             # Of what may be said once, what is said last counts: the query.
             said, parts = [*await form.fields(), *said], form.file()

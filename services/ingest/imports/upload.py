@@ -16,9 +16,22 @@ from segmentation.errors import Problem
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.intake import Intake, Received, UploadRefusedError
 from services.ingest.imports.limits import PIECE_BYTES, UPLOAD_BYTES_MAX, UPLOAD_STALL_MAX_S
+from services.ingest.imports.multipart import MULTIPART
 from services.ingest.imports.offloading import off_loop
 from services.runtime.problems import ProblemError
 
+KINDS: Final = (
+    "text/csv",
+    "text/plain",
+    "text/tab-separated-values",
+    "application/csv",
+    "application/octet-stream",
+    "application/gzip",
+    "application/x-gzip",
+    "application/vnd.ms-excel",
+)
+"""The media types under which CSV is sent. The last is what browsers call it where a spreadsheet program opens it; a
+workbook is known by its bytes."""
 _STATUS: Final = {"file_too_large": 413, "not_csv": 415}
 
 
@@ -49,6 +62,17 @@ def check_declared_length(declared: str | None) -> None:
                 f"the file is larger than {UPLOAD_BYTES_MAX} bytes (1 GiB)",
                 "split it and import the parts",
             )
+        )
+
+
+def check_kind(kind: str) -> None:
+    """Refuse what says that it is no CSV, whatever it holds. `kind`: the media type in small letters, "" for none."""
+    if kind and kind not in KINDS:
+        raise ProblemError(
+            415,
+            "unsupported_media_type",
+            f"{kind[:100]!r} is not imported",
+            f"send CSV with `Content-Type: text/csv`; also taken: {', '.join(KINDS[1:])}, {MULTIPART}, or none",
         )
 
 

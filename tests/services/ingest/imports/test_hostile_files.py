@@ -68,6 +68,21 @@ async def test_a_file_that_cannot_be_imported_is_refused_by_name_and_leaves_noth
     assert await written(running) == {}
 
 
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "text/html", "image/png", "x"])
+async def test_what_says_that_it_is_no_csv_is_refused(running: Running, kind: str) -> None:
+    answer = await running.http.post(COMMIT, content=b"id,name\n1,a\n", headers={"Content-Type": kind})
+    assert answer.status_code == 415, answer.text
+    assert answer.json()["code"] == "unsupported_media_type"
+    assert "text/csv" in answer.json()["detail"]
+    assert (await running.http.get("/api/v2/imports")).json()["imports"] == []
+
+
+@pytest.mark.parametrize("kind", ["", "Text/CSV; header=present", "text/plain", "application/octet-stream"])
+async def test_csv_is_taken_under_each_of_its_names(running: Running, kind: str) -> None:
+    answer = await running.http.post("/api/v2/imports", content=b"id,name\n1,a\n", headers={"Content-Type": kind})
+    assert answer.status_code == 201, answer.text
+
+
 async def test_a_file_beyond_the_limit_is_refused_by_its_length_alone(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
