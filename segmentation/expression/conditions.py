@@ -362,7 +362,7 @@ def _take_test(cursor: Cursor, name: AttributeName, attributes: AttributeCatalog
 
 def _refuse_operator(cursor: Cursor) -> None:
     token = cursor.here
-    if _refuse_phrase(cursor, token):
+    if cursor.told_all or _refuse_phrase(cursor, token):
         return
     if token.keyword in words.RESERVED_WORDS:
         cursor.report(words.RESERVED_WORDS[token.keyword](), token)

@@ -52,6 +52,11 @@ class Cursor:
             self._index += 1
         return token
 
+    @property
+    def told_all(self) -> bool:
+        """Whether nothing that is reported from now on is told, so that no hint need be looked for."""
+        return len(self.problems) >= PROBLEMS_MAX
+
     def at_words(self, *words: str) -> bool:
         """Whether these words, in any case, are next."""
         return all(self.ahead(steps).keyword == word for steps, word in enumerate(words))
@@ -115,6 +120,6 @@ class Cursor:
 
     def _add(self, found: Problem, span: Span) -> None:
         """One problem a place: a second one at the same character comes from the first."""
-        if len(self.problems) < PROBLEMS_MAX and span.offset not in self._reported:
+        if not self.told_all and span.offset not in self._reported:
             self._reported.add(span.offset)
             self.problems.append(replace(found, span=span))

@@ -8,7 +8,7 @@ Source: `GRAMMAR.md`, "JSON form".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from segmentation.attributes import AttributeCatalogue
@@ -29,7 +29,8 @@ _POLICIES = {"exclude": MissingPolicy.EXCLUDE, "include": MissingPolicy.INCLUDE}
 def parse_json(where: object, attributes: AttributeCatalogue) -> Expression | Rejection:
     """The canonical tree of what stands under `where`: a list or an object.
 
-    Errors: returned as a rejection with a JSON Pointer each, at most `PROBLEMS_MAX`. Cost: linear.
+    Errors: returned as a rejection with a JSON Pointer each, at most `PROBLEMS_MAX`. Cost: linear, and nothing is read
+    that can no longer change the answer: what follows that many problems, or more conditions than are allowed.
     """
     reader = _Reader(attributes)
     expression = reader.whole(where)
@@ -51,6 +52,13 @@ class _Reader:
     def __init__(self, attributes: AttributeCatalogue) -> None:
         self.attributes = attributes
         self.problems: list[Problem] = []
+        self.conditions = 0
+        """Conditions and references read so far."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is refused whatever follows, and nothing more is told."""
+        return len(self.problems) >= PROBLEMS_MAX or self.conditions > limits.CONDITIONS_MAX
 
     def report(self, found: Problem, pointer: str) -> None:
         if len(self.problems) < PROBLEMS_MAX:
@@ -90,9 +98,20 @@ class _Reader:
             hint = "put a condition into the list, or remove it"
             self.report(problem(LanguageCode.EMPTY_GROUP, "this group is empty", hint), pointer)
             return None
-        read = [self.expression(node, under(pointer, index), depth + 1) for index, node in enumerate(nodes)]
-        children = tuple(child for child in read if child is not None)
+        children = self.read(
+            self.expression(node, under(pointer, index), depth + 1) for index, node in enumerate(nodes)
+        )
         return kind(children) if children else None
+
+    def read(self, parts: Iterable[Expression | None]) -> tuple[Expression, ...]:
+        """What could be read of some parts, each read as it is asked for."""
+        children: list[Expression] = []
+        for child in parts:
+            if child is not None:
+                children.append(child)
+            if self.decided:
+                break
+        return tuple(children)
 
     def members(self, node: Mapping[str, object], pointer: str, depth: int) -> Expression | None:
         if LONG_FORM in node:
@@ -101,8 +120,7 @@ class _Reader:
             hint = 'write a condition in it, for example {"plan": "pro"}, or remove it'
             self.report(problem(LanguageCode.EMPTY_GROUP, "this object has no condition", hint), pointer)
             return None
-        read = [self.member(str(key), value, under(pointer, key), depth) for key, value in node.items()]
-        children = tuple(child for child in read if child is not None)
+        children = self.read(self.member(str(key), value, under(pointer, key), depth) for key, value in node.items())
         return AllOf(children) if children else None
 
     def member(self, key: str, value: object, pointer: str, depth: int) -> Expression | None:
@@ -126,6 +144,7 @@ class _Reader:
         else:
             found_or_none = check.segment_id_problem(value)
             if found_or_none is None:
+                self.conditions += 1
                 return InSegment(SegmentId(value))
             found = found_or_none
         self.report(found, pointer)
@@ -166,8 +185,7 @@ class _Reader:
             hint = 'add a test, for example {"gt": 99} or {"within": "7d"}; for presence {"set": true}'
             self.report(problem(LanguageCode.EXPECTS_OPERATOR, "there is no test of this attribute", hint), pointer)
             return None
-        read = [self.condition(name, key, one, under(pointer, key), exact, missing) for key, one in asked]
-        children = tuple(child for child in read if child is not None)
+        children = self.read(self.condition(name, key, one, under(pointer, key), exact, missing) for key, one in asked)
         return AllOf(children) if children else None
 
     def options(self, tests: Mapping[str, object], pointer: str) -> tuple[bool, MissingPolicy]:
@@ -202,6 +220,7 @@ class _Reader:
             return None
         # `"set": false` is the only test whose operand turns it round.
         negated = kind.negated or (kind.presence and operand is False)
+        self.conditions += 1
         return Condition(attribute, read, negated, missing)
 
 

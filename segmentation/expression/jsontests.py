@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from segmentation.attributes import nearest_name
-from segmentation.errors import Problem
-from segmentation.expression import codes, operands
+from segmentation.errors import PROBLEMS_MAX, Problem
+from segmentation.expression import codes, limits, operands
 from segmentation.expression.codes import LanguageCode, problem
 from segmentation.expression.limits import shortened
 from segmentation.expression.syntax import (
@@ -163,9 +163,18 @@ def _values(value: object, exact: bool) -> tuple[ListLiteral, ...] | list[Proble
     if not isinstance(value, list):
         hint = 'write the values in a list, for example ["US", "CA"]'
         return [problem(LanguageCode.EXPECTS_SET, f"expected a list of values, found {kind_of(value)}", hint)]
-    read = [_literal(one) for one in value]
-    problems = [replace(one, pointer=f"/{index}") for index, one in enumerate(read) if isinstance(one, Problem)]
-    literals = [one for one in read if not isinstance(one, Problem)]
+    if len(value) > limits.SET_VALUES_MAX:
+        return [operands.set_too_large(len(value))]
+    problems: list[Problem] = []
+    literals: list[ListLiteral] = []
+    for index, one in enumerate(value):
+        read = _literal(one)
+        if not isinstance(read, Problem):
+            literals.append(read)
+        elif len(problems) < PROBLEMS_MAX:
+            problems.append(replace(read, pointer=f"/{index}"))
+        else:
+            break
     whole = None if problems else operands.set_problem(literals, exact)
     return [whole] if whole is not None else problems or tuple(literals)
 

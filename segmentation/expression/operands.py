@@ -243,14 +243,19 @@ def set_problem(literals: Sequence[ListLiteral], exact: bool) -> Problem | None:
             LanguageCode.EMPTY_SET, "an empty set matches nobody", "put at least one value in it, for example [US, CA]"
         )
     if len(literals) > limits.SET_VALUES_MAX:
-        return problem(
-            LanguageCode.SET_TOO_LARGE,
-            f"this set has {len(literals):,} values; at most {limits.SET_VALUES_MAX:,} are allowed",
-            "keep what the values have in common as an attribute, and test that",
-        )
+        return set_too_large(len(literals))
     if exact and not all(isinstance(literal, TextLiteral) for literal in literals):
         return not_exact()
     return None
+
+
+def set_too_large(values: int) -> Problem:
+    """A set of more values than allowed."""
+    return problem(
+        LanguageCode.SET_TOO_LARGE,
+        f"this set has {values:,} values; at most {limits.SET_VALUES_MAX:,} are allowed",
+        "keep what the values have in common as an attribute, and test that",
+    )
 
 
 def not_exact() -> Problem:

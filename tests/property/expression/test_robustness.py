@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import PROBLEMS_MAX, Rejection
+from segmentation.expression import conditions, jsontests
 from segmentation.expression.jsonform import parse_json, to_json
 from segmentation.expression.limits import CONDITIONS_MAX, NESTING_MAX, SET_VALUES_MAX, SOURCE_BYTES_MAX
 from segmentation.expression.parser import parse_text
@@ -121,12 +122,45 @@ PATHOLOGICAL: list[Callable[[int], str]] = [
 
 @pytest.mark.parametrize("source", PATHOLOGICAL, ids=lambda make: str(make(2))[:20])
 def test_twice_the_text_takes_about_twice_the_steps(source: Callable[[int], str]) -> None:
-    small, large = (_steps(source(size)) for size in (1_000, 2_000))
+    small, large = (_steps(parse_text, source(size)) for size in (1_000, 2_000))
     assert large <= GROWTH_MAX * small + 500, (small, large)
 
 
-def _steps(source: str) -> int:
-    """How many Python functions are called and lines run while a text is parsed."""
+REFUSED_EARLY: list[Callable[[int], object]] = [
+    lambda size: [{"a": 1}] * size,
+    lambda size: [{"a": {"more_then_ago_in": 1}}] * size,
+    lambda size: [{"segment": "vip"}] * size,
+    lambda size: {"any": [{"all": [{"not": None}]}] * size},
+    lambda size: [{"a": {"in": ["x", "y"], "gt": "z", "is": 1}}] * size,
+    lambda size: {"a": {"in": [None] * size}},
+    lambda size: {"a": [None] * (10 * size)},
+    lambda size: {"a": {"all_of": ["x"] * (10 * size)}},
+]
+
+
+@pytest.mark.parametrize("where", REFUSED_EARLY, ids=lambda make: str(make(2))[:40])
+def test_json_that_is_refused_whatever_follows_is_read_no_further(where: Callable[[int], object]) -> None:
+    small, large = (_steps(parse_json, where(size)) for size in (2_000, 4_000))
+    assert large <= small + 500, (small, large)
+
+
+def test_no_hint_is_looked_for_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up = []
+
+    def nearest(word: str, _names: object) -> None:
+        looked_up.append(word)
+
+    monkeypatch.setattr(conditions, "nearest_name", nearest)
+    monkeypatch.setattr(jsontests, "nearest_name", nearest)
+    parse_text("a begins_x and " * 1_000, NO_ATTRIBUTES)
+    assert len(looked_up) == PROBLEMS_MAX
+    looked_up.clear()
+    parse_json([{"a": {"begins_x": 1}}] * 1_000, NO_ATTRIBUTES)
+    assert len(looked_up) == PROBLEMS_MAX
+
+
+def _steps(parse: Callable[[Any, AttributeCatalogue], object], source: object) -> int:
+    """How many Python functions are called and lines run while a text or JSON is parsed."""
     count = 0
 
     def tick(_frame: FrameType, _event: str, _argument: object) -> Any:
@@ -137,7 +171,7 @@ def _steps(source: str) -> int:
     before = sys.gettrace()
     sys.settrace(tick)
     try:
-        parse_text(source, NO_ATTRIBUTES)
+        parse(source, NO_ATTRIBUTES)
     finally:
         sys.settrace(before)
     return count
