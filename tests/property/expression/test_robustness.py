@@ -16,6 +16,7 @@ from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import PROBLEMS_MAX, Rejection
 from segmentation.expression import conditions, jsontests
 from segmentation.expression.jsonform import parse_json, to_json
+from segmentation.expression.lexer import Source, tokenize
 from segmentation.expression.limits import CONDITIONS_MAX, NESTING_MAX, SET_VALUES_MAX, SOURCE_BYTES_MAX
 from segmentation.expression.parser import parse_text
 from segmentation.expression.render import to_text
@@ -124,6 +125,14 @@ PATHOLOGICAL: list[Callable[[int], str]] = [
 def test_twice_the_text_takes_about_twice_the_steps(source: Callable[[int], str]) -> None:
     small, large = (_steps(parse_text, source(size)) for size in (1_000, 2_000))
     assert large <= GROWTH_MAX * small + 500, (small, large)
+
+
+def test_each_curly_quote_looks_for_its_partner_no_further_than_the_next() -> None:
+    """Steps do not count what a regular expression does, so the text is one that would take an hour of looking."""
+    size = 400_000
+    tokens, problems = tokenize(Source("\u201e" * size + "x" * (2 * size)))
+    assert len(tokens) == 2
+    assert len(problems) == PROBLEMS_MAX
 
 
 REFUSED_EARLY: list[Callable[[int], object]] = [
