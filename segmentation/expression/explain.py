@@ -134,6 +134,7 @@ class _View:
         self.members = members
         self.definitions = definitions
         self._referenced: dict[tuple[SegmentId, InstantMs], bool] = {}
+        self._truths: dict[tuple[int, InstantMs], bool] = {}
 
     def holds(self, node: Expression, now: InstantMs) -> bool:
         match node:
@@ -144,9 +145,16 @@ class _View:
             case Not(child):
                 return not self.holds(child, now)
             case Condition():
-                return condition_truth(node, self.attributes, now)
+                return self.condition_holds(node, now)
             case InSegment(segment_id):
                 return self.is_member(segment_id, now)
+
+    def condition_holds(self, condition: Condition, now: InstantMs) -> bool:
+        """The truth of one condition, found once: each group above it asks again."""
+        key = (id(condition), now)
+        if key not in self._truths:
+            self._truths[key] = condition_truth(condition, self.attributes, now)
+        return self._truths[key]
 
     def is_member(self, segment_id: SegmentId, now: InstantMs) -> bool:
         definition = self.definitions.get(segment_id)
@@ -163,7 +171,7 @@ class _View:
         Cost: each time condition once a boundary of its own; the rest of the expression is only combined again.
         """
         conditions = list(self._conditions(expression))
-        truths = {id(condition): condition_truth(condition, self.attributes, now) for condition in conditions}
+        truths = {id(condition): self.condition_holds(condition, now) for condition in conditions}
         holds = self._combined(expression, truths, {})
         turning: dict[int, list[Condition]] = {}
         for condition in conditions:
@@ -171,7 +179,7 @@ class _View:
                 if instant > now:
                     turning.setdefault(instant, []).append(condition)
         for instant in sorted(turning):
-            turned = {id(one): condition_truth(one, self.attributes, InstantMs(instant)) for one in turning[instant]}
+            turned = {id(one): self.condition_holds(one, InstantMs(instant)) for one in turning[instant]}
             truths.update(turned)
             if self._combined(expression, truths, {}) is not holds:
                 return InstantMs(instant)
@@ -236,7 +244,7 @@ def _condition(condition: Condition, view: _View, now: InstantMs, wanted: bool, 
         value,
         "missing" if value is None else "read" if readable else "unreadable",
         reading_of(condition.test),
-        None if value is None else value_read(condition.test, value),
+        value_read(condition.test, value) if value is not None and readable else None,
         until_instant,
         flips_of(condition, value, now, until_instant) if in_the_way else (),
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from segmentation.expression.atoms import key_of
 from segmentation.expression.canonical import OPPOSITE
 from segmentation.expression.render import to_text
 from segmentation.expression.syntax import (
@@ -42,7 +43,7 @@ from segmentation.expression.syntax import (
     TextMatchKind,
     Within,
 )
-from segmentation.expression.truth import condition_truth, truth_of
+from segmentation.expression.truth import condition_truth, keys_held, keys_wanted, readings_of, truth_of
 from segmentation.model import AttributeName, InstantMs, Scalar, Value
 from segmentation.values import (
     DAY_MS,
@@ -119,11 +120,12 @@ def _candidates(test: Test, value: Value | None, now: InstantMs, positive: bool)
         case IsTrue():
             yield positive
         case OneOf(literals) | HasAny(literals):
-            yield from _equal_to(literals, value) if positive else _without(test, value)
+            exact = isinstance(test, OneOf) and test.exact
+            yield from _equal_to(literals, value) if positive else _without(literals, exact, value)
         case HasAll(literals):
-            yield from _with_all(test, literals, value) if positive else _without(test, value)
+            yield from _with_all(literals, value) if positive else _without(literals, False, value)
         case TextMatch():
-            yield from _with_fragment(test, value) if positive else _without(test, value)
+            yield from _with_fragment(test, value) if positive else _without_fragment(test, value)
         case Compare(order, literal):
             yield from _beyond(order if positive else OPPOSITE[order], literal)
         case Between(low, high):
@@ -150,17 +152,24 @@ def _different(literal: Literal) -> Iterator[Value]:
         yield from _beyond(Order.GT, literal)
 
 
-def _without(test: Test, value: Value | None) -> Iterator[Value]:
-    """A list without the elements that match on their own."""
+def _without(literals: tuple[Literal, ...], exact: bool, value: Value | None) -> Iterator[Value]:
+    """A list without the elements that equal one of the literals."""
     if isinstance(value, list):
-        matched = HasAny(test.literals) if isinstance(test, HasAll) else test
-        yield [element for element in value if not truth_of(matched, [element], InstantMs(0))]
+        wanted = keys_wanted(literals, exact)
+        readings = readings_of(wanted)
+        yield [element for element in value if wanted.isdisjoint(keys_held(element, readings))]
 
 
-def _with_all(test: HasAll, literals: tuple[Literal, ...], value: Value | None) -> Iterator[Value]:
-    held: list[Scalar] = value if isinstance(value, list) else [] if value is None else [value]
-    missing = [literal for literal in test.literals if not truth_of(HasAny((literal,)), held, InstantMs(0))]
-    yield [*held, *map(_plain, missing)]
+def _without_fragment(test: TextMatch, value: Value | None) -> Iterator[Value]:
+    """A list without the elements that match."""
+    if isinstance(value, list):
+        yield [element for element in value if not truth_of(test, [element], InstantMs(0))]
+
+
+def _with_all(literals: tuple[Literal, ...], value: Value | None) -> Iterator[Value]:
+    kept: list[Scalar] = value if isinstance(value, list) else [] if value is None else [value]
+    held = keys_held(kept, readings_of(keys_wanted(literals, exact=False)))
+    yield [*kept, *(_plain(literal) for literal in literals if key_of(literal) not in held)]
     yield [_plain(literal) for literal in literals]
 
 

@@ -6,9 +6,10 @@ None stands for *unreadable* throughout, which behaves like missing and is repor
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Callable, Collection, Iterable
 
+from segmentation.expression import atoms
+from segmentation.expression.atoms import Key, Reading, key_of
 from segmentation.expression.syntax import (
     Between,
     BooleanLiteral,
@@ -64,10 +65,6 @@ def condition_truth(condition: Condition, attributes: Attributes, now: InstantMs
     return condition.missing is MissingPolicy.INCLUDE
 
 
-_ANY_INSTANT = InstantMs(0)
-"""Whether a value is readable does not depend on now."""
-
-
 def truth_of(test: Test, value: Value, now: InstantMs) -> bool | None:
     """The positive test of a value that is there; None if it cannot be read as the test asks."""
     match test:
@@ -82,8 +79,7 @@ def truth_of(test: Test, value: Value, now: InstantMs) -> bool | None:
         case HasAny(literals):
             return _equals_any(literals, False, value)
         case HasAll(literals):
-            truths = [_equals_any((literal,), False, value) for literal in literals]
-            return None if all(truth is None for truth in truths) else all(truths)
+            return _equals_all(literals, value)
         case TextMatch():
             return _text_matches(test, value)
         case Compare(order, literal):
@@ -138,30 +134,39 @@ def boundaries(test: Test, value: Value | None) -> tuple[int, ...]:
 
 def _equals_any(literals: tuple[Literal, ...], exact: bool, value: Value) -> bool | None:
     """Whether any element equals any literal. A list can always be read; a scalar, if one literal can read it."""
-    truths = [_equals(literal, exact, element) for element in elements(value) for literal in literals]
-    if not isinstance(value, list) and all(truth is None for truth in truths):
-        return None
-    return any(truths)
+    wanted = keys_wanted(literals, exact)
+    held = keys_held(value, readings_of(wanted))
+    return None if not held and not isinstance(value, list) else not wanted.isdisjoint(held)
 
 
-def _equals(literal: Literal, exact: bool, element: Scalar) -> bool | None:
-    match literal:
-        case TextLiteral(text):
-            read = read_text(element)
-            return None if read is None else read == text if exact else fold(read) == fold(text)
-        case NumberLiteral(number):
-            return _same(read_number(element), number)
-        case BooleanLiteral(truth):
-            return _same(read_boolean(element), truth)
-        case VersionLiteral(version):
-            return _same(read_version(element), version_key(version))
-        case InstantLiteral(at):
-            return _same(read_instant(element), at)
-    assert_never(literal)
+def _equals_all(literals: tuple[Literal, ...], value: Value) -> bool | None:
+    """Whether each literal equals some element. What can be read is as for any."""
+    wanted = keys_wanted(literals, exact=False)
+    held = keys_held(value, readings_of(wanted))
+    return None if not held and not isinstance(value, list) else wanted <= held
 
 
-def _same(read: object, wanted: object) -> bool | None:
-    return None if read is None else read == wanted
+def keys_wanted(literals: Iterable[Literal], exact: bool) -> set[Key]:
+    """What an element must equal, and under which reading, to equal one of the literals."""
+    return {key_of(literal, exact) for literal in literals}
+
+
+def readings_of(keys: Iterable[Key]) -> set[Reading]:
+    """The readings of some keys."""
+    return {reading for reading, _ in keys}
+
+
+def keys_held(value: Value, readings: Collection[Reading]) -> set[Key]:
+    """What the elements of a value equal under these readings; nothing for those that cannot be read so.
+
+    Cost: each element once a reading, however many literals it is held against.
+    """
+    return {
+        (reading, read)
+        for element in elements(value)
+        for reading in readings
+        if (read := atoms.READERS[reading](element)) is not None
+    }
 
 
 def _compare(order: Order, literal: Literal, value: Scalar) -> bool | None:
@@ -228,9 +233,9 @@ def reading_of(test: Test) -> str:
 
 
 def value_read(test: Test, value: Value) -> object:
-    """The value as the test read it, for showing; None if it was unreadable. A list is shown as it is."""
+    """A value that the test can read, as it read it, for showing. A list is shown as it is."""
     if isinstance(value, list) or isinstance(test, IsSet):
-        return value if truth_of(test, value, _ANY_INSTANT) is not None else None
+        return value
     for reading in reading_of(test).split(" or "):
         read = READERS[reading](value)
         if read is not None:

@@ -7,19 +7,23 @@ import json
 import pytest
 
 from segmentation.attributes import AttributeCatalogue, AttributeDeclaration, AttributeType
+from segmentation.expression import atoms, truth
+from segmentation.expression.atoms import Reading
 from segmentation.expression.check import advice
-from segmentation.expression.explain import explain, until
+from segmentation.expression.explain import ConditionTruth, explain, until
+from segmentation.expression.jsonform import parse_json
 from segmentation.expression.parser import parse_text
 from segmentation.expression.readability import can_read, readings_asked
 from segmentation.expression.reads import attributes_read, depends_on_time, segments_read
 from segmentation.expression.syntax import Condition, Expression
 from segmentation.expression.truth import condition_truth
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, Value
-from segmentation.values import read_instant
+from segmentation.values import read_instant, read_text
 
 NOW = InstantMs(1_778_414_400_000)
 """2026-05-10T12:00:00Z."""
 DAY_MS = 86_400_000
+VALUES = [f"value {number}" for number in range(2_000)]
 
 
 def _read(source: str) -> Expression:
@@ -217,3 +221,30 @@ def test_advice_on_what_is_legal_and_odd() -> None:
     assert [one.code for one in advice(_read("id is 12345678901234567890"), empty)] == ["inexact_number"]
     assert [one.code for one in advice(_read("t is 2026-05-01"), empty)] == ["midnight_only"]
     assert [one.code for one in advice(_read("t is true"), typed)] == ["unlikely_type"]
+
+
+@pytest.mark.parametrize(
+    ("test", "held"),
+    [("all_of", []), ("all_of", VALUES[::2]), ("in", [f"no {one}" for one in VALUES]), ("none_of", VALUES)],
+    ids=["nothing held", "half held", "others held", "all held"],
+)
+def test_a_large_set_and_a_long_list_are_each_gone_through_a_few_times(
+    test: str, held: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comparing each value of the one with each of the other is four million readings."""
+    expression = parse_json({"tags": {test: VALUES}}, AttributeCatalogue.empty())
+    assert isinstance(expression, Expression), expression
+    read = 0
+
+    def counted(value: Value | None) -> str | None:
+        nonlocal read
+        read += 1
+        return read_text(value)
+
+    monkeypatch.setitem(atoms.READERS, Reading.FOLDED, counted)
+    monkeypatch.setattr(truth, "read_text", counted)
+    explained = explain(expression, _contact(tags=[*held]), NOW)
+    assert not explained.holds
+    assert isinstance(explained.tree, ConditionTruth)
+    assert explained.tree.flips[0].value is not None
+    assert len(held) <= read <= 10 * len(VALUES)
