@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from segmentation import deadlines
 from segmentation.expression import atoms
 from segmentation.expression.atoms import AtLeast, Below, Equal, Member, Present, Reading, Substring
-from segmentation.expression.normal import All, Literal, Normal, literals, normalize
+from segmentation.expression.normal import All, Literal, Normal, Some, literals, normalize
 from segmentation.expression.readings import (
     EPOCH_MS_MAX,
     EPOCH_MS_MIN,
@@ -26,9 +26,13 @@ from segmentation.expression.readings import (
 )
 from segmentation.expression.syntax import Expression, TextMatchKind
 from segmentation.model import AttributeName, Attributes, InstantMs, SegmentId, SegmentState
+from segmentation.values import read_number
 
 SHAPES_MAX = 4_096
 """Shapes of expressions whose code is kept for the next segment of that shape."""
+
+ELEMENT_READERS = {Reading.FOLDED: "fold_element", Reading.NUMBER: "read_number"}
+"""What the source calls the reader of an element, for the readings that a set can ask for thousands of times."""
 
 Truth = Callable[[Attributes, InstantMs, Container[SegmentId]], bool]
 Candidate = tuple[SegmentId, Truth]
@@ -114,11 +118,46 @@ def _factory(body: str, names: tuple[str, ...]) -> Callable[..., Any]:
     source = f"lambda {', '.join(names)}: lambda attributes, now, members: {body}"
     namespace = {
         "STR": str, "INT": int, "FLOAT": float, "BOOL": bool, "LIST": list, "FOLDED": FOLDED,
-        "fold_element": FOLDED_ELEMENTS.__getitem__, "holds": atoms.holds, "instant_of": instant_of,
-        "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
+        "fold_element": FOLDED_ELEMENTS.__getitem__, "read_number": read_number, "holds": atoms.holds,
+        "instant_of": instant_of, "MS_MIN": EPOCH_MS_MIN, "MS_MAX": EPOCH_MS_MAX,
     }  # fmt: skip
     factory: Callable[..., Any] = eval(source, namespace)  # noqa: S307  # the source is this module's own text
     return factory
+
+
+class Elements(NamedTuple):
+    """The value has each of several elements, or, if not positive, lacks one of them. Only a list can have them all."""
+
+    attribute: AttributeName
+    reading: Reading
+    payloads: frozenset[object]
+    positive: bool
+
+
+def _gathered(normal: All | Some) -> list[Normal | Elements]:
+    """The parts, with one for all literals that ask one attribute for one element each.
+
+    An AND asks for them as they are, an OR for their complement. So a set of thousands is one constant and one look at
+    the list, and not as many tests as it has values.
+    """
+    asking: dict[tuple[AttributeName, Reading], list[tuple[Literal, Equal]]] = {}
+    gathered: list[Normal | Elements] = []
+    for part in normal.parts:
+        if isinstance(part, Literal) and part.positive is isinstance(normal, All):
+            atom = part.atom
+            if isinstance(atom, Equal) and len(atom.keys) == 1:
+                reading = next(iter(atom.keys))[0]
+                if reading in ELEMENT_READERS:
+                    asking.setdefault((atom.attribute, reading), []).append((part, atom))
+                    continue
+        gathered.append(part)
+    for (attribute, reading), several in asking.items():
+        if len(several) == 1:
+            gathered.append(several[0][0])
+        else:
+            payloads = frozenset(payload for _, atom in several for payload in atom.payloads)
+            gathered.append(Elements(attribute, reading, payloads, isinstance(normal, All)))
+    return gathered
 
 
 class _Writer:
@@ -133,8 +172,17 @@ class _Writer:
             return self._literal(normal)
         if not normal.parts:
             return "True" if isinstance(normal, All) else "False"
-        parts = [self.write(part) for part in sorted(normal.parts, key=_rank)]
+        parts = [
+            self._elements(part) if isinstance(part, Elements) else self.write(part)
+            for part in sorted(_gathered(normal), key=_rank)
+        ]
         return f"({' and '.join(parts) if isinstance(normal, All) else ' or '.join(parts)})"
+
+    def _elements(self, asked: Elements) -> str:
+        value, wanted = f"attributes.get({self._constant(asked.attribute)})", self._constant(asked.payloads)
+        held = f"{wanted}.issubset(map({ELEMENT_READERS[asked.reading]}, v))"
+        source = f"((v := {value}).__class__ is LIST and {held})"
+        return source if asked.positive else f"(not {source})"
 
     def _literal(self, literal: Literal) -> str:
         atom = literal.atom
@@ -207,8 +255,10 @@ class _Writer:
         return name
 
 
-def _rank(part: Normal) -> str:
+def _rank(part: Normal | Elements) -> str:
     """Where a part stands among its siblings: the likely decisive first, and equal shapes in equal order."""
+    if isinstance(part, Elements):
+        return f"{0 if part.positive else 4} {part.reading} all"
     if not isinstance(part, Literal):
         return f"9 {len(part.parts)}"
     atom, positive = part

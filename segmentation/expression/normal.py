@@ -170,7 +170,10 @@ def _combine(normal: Normal, limit: int) -> list[dict[Atom, bool]] | None:
         found = _combine(part, limit)
         if found is None or len(product) * len(found) > limit:
             return None
-        product = [one | other for one in product for other in found if _agree(one, other)]
+        if len(product) == len(found) == 1 and _agree(product[0], found[0]):
+            product[0].update(found[0])  # in place: a conjunction of thousands is not copied for each of them
+        else:
+            product = [one | other for one in product for other in found if _agree(one, other)]
     return product
 
 

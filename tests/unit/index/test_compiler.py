@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from segmentation.expression.limits import SET_VALUES_MAX
 from segmentation.expression.syntax import (
     AllOf,
     AnyOf,
+    BooleanLiteral,
     Compare,
     Condition,
     Direction,
     Equals,
     Expression,
+    HasAll,
     InSegment,
     Not,
     NumberLiteral,
@@ -17,8 +20,8 @@ from segmentation.expression.syntax import (
     TextLiteral,
     Within,
 )
-from segmentation.model import AttributeName, InstantMs, SegmentId
-from tests.unit.index.builders import PLAN, SEEN_AT, plan_is, score_from, segment, tagged
+from segmentation.model import AttributeName, InstantMs, SegmentId, Value
+from tests.unit.index.builders import PLAN, SEEN_AT, TAGS, plan_is, score_from, segment, tagged
 
 NOW = InstantMs(1_790_000_000_000)
 NESTING_MAX = 32
@@ -77,3 +80,37 @@ def test_numbers_beyond_exact_floats_compare_as_they_are_read() -> None:
     assert limit.holds(huge, NOW, ())
     equal = segment("equal", Condition(AttributeName("score"), Equals(NumberLiteral(2.0**53))))
     assert equal.holds(huge, NOW, ()), "2^53 + 1 is read as the float 2^53"
+
+
+def test_a_set_that_a_list_must_have_whole_is_one_constant_however_large() -> None:
+    values = [f"value {number}" for number in range(SET_VALUES_MAX)]
+    whole = Condition(TAGS, HasAll(tuple(map(TextLiteral, values))))
+    has, lacks = segment("has", whole), segment("lacks", Not(whole))
+    assert len(has.holds.__code__.co_freevars) == len(lacks.holds.__code__.co_freevars) == 2
+    held: list[Value | None] = [
+        [*map(str.upper, values), 1], [*values[1:], *values[1:]], [*values[1:], True], [], values[0], 1, True, None
+    ]  # fmt: skip
+    contacts = [{} if value is None else {TAGS: value} for value in held]
+    assert [has.holds(contact, NOW, ()) for contact in contacts] == [True] + 7 * [False]
+    assert [lacks.holds(contact, NOW, ()) for contact in contacts] == [False] + 7 * [True]
+
+
+def test_numbers_truths_and_texts_of_one_set_are_each_read_as_what_they_are() -> None:
+    asked = (NumberLiteral(1), NumberLiteral(2), BooleanLiteral(True), TextLiteral("1"), TextLiteral("x"))
+    has = segment("has", Condition(TAGS, HasAll(asked)))
+    assert has.holds({TAGS: ["1", "2.0", "TRUE", "X"]}, NOW, ())
+    assert has.holds({TAGS: [1, 2.0, True, "X"]}, NOW, ())
+    assert not has.holds({TAGS: [True, 2, "x"]}, NOW, ()), "true is no number"
+    assert not has.holds({TAGS: [1, 2, "x"]}, NOW, ()), "nor is 1 true"
+    assert not has.holds({TAGS: [1.0, True, "x"]}, NOW, ())
+
+
+def test_elements_of_several_attributes_and_other_tests_of_them_stay_apart() -> None:
+    both = segment("both", AllOf((tagged("a"), plan_is("a"), tagged("b"), Not(tagged("c")), plan_is("b"))))
+    assert both.holds({TAGS: ["b", "A"], PLAN: ["b", "a"]}, NOW, ())
+    assert not both.holds({TAGS: ["b", "a"], PLAN: ["b"]}, NOW, ())
+    assert not both.holds({TAGS: ["b", "a", "c"], PLAN: ["b", "a"]}, NOW, ())
+    either = segment("either", AnyOf((Not(tagged("a")), plan_is("a"), Not(tagged("b")), plan_is("b"))))
+    assert not either.holds({TAGS: ["a", "b"], PLAN: "c"}, NOW, ())
+    assert either.holds({TAGS: ["a", "b"], PLAN: "b"}, NOW, ())
+    assert either.holds({TAGS: ["a"], PLAN: "c"}, NOW, ())

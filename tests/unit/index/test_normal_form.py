@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segmentation.expression.atoms import Below, Reading, at_least, below, equal, key_of, readable
+from segmentation.expression.atoms import Below, Reading, at_least, below, equal, key_of, present, readable
 from segmentation.expression.normal import (
     CONJUNCTIONS_MAX,
     FALSE,
@@ -31,6 +31,7 @@ from segmentation.expression.syntax import (
     TextLiteral,
     Within,
 )
+from segmentation.model import AttributeName
 from tests.unit.index.builders import PLAN, SCORE, SEEN_AT, TAGS, plan_is, score_from, tagged
 
 PRO = Literal(equal(PLAN, frozenset({key_of(TextLiteral("pro"))})), True)
@@ -100,6 +101,13 @@ def test_the_disjunctive_form_is_taken_to_its_limit_and_no_further() -> None:
 
     assert len(conjunctions(normalize(one_of_each(4))) or ()) == CONJUNCTIONS_MAX
     assert conjunctions(normalize(one_of_each(5))) is None
+
+
+def test_a_conjunction_of_many_literals_is_not_copied_for_each_of_them() -> None:
+    """Copying would be twenty thousand million entries: a quarter of an hour."""
+    many = tuple(Literal(present(AttributeName(f"a{number}")), True) for number in range(200_000))
+    assert conjunctions(All(many)) == (many,)
+    assert conjunctions(All((*many[:3], Literal(many[1].atom, False)))) == ()
 
 
 def test_has_all_is_a_conjunction_and_its_complement_a_disjunction() -> None:
