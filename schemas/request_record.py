@@ -33,4 +33,5 @@ class RequestRecord(Record):
     fingerprint: str = Field(description="SHA-256 of method, path and body: a key may not be used for something else.")
     status: int | None = None
     headers: dict[str, str] = Field(default_factory=dict)
-    body: str | None = None
+    body: str | None = Field(None, description="Never holds a secret, though the first answer may have.")
+    packed_body: str | None = Field(None, description="In the place of a long body: that, by zlib, in base64.")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from tidegate.definition import SegmentDefinition, Where
+from tidegate.errors import TidegateError
 from tidegate.responses import (
     ApiKey,
     AuditPage,
@@ -184,9 +185,14 @@ class Tidegate:
         return [ApiKey.model_validate(entry) for entry in decoded(await self._wire.request("GET", "/keys"))["keys"]]
 
     async def create_key(self, name: str, scopes: Sequence[str]) -> ApiKey:
-        """Create a key; its secret is only in this answer."""
+        """Create a key; its secret is only in this answer. Errors: TidegateError when that answer was lost."""
         answer = await self._wire.request("POST", "/keys", json={"name": name, "scopes": list(scopes)}, once=True)
-        return ApiKey.model_validate(decoded(answer))
+        made = ApiKey.model_validate(decoded(answer))
+        if made.key is None:
+            raise TidegateError(
+                f"key {made.id} is made, but the answer with its secret was lost; revoke it, make another"
+            )
+        return made
 
     async def revoke_key(self, key_id: str) -> None:
         """Refuse a key from now on. Errors: NotFoundError."""

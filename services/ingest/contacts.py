@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -20,6 +21,7 @@ from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_log import Appended, ContactLog, Outcome
 from services.ingest.evaluation import Evaluation, wait_wanted_s
 from services.ingest.guard import Guard, secured
+from services.ingest.keeping import keep_shorter
 from services.runtime import clock
 from services.runtime.keys import Scope
 from services.runtime.problems import RETRY_AFTER_S, invalid, unavailable
@@ -105,6 +107,7 @@ class ContactRoutes:
             raise unavailable("broker_away", "the write was not acknowledged", "write it again; repeating is harmless")
         receipt = _receipt(item, outcome)
         status, headers = await self._evaluated(request, [(receipt, outcome)], began)
+        keep_shorter(request, lambda: orjson.dumps(_without_changes(receipt)))
         return json_response(receipt, status, headers)
 
     async def _write_batch(self, request: Request, items: Sequence[Item]) -> Response:
@@ -129,6 +132,7 @@ class ContactRoutes:
         if statuses == {UNAVAILABLE}:
             raise unavailable("broker_away", "the writes were not acknowledged", "write them again; it is harmless")
         status, headers = await self._evaluated(request, written, began)
+        keep_shorter(request, lambda: orjson.dumps({"receipts": [_without_changes(each) for each in receipts]}))
         if UNAVAILABLE in statuses:
             headers["Retry-After"] = str(RETRY_AFTER_S)
         return json_response({"receipts": receipts}, status if statuses == {ACCEPTED} else MIXED, headers)
@@ -161,6 +165,10 @@ def _receipt(item: Admitted, outcome: Outcome) -> dict[str, Any]:
         return {**receipt, "partition": outcome.partition, "offset": outcome.offset}
     error = {"code": "broker_away", "message": "the write was not acknowledged", "hint": "write it again"}
     return {**receipt, "status": UNAVAILABLE, "errors": [error]}
+
+
+def _without_changes(receipt: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in receipt.items() if name != "changes"}
 
 
 def _refusal(contact_id: str | None, rejection: Rejection) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest.bodies import read_body
 from services.ingest.guard import Guard
+from services.ingest.keeping import kept_bodies
 from services.ingest.once import Once
 from services.runtime.errors import ServiceError
 from services.runtime.problems import ProblemError, answer_service_error, problem_response
@@ -60,7 +61,12 @@ class Idempotency:
         digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()
         path = request.scope["path"].encode() + b"?" + request.scope["query_string"]
         fingerprint = hashlib.sha256(b"POST\0" + path + b"\0" + body).hexdigest()
-        return await self._once.answer(digest, fingerprint, lambda: _run(self._app, request.scope, body))
+        return await self._once.answer(
+            digest,
+            fingerprint,
+            lambda: _run(self._app, request.scope, body),
+            lambda answer: kept_bodies(request, answer),
+        )
 
 
 async def _run(app: ASGIApp, scope: Scope, body: bytes) -> Response:

@@ -1,13 +1,15 @@
 """Routes that make, list and revoke API keys.
 
-Rule: a token is in the answer that made it and nowhere else; who made or revoked which key is in the audit log.
+Rule: a token is in the answer that made it and nowhere else, not in what is kept of that answer for a repeat; who made
+or revoked which key is in the audit log.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,11 +18,14 @@ from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import json_answer, json_body, leads_to, problems
 from services.ingest.guard import Guard, actor_of, secured
+from services.ingest.keeping import keep_instead
 from services.runtime.keys import KEY_NAME_CHARACTERS_MAX, ApiKey, KeyFile, Scope
 from services.runtime.logs import get_logger
 from services.runtime.problems import invalid, model_faults, not_found
 
 log = get_logger("audit")
+
+TOLD_ONCE: Final = "The token was told once, in the first answer. If that was lost, revoke this key and make another."
 
 _KEY_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -31,6 +36,7 @@ _KEY_SCHEMA: dict[str, Any] = {
         "scopes": {"type": "array", "items": {"type": "string", "enum": [scope.value for scope in Scope]}},
         "created_at": {"type": "string", "format": "date-time"},
         "key": {"type": "string", "description": "The token, only in the answer that made it."},
+        "notice": {"type": "string", "description": "In the answer to a repeat, which has no token."},
     },
 }
 _REQUEST_SCHEMA: dict[str, Any] = {
@@ -119,6 +125,7 @@ class KeyRoutes:
         by, request_id = actor_of(request), request.state.request_id
         made = await asyncio.to_thread(self._keys.create, wanted.name, wanted.scopes, None, by, request_id)
         log.info("key made", key=made.key.id, scopes=sorted(made.key.scopes), request_id=request_id)
+        keep_instead(request, orjson.dumps({**_shown(made.key), "notice": TOLD_ONCE}))
         return json_response({**_shown(made.key), "key": made.token}, 201)
 
     async def revoke(self, request: Request) -> Response:

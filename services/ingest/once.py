@@ -1,15 +1,19 @@
 """Carries out a request once: whoever comes again gets the answer to the first, from any process, after any restart.
 
 Rule: honoured for 24 hours. A request is told apart by its digest; one with the same digest and another fingerprint is
-refused. An answer that says "not now" is not kept, so that trying again can succeed.
+refused. An answer that says "not now" is not kept, so that trying again can succeed, nor one by which nothing was done.
+Of a request that was carried out something is kept, however long its answer is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import base64
+import zlib
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+import orjson
 from fastapi.responses import Response
 
 from schemas.request_record import RequestRecord, RequestState
@@ -22,12 +26,18 @@ from services.runtime.problems import ProblemError
 
 KEPT_HEADERS: Final = frozenset({"content-type", "etag", "location", "preference-applied"})
 KEPT_BYTES_MAX: Final = 512 * 1024
-"""A longer answer is not kept; a batch of 1,000 receipts has about 120 KiB."""
+"""A longer body is packed, and one that is longer even so is kept shorter. 1,000 receipts have about 120 KiB."""
 IN_PROGRESS_WAIT_S: Final = 5
 """How long a repeat waits for the answer to the first request."""
 _NOT_NOW: Final = frozenset({408, 429})
+_NOT_CARRIED_OUT: Final = frozenset({401, 403, 404, 405})
+_NOTHING_KEPT: Final = orjson.dumps({"notice": "The request was carried out. Its answer was too long to be kept."})
 
 log = get_logger("once")
+
+
+def _whole(answer: Response) -> Iterable[bytes]:
+    return (bytes(answer.body),)
 
 
 class Once:
@@ -37,9 +47,16 @@ class Once:
         self._requests = requests
         self._releasing: set[asyncio.Task[None]] = set()
 
-    async def answer(self, digest: str, fingerprint: str, carry_out: Callable[[], Awaitable[Response]]) -> Response:
+    async def answer(
+        self,
+        digest: str,
+        fingerprint: str,
+        carry_out: Callable[[], Awaitable[Response]],
+        bodies: Callable[[Response], Iterable[bytes]] = _whole,
+    ) -> Response:
         """The answer to the first such request; `carry_out` is called only for that one.
 
+        `bodies` are what may be kept of its answer, the best first: the first that is not too long is kept.
         Errors: ProblemError if the digest came with another request, or the first one takes too long; whatever
         `carry_out` raises; ServiceError when the broker is away.
         """
@@ -58,11 +75,10 @@ class Once:
         except BaseException:
             self._release(digest, record)
             raise
-        outcome = _outcome(record, answer)
-        if outcome is None:
+        if _may_be_repeated(answer):
             self._release(digest, record)
         else:
-            await self._finish(digest, outcome)
+            await self._finish(digest, await asyncio.to_thread(_outcome, record, answer, bodies))
         return answer
 
     def _release(self, digest: str, record: RequestRecord) -> None:
@@ -98,7 +114,7 @@ class Once:
                 raise _in_progress()
         record = found[0]
         headers = {**record.headers, "Idempotency-Replayed": "true"}
-        return Response((record.body or "").encode(), record.status or 200, headers)
+        return Response(await asyncio.to_thread(_body, record), record.status or 200, headers)
 
     async def _finish(self, digest: str, outcome: RequestRecord) -> None:
         try:
@@ -108,14 +124,30 @@ class Once:
             log.warning("an answer could not be kept", reason=str(error))
 
 
-def _outcome(record: RequestRecord, answer: Response) -> RequestRecord | None:
-    """What is kept of an answer; None of one that says "not now" or is too long."""
-    content = bytes(answer.body)
-    if answer.status_code >= 500 or answer.status_code in _NOT_NOW or len(content) > KEPT_BYTES_MAX:
-        return None
+def _may_be_repeated(answer: Response) -> bool:
+    """Whether the answer says "not now", as a batch of which a part failed does, or nothing was carried out."""
+    if answer.status_code >= 500 or "retry-after" in answer.headers:
+        return True
+    return answer.status_code in _NOT_NOW or answer.status_code in _NOT_CARRIED_OUT
+
+
+def _outcome(record: RequestRecord, answer: Response, bodies: Callable[[Response], Iterable[bytes]]) -> RequestRecord:
+    """What is kept of an answer."""
     headers = {name: value for name, value in answer.headers.items() if name in KEPT_HEADERS}
-    update = {"status": answer.status_code, "headers": headers, "body": content.decode()}
-    return record.model_copy(update=update)
+    kept = record.model_copy(update={"status": answer.status_code, "headers": headers})
+    for body in bodies(answer):
+        if len(body) <= KEPT_BYTES_MAX:
+            return kept.model_copy(update={"body": body.decode()})
+        packed = base64.b64encode(zlib.compress(body))
+        if len(packed) <= KEPT_BYTES_MAX:
+            return kept.model_copy(update={"packed_body": packed.decode()})
+    return kept.model_copy(update={"body": _NOTHING_KEPT.decode()})
+
+
+def _body(record: RequestRecord) -> bytes:
+    if record.packed_body is not None:
+        return zlib.decompress(base64.b64decode(record.packed_body))
+    return (record.body or "").encode()
 
 
 def _in_progress() -> ProblemError:

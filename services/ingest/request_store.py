@@ -42,6 +42,10 @@ class RequestStore:
     def __init__(self, path: Path, topic: str) -> None:
         self._topic = topic
         self._lock = _locked(path)
+        if self._lock is not None:
+            # SQLite gives the files that it puts beside it the same mode.
+            path.touch(0o600)
+            path.chmod(0o600)
         # Whoever comes second to the same file keeps its own table in memory.
         self._db = sqlite3.connect(path if self._lock is not None else ":memory:", isolation_level=None)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + _SCHEMA)

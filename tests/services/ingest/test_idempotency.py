@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,25 @@ async def test_a_segment_is_created_once_and_its_etag_is_kept(running: Running) 
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.headers["etag"] == first.headers["etag"] == '"1"'
     assert again.headers["location"] == "/api/v2/segments/pros"
+
+
+@pytest.mark.broker
+async def test_a_new_keys_token_is_in_its_answer_and_nowhere_else(running: Running) -> None:
+    body, headers = {"name": "crm", "scopes": ["contacts:write"]}, {"Idempotency-Key": "key-1"}
+    first, again = [await running.http.post("/api/v2/keys", json=body, headers=headers) for _ in range(2)]
+    token = first.json()["key"]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "key" not in again.json()
+    assert (again.json()["id"], "told once" in again.json()["notice"]) == (first.json()["id"], True)
+    assert len(running.keys.keys()) == 2, "the first of them made the requests"
+    secret = token.split("_", 2)[2].encode()
+    records = await read_all(running.settings, Topic.REQUESTS)
+    assert len(records) == 2
+    assert not any(secret in record.value for record in records)
+    for file in running.settings.data_dir.glob("requests.sqlite*"):
+        assert secret not in file.read_bytes()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
 def step(claim: str, state: RequestState, at: int) -> Step:

@@ -6,7 +6,16 @@ import httpx
 import orjson
 import pytest
 
-from tidegate import ConflictError, NotAllowedError, NotReadyError, RefusedError, Tidegate, UnreachableError, segment
+from tidegate import (
+    ConflictError,
+    NotAllowedError,
+    NotReadyError,
+    RefusedError,
+    Tidegate,
+    TidegateError,
+    UnreachableError,
+    segment,
+)
 
 SEGMENT = {"id": "pro", "version": 3, "state": "active", "text": 'plan is "pro"', "where": {"plan": "pro"}}
 
@@ -45,6 +54,15 @@ async def test_a_busy_service_is_asked_again_with_the_same_idempotency_key() -> 
         await client.create_segment(segment("pro", where="plan is pro"))
     assert len({request.headers["Idempotency-Key"] for request in asked}) == 1
     assert len(asked) == 2
+
+
+async def test_a_key_whose_token_was_lost_on_the_way_is_named() -> None:
+    client, _ = service(
+        httpx.Response(201, json={"id": "k1", "name": "crm", "scopes": ["admin"], "notice": "told once"})
+    )
+    async with client:
+        with pytest.raises(TidegateError, match="key k1 is made"):
+            await client.create_key("crm", ["admin"])
 
 
 async def test_writing_attributes_is_sent_without_a_key_because_twice_is_as_once() -> None:
