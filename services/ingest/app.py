@@ -21,6 +21,7 @@ from services.ingest.guard import SECURITY_SCHEME, Guard, secured
 from services.ingest.hot import HotRoute
 from services.ingest.idempotency import KEY_CHARACTERS_MAX, LEFT_OUT, Idempotency
 from services.ingest.once import Once
+from services.ingest.posts import Posts
 from services.runtime.keys import Scope
 from services.runtime.problems import HANDLERS
 
@@ -61,18 +62,17 @@ def build_app(
     )
     for router in (contacts.router(), *routers):
         app.include_router(router, prefix=API)
-    _serve_openapi(app, guard, {**contact_docs.SCHEMAS, **{k: v for extra in schemas for k, v in extra.items()}})
+    all_schemas = {**contact_docs.SCHEMAS, **{k: v for extra in schemas for k, v in extra.items()}}
+    document = _serve_openapi(app, guard, all_schemas)
     write_contacts = HotRoute(app, "POST", f"{API}/contacts", guard.admission(Scope.CONTACTS_WRITE), contacts.post)
-    return Edge(Idempotency(write_contacts, once, guard), is_stalled)
+    return Edge(Idempotency(write_contacts, once, Posts(document["paths"], guard)), is_stalled)
 
 
-def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> None:
+def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> dict[str, Any]:
     document: dict[str, Any] = {}
 
     async def openapi(_request: Request) -> Response:
         """This API's description."""
-        if not document:
-            document.update(describe(app, schemas))
         return json_response(document)
 
     app.add_api_route(
@@ -84,6 +84,8 @@ def _serve_openapi(app: FastAPI, guard: Guard, schemas: dict[str, Any]) -> None:
         responses=contact_docs.problems(401, 429),
         openapi_extra=secured(None),
     )
+    document.update(describe(app, schemas))
+    return document
 
 
 def describe(app: FastAPI, schemas: dict[str, Any]) -> dict[str, Any]:

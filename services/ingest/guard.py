@@ -39,25 +39,21 @@ class Guard:
             if scope is not None and not key.allows(scope):
                 detail = f"key {key.id} lacks it; make a key that has it"
                 raise ProblemError(403, "scope_missing", f"this needs the scope {scope}", detail)
-            left = self._rates.take(key.id)
-            limits = self._rates.told(left)
-            if left < 0:
-                detail = f"at most {self._rates.limit_per_s} requests a second"
-                raise ProblemError(
-                    429, "rate_limited", "too many requests", detail, headers={**limits, "Retry-After": "1"}
-                )
-            request.state.limits = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
+            if not hasattr(request.state, "limits"):
+                self._count(request, key)
             request.state.key_id, request.state.key_name = key.id, key.name
             return key
 
         return admit
 
-    def known_key(self, request: Request) -> ApiKey | None:
-        """The request's key, if it has one that is known; nothing is counted or refused."""
-        try:
-            return self._key_of(request)
-        except ProblemError:
-            return None
+    def _count(self, request: Request, key: ApiKey) -> None:
+        """Take the request from the key's rate: once, though a request with an idempotency key passes two guards."""
+        left = self._rates.take(key.id)
+        limits = self._rates.told(left)
+        if left < 0:
+            detail = f"at most {self._rates.limit_per_s} requests a second"
+            raise ProblemError(429, "rate_limited", "too many requests", detail, headers={**limits, "Retry-After": "1"})
+        request.state.limits = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
 
     def _key_of(self, request: Request) -> ApiKey:
         header = request.headers.get("authorization", "")

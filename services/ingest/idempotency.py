@@ -1,6 +1,7 @@
 """`Idempotency-Key` on every POST: a repeat gets the first answer and is not carried out again.
 
 Rule: honoured for 24 hours, by every ingest process, across restarts. A key that comes with another request is refused.
+The guard comes first: only what the route would admit is claimed or told again, and a repeat counts like any request.
 Uploads are left out: an import recognises its own file.
 """
 
@@ -14,9 +15,9 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest.bodies import read_body
-from services.ingest.guard import Guard
 from services.ingest.keeping import kept_bodies
 from services.ingest.once import Once
+from services.ingest.posts import Posts
 from services.runtime.errors import ServiceError
 from services.runtime.problems import ProblemError, answer_service_error, problem_response
 
@@ -28,10 +29,10 @@ LEFT_OUT: Final = frozenset({"/api/v2/imports"})
 class Idempotency:
     """Stands before the routes."""
 
-    def __init__(self, app: ASGIApp, once: Once, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, once: Once, posts: Posts) -> None:
         self._app = app
         self._once = once
-        self._guard = guard
+        self._posts = posts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through, or answer it as it was answered before."""
@@ -40,11 +41,12 @@ class Idempotency:
             return
         request = Request(scope, receive)
         wanted = request.headers.get(HEADER)
-        key = self._guard.known_key(request) if wanted is not None else None
-        if wanted is None or key is None:
+        admission = self._posts.admission(scope["path"]) if wanted is not None else None
+        if wanted is None or admission is None:
             await self._app(scope, receive, send)
             return
         try:
+            key = await admission(request)
             answer = await self._answer(request, f"{key.id}\0{wanted}", wanted)
         except ProblemError as problem:
             answer = problem_response(problem)
@@ -74,17 +76,25 @@ async def _run(app: ASGIApp, scope: Scope, body: bytes) -> Response:
     told: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     answer = Response()
     parts: list[bytes] = []
+    ended = False
 
     async def receive() -> Message:
         return told.pop() if told else {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
+        nonlocal ended
         if message["type"] == "http.response.start":
             answer.status_code = message["status"]
             answer.raw_headers = list(message["headers"])
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
+            ended = not message.get("more_body", False)
 
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        # The framework answers a defect, and then raises it for whoever serves it.
+        if not ended:
+            raise
     answer.body = b"".join(parts)
     return answer

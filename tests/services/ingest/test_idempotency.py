@@ -130,6 +130,52 @@ async def test_a_new_keys_token_is_in_its_answer_and_nowhere_else(running: Runni
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
+@pytest.mark.broker
+async def test_a_repeat_counts_as_a_request_and_is_told_so(running: Running) -> None:
+    settings = running.settings.model_copy(update={"rate_limit_per_s": 5, "data_dir": running.settings.data_dir / "2"})
+    settings = settings.model_copy(update={"key_file": running.settings.keys_path})
+    token = running.keys.create("busy", frozenset(Scope)).token
+    async with Ingest.running(settings) as limited, client_of(limited.app, token) as http:
+        answers = [await post(http, "k1") for _ in range(60)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) >= 30
+    assert all("ratelimit" in answer.headers for answer in answers)
+    assert [answer.headers["ratelimit"] for answer in answers[:2]] == ['"requests";r=4;t=1', '"requests";r=3;t=1']
+
+
+@pytest.mark.broker
+async def test_what_a_key_may_not_do_leaves_nothing_on_the_log(running: Running) -> None:
+    reader = running.client(Scope.SEGMENTS_READ)
+    nobody = client_of(running.ingest.app, None)
+    for number, (http, path, expected) in enumerate(
+        [
+            (reader, "/api/v2/contacts", 403),
+            (nobody, "/api/v2/contacts", 401),
+            (running.http, "/api/v2/nowhere", 404),
+            (running.http, "/api/v2/audit", 405),
+        ]
+    ):
+        answer = await http.post(path, json=CONTACT, headers={"Idempotency-Key": f"k_{number}"})
+        assert answer.status_code == expected
+    assert await read_all(running.settings, Topic.REQUESTS) == []
+
+
+@pytest.mark.broker
+async def test_a_defect_is_answered_like_any_other_and_may_be_repeated(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, headers = {"name": "crm", "scopes": ["contacts:write"]}, {"Idempotency-Key": "key-1"}
+
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeyFile, "create", broken)
+        first = await running.http.post("/api/v2/keys", json=body, headers=headers)
+    assert (first.status_code, first.json()["code"]) == (500, "defect")
+    assert (await running.http.post("/api/v2/keys", json=body, headers=headers)).status_code == 201
+
+
 def step(claim: str, state: RequestState, at: int) -> Step:
     return Step("d", at, RequestRecord(state=state, claim=claim, fingerprint="f", status=202))
 
