@@ -16,6 +16,7 @@ from fastapi.responses import Response
 
 from segmentation.errors import Problem
 from services.ingest.answers import instant_text, json_response
+from services.ingest.bodies import is_number_up_to
 from services.ingest.contact_docs import json_answer, problems
 from services.ingest.guard import Guard, secured
 from services.ingest.segment_history import SegmentChange, SegmentHistory
@@ -105,7 +106,7 @@ class AuditRoutes:
         query = request.query_params
         limit, kind, before = query.get("limit", str(LIMIT)), query.get("kind"), query.get("before")
         faults = []
-        if not (limit.isdecimal() and limit.isascii()) or not 1 <= int(limit[:9]) <= LIMIT_MAX:
+        if not is_number_up_to(LIMIT_MAX, limit):
             faults.append(_fault("limit", limit, f"give a number from 1 to {LIMIT_MAX}"))
         if kind is not None and kind not in KINDS:
             faults.append(_fault("kind", kind, f"give one of {', '.join(KINDS)}"))

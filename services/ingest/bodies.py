@@ -1,4 +1,4 @@
-"""Reads request bodies: bounded in bytes, together and each, and in time, and JSON as strict as every other door.
+"""Reads what a request says: bodies, bounded in bytes and in time, with JSON as strict as every other door; parameters.
 
 Rule: a body is refused before it is held; nothing here knows what a body means.
 """
@@ -29,6 +29,7 @@ BODY_DEPTH_MAX: Final = JSON_DEPTH_MAX + 4
 """A batch puts a contact's attributes four levels down."""
 EXPRESSION_DEPTH_MAX: Final = 100
 """A condition nests two levels of JSON for each of its own; the language has its own limit."""
+_LIMIT = re.compile(r"[0-9]{1,9}")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
@@ -132,6 +133,11 @@ def path_text(request: Request, name: str) -> str:
     except UnicodeDecodeError as error:
         problem = Problem("invalid_utf8", f"{name} in the path is not UTF-8", "percent-encode its UTF-8 bytes")
         raise invalid((problem,)) from error
+
+
+def is_number_up_to(highest: int, text: str) -> bool:
+    """Whether a text is a whole number from 1 to `highest`, written with no more digits than a number of ours has."""
+    return _LIMIT.fullmatch(text) is not None and 1 <= int(text) <= highest
 
 
 def _too_large(bytes_max: int) -> ProblemError:

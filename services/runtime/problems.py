@@ -1,12 +1,13 @@
 """Errors of every HTTP API of ours as RFC 9457 problem documents, and the handlers that answer with them.
 
 Rule: a problem says what happened and what to do; its code is stable, and whose turn it is follows from the status. One
-that passes by itself says when to ask again. Nothing internal is told, all of it is logged. What is refused is each
-service's own.
+that passes by itself says when to ask again. Nothing internal is told, all of it is logged, under the request's id that
+the answer carries. What is refused is each service's own.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -23,6 +24,7 @@ from services.runtime.logs import get_logger
 
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
+REQUEST_ID: Final = "X-Request-Id"
 PARAMETER_HINT: Final = "docs/reference says what each parameter takes"
 
 log = get_logger("http")
@@ -128,16 +130,29 @@ async def answer_framework(_request: Request, error: Exception) -> Response:
     return problem_response(ProblemError(error.status_code, code, title, headers=error.headers))
 
 
-async def answer_service_error(_request: Request, error: Exception) -> Response:
+async def answer_service_error(request: Request, error: Exception) -> Response:
     """Turn a failure of I/O into "not now"."""
-    log.error("request failed", reason=str(error), cause=repr(error.__cause__))
-    return problem_response(unavailable("service_failed", "the request could not be carried out", "try again"))
+    request_id, headers = _named(request)
+    log.error("request failed", reason=str(error), cause=repr(error.__cause__), request_id=request_id)
+    problem = unavailable("service_failed", "the request could not be carried out", "try again")
+    return problem_response(ProblemError(503, problem.code, problem.title, problem.detail, headers=headers))
 
 
-async def answer_defect(_request: Request, error: Exception) -> Response:
+async def answer_defect(request: Request, error: Exception) -> Response:
     """Our own fault: say so, tell nothing else, and log all of it."""
-    log.error("defect", exc_info=error)
-    return problem_response(ProblemError(500, "defect", "this is our fault", "the request id names it in our logs"))
+    request_id, headers = _named(request)
+    log.error("defect", exc_info=error, request_id=request_id)
+    detail = "the request id names it in our logs"
+    return problem_response(ProblemError(500, "defect", "this is our fault", detail, headers=headers))
+
+
+def _named(request: Request) -> tuple[str, dict[str, str]]:
+    """The request's id, and how the answer tells it: a service that gives every request one puts it on every answer."""
+    given: str | None = getattr(request.state, "request_id", None)
+    if given is not None:
+        return given, {}
+    made = f"req_{secrets.token_hex(12)}"
+    return made, {REQUEST_ID: made}
 
 
 def _faults(found: Iterable[Mapping[str, Any]], hint: str) -> list[ModelFault]:

@@ -64,7 +64,7 @@ class Edge:
             return
         state = scope.setdefault("state", {})
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        request_id = sent if _USABLE_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
+        request_id = state["request_id"] = sent if _USABLE_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

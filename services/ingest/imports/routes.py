@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from segmentation.errors import Problem, Rejection
 from services.ingest.answers import json_response
-from services.ingest.bodies import path_text, read_json
+from services.ingest.bodies import is_number_up_to, path_text, read_json
 from services.ingest.guard import Guard, secured
 from services.ingest.imports import docs
 from services.ingest.imports.errors_report import report_header
@@ -86,7 +86,7 @@ class ImportRoutes:
     async def list_imports(self, request: Request) -> Response:
         """Imports, newest first."""
         limit = request.query_params.get("limit", str(LIST_LIMIT))
-        if not limit.isdecimal() or not limit.isascii() or not 1 <= int(limit[:9]) <= IMPORTS_LISTED_MAX:
+        if not is_number_up_to(IMPORTS_LISTED_MAX, limit):
             hint = f"give a number from 1 to {IMPORTS_LISTED_MAX}"
             raise invalid((Problem("invalid_parameter", f"limit is {limit[:100]!r}", hint),))
         sights, following = await self._imports.page(int(limit), request.query_params.get("cursor"))

@@ -91,7 +91,18 @@ async def test_changes_of_keys_and_attributes_are_told_in_pages_newest_first(run
     assert paged == everything
 
 
-@pytest.mark.parametrize("params", [{"limit": "0"}, {"limit": "x"}, {"kind": "nothing"}, {"before": ""}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"limit": "0"},
+        {"limit": "x"},
+        {"limit": "9" * 5_000},
+        {"limit": "00000001099999"},
+        {"kind": "nothing"},
+        {"before": ""},
+    ],
+    ids=lambda params: str(params)[:30],
+)
 async def test_a_wrong_parameter_is_named(running: Running, params: dict[str, str]) -> None:
     answer = await running.http.get("/api/v2/audit", params=params)
     assert answer.status_code == 422

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, ValidationError
+from structlog.testing import CapturingLogger
 
+from services.runtime import problems
 from services.runtime.errors import ServiceError
 from services.runtime.problems import HANDLERS, PROBLEM_JSON, ProblemError, invalid, model_faults, unavailable
 
@@ -45,6 +47,28 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+@pytest.mark.parametrize("kind", ["service", "defect"])
+@pytest.mark.parametrize("given", ["req_7", None])
+async def test_what_failed_is_logged_under_the_id_that_the_answer_carries(
+    kind: str, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = CapturingLogger()
+    monkeypatch.setattr(problems, "log", logged)
+    app = FastAPI(exception_handlers=dict(HANDLERS))
+
+    @app.get("/raise")
+    async def fail(request: Request) -> None:
+        if given is not None:
+            request.state.request_id = given
+        raise {"service": ServiceError("gone"), "defect": RuntimeError("an internal word")}[kind]
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/raise")
+    (line,) = logged.calls
+    assert line.kwargs["request_id"] == (given or answer.headers["X-Request-Id"])
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,9 @@ async def test_imports_are_listed_newest_first_page_by_page(running: Running) ->
     assert [shown["id"] for shown in first["imports"] + second["imports"]] == ids[::-1]
     assert second["next"] is None
     assert first["imports"][0]["name"] == "f.csv"
+    for limit in ("0", "x", "9" * 5_000, "00000001099999"):
+        answer = await running.http.get(f"/api/v2/imports?limit={limit}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize(
