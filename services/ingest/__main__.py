@@ -30,7 +30,7 @@ async def main(context: ServiceContext[IngestSettings]) -> None:
     settings = context.settings
     listening = listen(settings.host, settings.ingest_port)
     await verify_topics(settings, TOPICS)
-    async with Ingest.running(settings, tracing=context.tracing) as ingest:
+    async with Ingest.running(settings, tracing=context.tracing, tell=context.health.not_ready) as ingest:
         # What stands now stands as long as the process; collections need not walk it again and again.
         gc.collect()
         gc.freeze()

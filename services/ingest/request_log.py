@@ -1,6 +1,7 @@
 """Claims requests, keeps their answers and tells what stands, through the `requests` topic.
 
-Rule: a claim is won only once it was read back from the log; an answer is kept before it is given.
+Rule: a claim is won only once it was read back from the log; an answer is kept before it is given. Nobody is served
+before what stood on the log at the start has been read: with a cold table every claim would time out.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from services.runtime.logs import get_logger
 
 POLL_TIMEOUT_MS: Final = 1_000
 RETRY_WAIT_S: Final = 1.0
+TOLD_EVERY_S: Final = 5.0
+"""How often a start that reads for long says how far it is."""
 STORE_FILE: Final = "requests.sqlite"
 
 log = get_logger("request_log")
@@ -89,8 +92,11 @@ class RequestLog:
         return int(sent.offset)
 
     @contextlib.asynccontextmanager
-    async def following(self, directory: Path) -> AsyncIterator[None]:
-        """Fold the topic from where the local table stands, for as long as the process runs."""
+    async def following(self, directory: Path, tell: Callable[[str], None] = lambda _: None) -> AsyncIterator[None]:
+        """Fold the topic from where the local table stands to its end, then for as long as the process runs.
+
+        `tell` is told how far the first part is. Errors: ServiceError when no broker answers.
+        """
         self._store = RequestStore(directory / STORE_FILE, self._partition.topic)
         consumer = AIOKafkaConsumer(
             enable_auto_commit=False,
@@ -103,13 +109,16 @@ class RequestLog:
             consumer.assign([self._partition])
             end = (await consumer.end_offsets([self._partition]))[self._partition]
             # A table that is ahead of the topic belongs to a topic that is gone.
-            consumer.seek(self._partition, min(self._store.position, end))
+            start = min(self._store.position, end)
+            consumer.seek(self._partition, start)
+            self._read_through = start - 1
             following = asyncio.create_task(self._follow(consumer, self._store), name="requests topic")
         except (KafkaError, OSError) as error:
             await consumer.stop()
             self._store.close()
             raise ServiceError(f"no Kafka broker answers at {self._settings.kafka_bootstrap}") from error
         try:
+            await self._caught_up(end, following, tell)
             yield
         finally:
             following.cancel()
@@ -117,6 +126,17 @@ class RequestLog:
                 await following
             await consumer.stop()
             self._store.close()
+
+    async def _caught_up(self, end: int, following: asyncio.Task[None], tell: Callable[[str], None]) -> None:
+        while self._read_through < end - 1:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TOLD_EVERY_S), self._progress:
+                    await self._progress.wait_for(lambda: self._read_through >= end - 1)
+                    return
+            if following.done():
+                following.result()
+            tell(f"reading requests: {self._read_through + 1} of {end}")
+            log.info("reading requests", read=self._read_through + 1, end=end)
 
     async def _follow(self, consumer: Any, store: RequestStore) -> None:
         while True:

@@ -7,7 +7,7 @@ nothing more.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,10 +72,11 @@ class Ingest:
         settings: IngestSettings,
         evaluators: httpx.AsyncBaseTransport | None = None,
         tracing: Tracing | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> AsyncIterator[Ingest]:
         """Start everything; stop it at the end. `evaluators` replaces the network to them, `tracing` follows writes.
 
-        Errors: ServiceError when the broker cannot be reached.
+        `tell` is told what the start waits for. Errors: ServiceError when the broker cannot be reached.
         """
         keys = KeyFile(settings.keys_path)
         guard = Guard(keys, Rates(settings.rate_limit_per_s, clock.monotonic))
@@ -84,7 +85,7 @@ class Ingest:
             topics = DefinitionTopics(settings, producer)
             await stack.enter_async_context(topics.following())
             requests = RequestLog(settings, producer)
-            await stack.enter_async_context(requests.following(settings.data_dir))
+            await stack.enter_async_context(requests.following(settings.data_dir, tell))
             once = Once(requests)
             stack.push_async_callback(once.close)
             evaluation = Evaluation(settings, evaluators)

@@ -12,7 +12,9 @@ import pytest
 
 from schemas.request_record import RequestRecord, RequestState
 from schemas.topics import Topic
+from services.ingest import request_log
 from services.ingest.contact_log import ContactLog, NotAppended
+from services.ingest.request_log import RequestLog
 from services.ingest.request_store import CLAIM_STALE_MS, HONOURED_MS, RequestStore, Step
 from services.ingest.service import Ingest
 from services.runtime.keys import KeyFile, Scope
@@ -86,6 +88,46 @@ async def test_a_restart_changes_nothing(running: Running, tmp_path: Path, table
         again = await post(http, "k1")
     assert again.json() == first.json()
     assert await written(running) == 1
+
+
+@pytest.mark.broker
+async def test_a_process_with_a_cold_table_serves_nobody_before_it_has_read_the_log(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await post(running.http, f"k{number}")
+    may_read, told = asyncio.Event(), asyncio.Event()
+    follow = RequestLog._follow
+
+    async def follow_late(log: RequestLog, consumer: Any, store: RequestStore) -> None:
+        await may_read.wait()
+        await follow(log, consumer, store)
+
+    monkeypatch.setattr(RequestLog, "_follow", follow_late)
+    monkeypatch.setattr(request_log, "TOLD_EVERY_S", 0.05)
+    said: list[str] = []
+
+    def tell(reason: str) -> None:
+        said.append(reason)
+        told.set()
+
+    settings = running.settings.model_copy(
+        update={"data_dir": tmp_path / "new", "key_file": running.settings.keys_path}
+    )
+    served = asyncio.Event()
+
+    async def serve() -> int:
+        async with Ingest.running(settings, tell=tell) as fresh:
+            served.set()
+            token = running.keys.create("other", frozenset(Scope)).token
+            async with client_of(fresh.app, token) as http:
+                return (await post(http, "k9")).status_code
+
+    serving = asyncio.create_task(serve())
+    await told.wait()
+    assert (said[0], served.is_set()) == ("reading requests: 0 of 10", False)
+    may_read.set()
+    assert await serving == 202
 
 
 @pytest.mark.broker

@@ -242,6 +242,17 @@ def test_an_evaluator_keeps_its_disk_its_name_and_its_address(overlay: str, monk
 
 
 @everywhere
+def test_a_new_ingest_has_the_time_and_the_room_to_read_a_days_requests(overlay: str) -> None:
+    workload = workloads(built(overlay))["ingest"]
+    startup = container_of(workload)["startupProbe"]
+    start_s = startup["periodSeconds"] * startup["failureThreshold"]
+    assert start_s >= 900
+    assert workload["spec"]["progressDeadlineSeconds"] > start_s
+    (data,) = [volume for volume in workload["spec"]["template"]["spec"]["volumes"] if volume["name"] == "data"]
+    assert data["emptyDir"]["sizeLimit"] == "10Gi"
+
+
+@everywhere
 def test_topics_are_those_that_the_services_will_accept(overlay: str) -> None:
     manifests = built(overlay)
     partitions = int(environment(manifests, "evaluator")["TIDEGATE_PARTITIONS"])
