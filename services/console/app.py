@@ -6,9 +6,9 @@ answer carries the headers that keep a browser safe. Puts parts together; decide
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -86,8 +86,8 @@ def build_app(
         events_router(settings, feed, segments),
         status_router(board, owners, segments),
         dead_letters_router(DeadLetterLog(settings), settings.partitions, requires(keys, Scope.ADMIN)),
-        _webhooks_router(webhooks),
-        _forwarding_router(ingest),
+        _webhooks_router(webhooks, requires(keys, None)),
+        _forwarding_router(ingest, requires(keys, None)),
     ):
         app.include_router(router, prefix=API)
     app.include_router(page_router())
@@ -118,8 +118,8 @@ class Edge:
         await self._app(scope, receive, send_safe)
 
 
-def _webhooks_router(webhooks: Neighbour | None) -> APIRouter:
-    router = APIRouter()
+def _webhooks_router(webhooks: Neighbour | None, admit: Any) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(admit)])
 
     @router.api_route("/webhooks", methods=FORWARDED, include_in_schema=False)
     @router.api_route("/webhooks/{path:path}", methods=FORWARDED, include_in_schema=False)
@@ -133,12 +133,12 @@ def _webhooks_router(webhooks: Neighbour | None) -> APIRouter:
     return router
 
 
-def _forwarding_router(ingest: Ingest) -> APIRouter:
-    router = APIRouter()
+def _forwarding_router(ingest: Ingest, admit: Any) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(admit)])
 
     @router.api_route("/{path:path}", methods=FORWARDED, include_in_schema=False)
     async def forward(request: Request) -> Response:
-        """Everything else is ingest's."""
+        """Everything else is ingest's; nothing there is without a key either."""
         return await ingest.forward(request)
 
     return router

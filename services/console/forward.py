@@ -1,7 +1,8 @@
 """Passes on what is another service's: writes and unknown paths to ingest, webhooks to the service of that name.
 
 Rule: the request and its answer pass unchanged, streamed, with the caller's own key; that service decides. Only headers
-that belong to one connection are dropped. What must not happen here: reading a body to decide something.
+that belong to one connection are dropped. Connections to a neighbour are few and everybody's: whoever asks has shown a
+key, and a body takes none before it has begun to come. What must not happen here: reading a body to decide something.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import orjson
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from services.runtime.bodies import unstalled
 from services.runtime.problems import ProblemError, unavailable
 
 API: Final = "/api/v2"
-TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0)
+TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0, pool=5.0)
 CONNECTIONS_MAX: Final = 200
+READ_AHEAD_BYTES: Final = 64 * 1024
+"""So much of a body, or all of it, is here before a connection is taken: most bodies are smaller."""
 ONE_CONNECTION_ONLY: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
      "upgrade", "host"}
@@ -54,13 +58,16 @@ class Neighbour:
         return Response(answer.content, answer.status_code, _passed_on(answer.headers, without={"content-encoding"}))
 
     async def forward(self, request: Request) -> Response:
-        """Pass a request on and its answer back, both streamed. Errors: raises ProblemError when nobody answers."""
+        """Pass a request on and its answer back, both streamed.
+
+        Errors: ProblemError when nobody answers, and when the body stands still or breaks off.
+        """
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         asked = self._http.build_request(
             request.method,
             _target(request),
             headers=_passed_on(request.headers),
-            content=request.stream() if has_body else None,
+            content=await _begun(request) if has_body else None,
         )
         try:
             answer = await self._http.send(asked, stream=True)
@@ -79,6 +86,27 @@ class Ingest(Neighbour):
 
     def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         super().__init__("ingest", url, transport)
+
+
+async def _begun(request: Request) -> AsyncIterator[bytes]:
+    """The body's parts, the first of which have come."""
+    parts = unstalled(request)
+    ahead: list[bytes] = []
+    size = 0
+    async for part in parts:
+        ahead.append(part)
+        size += len(part)
+        if size >= READ_AHEAD_BYTES:
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        for part in ahead:
+            yield part
+        ahead.clear()
+        async for part in parts:
+            yield part
+
+    return whole()
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:

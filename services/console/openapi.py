@@ -29,6 +29,8 @@ TITLES: Final = {
     401: "No key, or one that is not known",
     403: "The key lacks the scope",
     404: "There is no such thing",
+    408: "The body did not arrive in time",
+    413: "The body is too large",
     422: "A parameter or the body cannot be accepted",
     503: "The answer would be incomplete now; see `Retry-After`",
 }
@@ -68,7 +70,7 @@ OPERATIONS: Final = {
     "GET /segments/{segment_id}/changes": Operation("listSegmentChanges", documents.Changes, _SEGMENTS, _KNOWN),
     "GET /segments/{segment_id}/cost": Operation("measureSegment", documents.Cost, _SEGMENTS, _KNOWN),
     "POST /segments/preview": Operation(
-        "previewSegment", documents.Preview, _SEGMENTS, (400, 422, 503), documents.PreviewRequest
+        "previewSegment", documents.Preview, _SEGMENTS, (400, 408, 413, 422, 503), documents.PreviewRequest
     ),
     "GET /events": Operation("followChanges", None, _SEGMENTS, (400, 422, 503), media_type="text/event-stream"),
     "GET /status": Operation("readStatus", documents.Status, _SEGMENTS, (422,)),
@@ -77,7 +79,7 @@ OPERATIONS: Final = {
         "readDeadLetter", documents.WholeDeadLetter, Scope.ADMIN, _KNOWN
     ),
     "GET /openapi.json": Operation("describe", documents.OpenApi, None, (401,), needs_key=True),
-    "POST /session": Operation("logIn", documents.Session, None, (401, 422), documents.LogInRequest),
+    "POST /session": Operation("logIn", documents.Session, None, (400, 401, 408, 422), documents.LogInRequest),
     "GET /session": Operation("readSession", documents.Session, None, (401,)),
     "DELETE /session": Operation("logOut", None, None, (), status=204),
 }

@@ -13,12 +13,17 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
+from schemas.strict_json import INVALID_JSON, JsonRefusedError, load_strictly
 from services.console.forward import Ingest
 from services.console.owners import Owners
 from services.console.problems import not_ready
+from services.runtime.bodies import read_body
 from services.runtime.problems import ProblemError
 
 SAMPLE_MAX: Final = 10
+BODY_BYTES_MAX: Final = 5 * 1024 * 1024
+EXPRESSION_DEPTH_MAX: Final = 100
+"""As much as ingest takes of the same expression."""
 WITHIN_MS_MAX: Final = 10_000
 ROUND_MS: Final = 5_000
 WHOLE_ROUNDS_MAX: Final = 12
@@ -36,7 +41,7 @@ def preview_router(owners: Owners, ingest: Ingest, admit: Any) -> APIRouter:
     @router.post("/preview")
     async def preview(request: Request, sample: Sample = SAMPLE_MAX, within_ms: Patience = None) -> Response:
         """How many contacts an expression matches now, a sample, and who would enter and leave the saved version."""
-        body = _object(await request.body())
+        body = _object(await read_body(request, BODY_BYTES_MAX, "an expression is shorter"))
         checked = await ingest.ask(request, "/segments/validate", {"where": body.get("where")})
         if checked.status_code != 200:
             return ingest.relay(checked)
@@ -65,9 +70,10 @@ async def _counted(owners: Owners, asked: dict[str, Any], within_ms: int | None)
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        read = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ProblemError(400, "not_json", "the body is not JSON", str(error)) from error
+        read = load_strictly(body, EXPRESSION_DEPTH_MAX)
+    except JsonRefusedError as error:
+        code = "not_json" if error.code == INVALID_JSON else error.code
+        raise ProblemError(400, code, "the body is not JSON that can be read", error.message) from error
     if not isinstance(read, dict):
         raise ProblemError(422, "not_an_object", "the body must be an object", 'for example {"where": "plan is Pro"}')
     return read

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -21,6 +22,7 @@ from starlette.types import Scope as Connection
 
 from services.console.access import BEARER
 from services.console.forward import API
+from services.runtime.bodies import read_body
 from services.runtime.keys import TOKEN_CHARACTERS_MAX, ApiKey, KeyFile
 from services.runtime.problems import ProblemError, problem_response
 
@@ -110,13 +112,12 @@ async def _given_key(request: Request) -> str:
     wrong = ProblemError(422, "no_key", "the body must hold the key", 'send {"key": "tg_…"} as application/json')
     if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
         raise wrong
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LOGIN_BODY_BYTES_MAX:
-            raise wrong
     try:
-        given = orjson.loads(body)
+        given = orjson.loads(await read_body(request, LOGIN_BODY_BYTES_MAX))
+    except ProblemError as refusal:
+        if refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise wrong from refusal
+        raise
     except orjson.JSONDecodeError as error:
         raise wrong from error
     key = given.get("key") if isinstance(given, dict) else None

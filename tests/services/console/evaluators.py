@@ -41,6 +41,8 @@ class World:
     prefix: str = ""
     owner: Answer = lambda _request: httpx.Response(500)
     ingest: Answer = lambda _request: httpx.Response(500)
+    ingest_url: str = ""
+    """A real ingest instead of the scripted one."""
     webhooks: Answer | None = None
     board: StatusBoard = field(default_factory=lambda: StatusBoard(PARTITIONS))
     feed: Feed = field(default_factory=lambda: Feed(PARTITIONS))
@@ -54,13 +56,14 @@ class World:
         self.keys = KeyFile(self.settings.keys_path)
         self.key = self.keys.create("test", list(Scope)).token
         self._owners = Owners(self.board, PARTITIONS, httpx.MockTransport(self._answer_as_owner))
-        self._ingest = Ingest("http://ingest", httpx.MockTransport(self._answer_as_ingest))
+        scripted = None if self.ingest_url else httpx.MockTransport(self._answer_as_ingest)
+        self._ingest = Ingest(self.ingest_url or "http://ingest", scripted)
         self._webhooks = (
             None
             if self.webhooks is None
             else Neighbour("webhooks", "http://webhooks", httpx.MockTransport(self.webhooks))
         )
-        app = build_app(
+        self.app = build_app(
             self.settings,
             self.keys,
             self.board,
@@ -71,8 +74,8 @@ class World:
             self._ingest,
             self._webhooks,
         )
-        self._described = Described(describe(app))
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console")
+        self._described = Described(describe(self.app))
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://console")
 
     def _answer_as_owner(self, request: httpx.Request) -> httpx.Response:
         return self.owner(request)

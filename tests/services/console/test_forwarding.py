@@ -34,7 +34,8 @@ async def test_an_escaped_contact_id_reaches_ingest_as_it_was_sent(world: World)
         return streamed(202, {})
 
     world.ingest = ingest
-    await world.http.request("DELETE", "/api/v2/contacts/a%2Fb%20c?x=%26", headers={"Authorization": "Bearer k"})
+    headers = {"Authorization": f"Bearer {world.key}"}
+    await world.http.request("DELETE", "/api/v2/contacts/a%2Fb%20c?x=%26", headers=headers)
     assert seen == [b"/api/v2/contacts/a%2Fb%20c?x=%26"]
 
 
