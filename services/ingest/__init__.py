@@ -36,7 +36,9 @@ Segments and attributes
 
 Once, however often it is asked
     idempotency: `Idempotency-Key`, around every POST
+    posts: which paths take a POST, and the guard of each
     once: claim, carry out, keep the answer
+    keeping: what of an answer is kept
     request_log: claims and answers on the topic
     request_store: the same as a local table
 
