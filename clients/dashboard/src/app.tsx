@@ -1,7 +1,8 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState, type ReactNode } from "react";
 import { useSWRConfig } from "swr";
-import { Link, Route, Switch, useLocation } from "wouter";
+import { Link, Route, Switch } from "wouter";
+import { usePathname } from "wouter/use-browser-location";
 import { ask, Problem, keepToken, type Session } from "./api";
 import { follow, useLink } from "./live";
 import { Login } from "./login";
@@ -11,6 +12,7 @@ import { Contacts } from "./pages/contacts";
 import { Health } from "./pages/health";
 import { Segments } from "./pages/segments";
 import { ErrorBoundary, Skeleton } from "./parts/states";
+import { idIn } from "./places";
 import { chooseTheme, chosenTheme, type Theme } from "./theme";
 
 const SegmentPage = lazy(() => import("./pages/segment"));
@@ -53,7 +55,7 @@ async function open(done: (session: Session | null) => void, say: (text: string)
 function Frame({ session, onClose }: { session: Session; onClose: () => void }) {
   const { mutate } = useSWRConfig();
   useEffect(() => follow(() => void mutate(() => true)), [mutate]);
-  const [place] = useLocation();
+  const place = usePathname();
   const here = "/" + (place.split("/")[1] === "segments" ? "" : (place.split("/")[1] ?? ""));
 
   async function leave() {
@@ -82,9 +84,9 @@ function Frame({ session, onClose }: { session: Session; onClose: () => void }) 
             <Switch>
               <Route path="/" component={Segments} />
               <Route path="/segments/new"><SegmentPage key="new" id={null} /></Route>
-              <Route path="/segments/:id">{({ id }) => <SegmentPage key={id} id={decodeURIComponent(id)} />}</Route>
+              <Route path="/segments/:id"><Named>{(id) => <SegmentPage key={id} id={id} />}</Named></Route>
               <Route path="/contacts" component={Contacts} />
-              <Route path="/contacts/:id">{({ id }) => <ContactPage key={id} id={decodeURIComponent(id)} />}</Route>
+              <Route path="/contacts/:id"><Named>{(id) => <ContactPage key={id} id={id} />}</Named></Route>
               <Route path="/imports" component={Imports} />
               <Route path="/activity" component={Activity} />
               <Route path="/health" component={Health} />
@@ -95,6 +97,12 @@ function Frame({ session, onClose }: { session: Session; onClose: () => void }) 
       </main>
     </div>
   );
+}
+
+/** The page of the one that the address names. */
+function Named({ children }: { children: (id: string) => ReactNode }) {
+  const id = idIn(usePathname());
+  return id === null ? <NoSuchPage /> : children(id);
 }
 
 function LinkState() {
