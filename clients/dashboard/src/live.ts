@@ -23,12 +23,28 @@ function setLink(next: Link): void {
   linkWatchers.forEach((tell) => tell());
 }
 
-/** Open the stream; the answer closes it. `onRestart` is called when so much was missed that lists must be read again. */
-export function follow(onRestart: () => void): () => void {
+/**
+ * Open the stream; the answer closes it. `onMissed` is called when changes may have been missed, so that what is shown
+ * must be read again: the stream tells a count only when it changes, and what it said before a break may be old for good.
+ */
+export function follow(onMissed: () => void): () => void {
+  let isFirst = true;
+  link = "connecting";
   const source = new EventSource(`${API}/events`);
-  source.addEventListener("hello", () => setLink("live"));
-  source.onerror = () => setLink("waiting");
-  source.addEventListener("restart", onRestart);
+  const missed = () => {
+    forgetCounts();
+    onMissed();
+  };
+  source.addEventListener("hello", () => {
+    if (!isFirst) missed();
+    isFirst = false;
+    setLink("live");
+  });
+  source.onerror = () => {
+    forgetCounts();
+    setLink("waiting");
+  };
+  source.addEventListener("restart", missed);
   source.addEventListener("change", (event) => {
     const change = JSON.parse((event as MessageEvent<string>).data) as LiveChange;
     readers.forEach((tell) => tell(change));
@@ -37,30 +53,45 @@ export function follow(onRestart: () => void): () => void {
     const told = JSON.parse((event as MessageEvent<string>).data) as Record<string, number>;
     for (const [id, members] of Object.entries(told)) {
       counts.set(id, members);
-      watchers.get(id)?.forEach((tell) => tell());
+      tellWatchers(id);
     }
   });
   return () => {
     source.close();
-    counts.clear();
+    forgetCounts();
   };
+}
+
+function tellWatchers(id: string): void {
+  watchers.get(id)?.forEach((tell) => tell());
+}
+
+/** What was read counts again, until the stream says more. */
+function forgetCounts(): void {
+  const told = [...counts.keys()];
+  counts.clear();
+  told.forEach(tellWatchers);
 }
 
 /** A segment's newest count: what the stream said last, else what was read. */
 export function useCount(id: string, read: number | null): number | null {
-  const live = useSyncExternalStore(
-    (tell) => {
-      const set = watchers.get(id) ?? new Set<Listener>();
-      watchers.set(id, set.add(tell));
-      return () => set.delete(tell);
-    },
-    () => counts.get(id),
-  );
+  const live = useSyncExternalStore((tell) => watchCount(id, tell), () => counts.get(id));
   return live ?? read;
+}
+
+/** Be told whenever the stream's count of a segment is another one; the answer ends that. */
+export function watchCount(id: string, tell: Listener): () => void {
+  const set = watchers.get(id) ?? new Set<Listener>();
+  watchers.set(id, set.add(tell));
+  return () => void set.delete(tell);
 }
 
 export function newestCount(id: string, read: number | null): number | null {
   return counts.get(id) ?? read;
+}
+
+export function linkNow(): Link {
+  return link;
 }
 
 export function useLink(): Link {
@@ -69,7 +100,7 @@ export function useLink(): Link {
       linkWatchers.add(tell);
       return () => linkWatchers.delete(tell);
     },
-    () => link,
+    linkNow,
   );
 }
 
