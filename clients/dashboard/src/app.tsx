@@ -1,5 +1,5 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
-import { lazy, Suspense, useEffect, useState, type ReactNode } from "react";
+import { lazy, Suspense, useCallback, useEffect, useState, type ReactNode } from "react";
 import { useSWRConfig } from "swr";
 import { Link, Route, Switch } from "wouter";
 import { usePathname } from "wouter/use-browser-location";
@@ -30,6 +30,11 @@ export function App() {
   const [session, setSession] = useState<Session | null | undefined>(undefined);
   const [trouble, setTrouble] = useState("");
 
+  const close = useCallback((notice: string) => {
+    setTrouble(notice);
+    setSession(null);
+  }, []);
+
   useEffect(() => {
     void open(setSession, setTrouble);
   }, []);
@@ -37,7 +42,7 @@ export function App() {
   if (session === undefined) return <main className="page"><Skeleton lines={6} /></main>;
   if (session === null) return <Login onOpen={setSession} notice={trouble} />;
   keepToken(session.csrf_token);
-  return <Frame session={session} onClose={() => setSession(null)} />;
+  return <Frame session={session} onClose={close} />;
 }
 
 /** Use the session there is, or begin one with a key given in the link's `#key=`, which never leaves the browser. */
@@ -52,15 +57,15 @@ async function open(done: (session: Session | null) => void, say: (text: string)
   }
 }
 
-function Frame({ session, onClose }: { session: Session; onClose: () => void }) {
+function Frame({ session, onClose }: { session: Session; onClose: (notice: string) => void }) {
   const { mutate } = useSWRConfig();
-  useEffect(() => follow(() => void mutate(() => true)), [mutate]);
+  useEffect(() => follow(() => void mutate(() => true), () => onClose("The session has ended. Log in again.")), [mutate, onClose]);
   const place = usePathname();
   const here = "/" + (place.split("/")[1] === "segments" ? "" : (place.split("/")[1] ?? ""));
 
   async function leave() {
     await ask("/session", { method: "DELETE" }).catch(() => undefined);
-    onClose();
+    onClose("");
   }
 
   return (

@@ -23,12 +23,19 @@ class Stream extends EventTarget {
   }
 }
 const CONNECTING = 0;
+const CLOSED = 2;
+
+/** What asking who is logged in is answered with. */
+function answerSession(status: number): void {
+  vi.stubGlobal("fetch", async () => new Response("{}", { status }));
+}
 
 let close = () => {};
 beforeEach(() => {
   Stream.opened = [];
   vi.useFakeTimers();
-  vi.stubGlobal("EventSource", Object.assign(Stream, { CLOSED: 2 }));
+  vi.stubGlobal("EventSource", Object.assign(Stream, { CLOSED }));
+  answerSession(200);
 });
 afterEach(() => {
   close();
@@ -38,7 +45,7 @@ afterEach(() => {
 
 test("a count that the stream told is forgotten when the stream breaks, and who shows it is told", () => {
   const told = vi.fn();
-  close = follow(() => {});
+  close = follow(() => {}, () => {});
   const [stream] = Stream.opened;
   stream!.tell("hello");
   stream!.tell("counts", { pro: 7 });
@@ -53,7 +60,7 @@ test("a count that the stream told is forgotten when the stream breaks, and who 
 
 test("lists are read again when the stream is back, but not when it begins", () => {
   const missed = vi.fn();
-  close = follow(missed);
+  close = follow(missed, () => {});
   const [stream] = Stream.opened;
   stream!.tell("hello");
   expect(missed).not.toHaveBeenCalled();
@@ -65,11 +72,57 @@ test("lists are read again when the stream is back, but not when it begins", () 
 
 test("a restart forgets the counts and has the lists read again", () => {
   const missed = vi.fn();
-  close = follow(missed);
+  close = follow(missed, () => {});
   const [stream] = Stream.opened;
   stream!.tell("hello");
   stream!.tell("counts", { pro: 7 });
   stream!.tell("restart", { reason: "too much was missed" });
   expect(newestCount("pro", 9)).toBe(9);
   expect(missed).toHaveBeenCalledOnce();
+});
+
+test("a stream that was refused is opened again, ever more rarely, and the lists are read when it is", async () => {
+  const missed = vi.fn();
+  close = follow(missed, () => {});
+  for (const wait of [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) {
+    const before = Stream.opened.length;
+    Stream.opened.at(-1)!.fail(CLOSED);
+    await vi.advanceTimersByTimeAsync(wait - 1);
+    expect(Stream.opened.length).toBe(before);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(Stream.opened.length).toBe(before + 1);
+  }
+  expect(linkNow()).toBe("waiting");
+  expect(missed).not.toHaveBeenCalled();
+  Stream.opened.at(-1)!.tell("hello");
+  expect(linkNow()).toBe("live");
+  expect(missed).toHaveBeenCalledOnce();
+});
+
+test("a console that does not answer is no reason to log in again", async () => {
+  const loggedOut = vi.fn();
+  vi.stubGlobal("fetch", () => Promise.reject(new TypeError("refused")));
+  close = follow(() => {}, loggedOut);
+  Stream.opened[0]!.fail(CLOSED);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(Stream.opened.length).toBe(2);
+  expect(loggedOut).not.toHaveBeenCalled();
+});
+
+test("without a session the stream is left closed and the login is asked for", async () => {
+  const loggedOut = vi.fn();
+  answerSession(401);
+  close = follow(() => {}, loggedOut);
+  Stream.opened[0]!.fail(CLOSED);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(loggedOut).toHaveBeenCalledOnce();
+  expect(Stream.opened.length).toBe(1);
+});
+
+test("a page that was left opens no stream any more", async () => {
+  close = follow(() => {}, () => {});
+  Stream.opened[0]!.fail(CLOSED);
+  close();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(Stream.opened.length).toBe(1);
 });

@@ -1,9 +1,9 @@
 /**
- * Live membership changes and counts: one stream for the whole page, resumed by the browser after the last event it had.
- * Rule: who shows a number learns whether the stream is open, so that an old number is never shown as a live one.
+ * Live membership changes and counts: one stream for the whole page, resumed by the browser after the last event it had,
+ * and opened anew when the browser has given it up. Rule: who shows a number learns whether the stream is open, so that an old number is never shown as a live one.
  */
 import { useEffect, useSyncExternalStore } from "react";
-import { API } from "./api";
+import { API, ask, Problem } from "./api";
 
 export interface LiveChange {
   segment_id: string; segment_version: number; contact_id: string; change: "enter" | "exit"; at_ms: number; cause: string;
@@ -18,48 +18,82 @@ const readers = new Set<(change: LiveChange) => void>();
 const linkWatchers = new Set<Listener>();
 let link: Link = "connecting";
 
+/** How long to wait before a stream that was refused is opened again; twice as long after each refusal. */
+const REOPEN_MS = 1_000;
+const REOPEN_MS_MAX = 30_000;
+
 function setLink(next: Link): void {
   link = next;
   linkWatchers.forEach((tell) => tell());
 }
 
 /**
- * Open the stream; the answer closes it. `onMissed` is called when changes may have been missed, so that what is shown
- * must be read again: the stream tells a count only when it changes, and what it said before a break may be old for good.
+ * Keep the stream open; the answer closes it. `onMissed` is called when changes may have been missed, so that what is
+ * shown must be read again: the stream tells a count only when it changes, and what it said before a break may be old for
+ * good. `onLoggedOut` is called when there is no session any more.
  */
-export function follow(onMissed: () => void): () => void {
-  let isFirst = true;
-  link = "connecting";
-  const source = new EventSource(`${API}/events`);
+export function follow(onMissed: () => void, onLoggedOut: () => void): () => void {
+  let source: EventSource;
+  let isBroken = false;
+  let isClosed = false;
+  let wait = REOPEN_MS;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  setLink("connecting");
+
   const missed = () => {
     forgetCounts();
     onMissed();
   };
-  source.addEventListener("hello", () => {
-    if (!isFirst) missed();
-    isFirst = false;
-    setLink("live");
-  });
-  source.onerror = () => {
-    forgetCounts();
-    setLink("waiting");
+  const open = () => {
+    source = new EventSource(`${API}/events`);
+    source.addEventListener("hello", () => {
+      if (isBroken) missed();
+      isBroken = false;
+      wait = REOPEN_MS;
+      setLink("live");
+    });
+    source.onerror = () => {
+      isBroken = true;
+      forgetCounts();
+      setLink("waiting");
+      // After an answer other than 200 the browser does not try again.
+      if (source.readyState === EventSource.CLOSED) void reopen();
+    };
+    source.addEventListener("restart", missed);
+    source.addEventListener("change", takeChange);
+    source.addEventListener("counts", takeCounts);
   };
-  source.addEventListener("restart", missed);
-  source.addEventListener("change", (event) => {
-    const change = JSON.parse((event as MessageEvent<string>).data) as LiveChange;
-    readers.forEach((tell) => tell(change));
-  });
-  source.addEventListener("counts", (event) => {
-    const told = JSON.parse((event as MessageEvent<string>).data) as Record<string, number>;
-    for (const [id, members] of Object.entries(told)) {
-      counts.set(id, members);
-      tellWatchers(id);
+  const reopen = async () => {
+    const isLoggedOut = await ask("/session").then(() => false, (error: unknown) => error instanceof Problem && error.status === 401);
+    if (isClosed) return;
+    if (isLoggedOut) {
+      onLoggedOut();
+      return;
     }
-  });
+    timer = setTimeout(open, wait);
+    wait = Math.min(wait * 2, REOPEN_MS_MAX);
+  };
+
+  open();
   return () => {
+    isClosed = true;
+    clearTimeout(timer);
     source.close();
     forgetCounts();
   };
+}
+
+function takeChange(event: MessageEvent<string>): void {
+  const change = JSON.parse(event.data) as LiveChange;
+  readers.forEach((tell) => tell(change));
+}
+
+function takeCounts(event: MessageEvent<string>): void {
+  const told = JSON.parse(event.data) as Record<string, number>;
+  for (const [id, members] of Object.entries(told)) {
+    counts.set(id, members);
+    tellWatchers(id);
+  }
 }
 
 function tellWatchers(id: string): void {
