@@ -77,6 +77,11 @@ export interface Explanation {
   until_ms: number | null; tree: TruthNode;
 }
 
+/** Whether an error says that there is no such thing, whatever was read of it before. */
+export function isGone(error: unknown): boolean {
+  return error instanceof Problem && error.status === 404;
+}
+
 let csrfToken = "";
 
 /** The token that changes carry from now on. */

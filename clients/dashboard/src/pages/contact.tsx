@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState, type FormEvent } from "react";
 import useSWR from "swr";
 import { Link } from "wouter";
-import { ask, contactPath, type Change, type Contact, type Explanation, type PastMembership, type Segment, type Value } from "../api";
+import { ask, contactPath, isGone, type Change, type Contact, type Explanation, type PastMembership, type Segment, type Value } from "../api";
 import { age, instant, kindOf, readValue, writeValue } from "../format";
 import { useChanges, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
@@ -39,20 +39,18 @@ export function ContactPage({ id }: { id: string }) {
   useChanges(onChange);
   const now = useNow();
 
-  if (error && !contact) {
+  if (isGone(error)) {
     return (
       <>
         <div className="head"><h1>{id}</h1></div>
-        {error.status === 404 ? (
-          <Empty title="There is no such contact">
-            <p>It has never been written, or it was erased. Giving it an attribute creates it.</p>
-            <Attributes id={id} attributes={{}} onWritten={refresh} />
-          </Empty>
-        ) : <Trouble error={error} retry={() => void mutate()} />}
+        <Empty title={contact ? "This contact no longer exists" : "There is no such contact"}>
+          <p>{contact ? "It was erased while this page was open." : "It has never been written, or it was erased."} Giving it an attribute creates it.</p>
+          <Attributes id={id} attributes={{}} onWritten={refresh} />
+        </Empty>
       </>
     );
   }
-  if (!contact) return <><div className="head"><h1>{id}</h1></div><Skeleton lines={10} /></>;
+  if (!contact) return <><div className="head"><h1>{id}</h1></div>{error ? <Trouble error={error} retry={() => void mutate()} /> : <Skeleton lines={10} />}</>;
   return (
     <>
       <div className="head">
@@ -62,6 +60,7 @@ export function ContactPage({ id }: { id: string }) {
           {contact.next_deadline && <>; time alone may next change something <span title={instant(contact.next_deadline)}>{age(contact.next_deadline, now)}</span></>}
         </p>
       </div>
+      {error && <Trouble error={error} retry={() => void mutate()} />}
       <div className="columns">
         <section>
           <h2>Attributes</h2>
@@ -200,7 +199,9 @@ function Memberships({ contact, round, onExplain, now }: { contact: Contact; rou
 }
 
 function useExplanation(id: string, segment: string, round: number) {
-  const answer = useSWR<Explanation>(segment ? `${contactPath(id)}/explain?segment=${encodeURIComponent(segment)}` : null);
+  const answer = useSWR<Explanation>(segment ? `${contactPath(id)}/explain?segment=${encodeURIComponent(segment)}` : null, {
+    keepPreviousData: false,  // the explanation of another segment would stand under this one's name
+  });
   const { mutate } = answer;
   useEffect(() => { if (round) void mutate(); }, [round, mutate]);
   return answer;
@@ -221,9 +222,9 @@ function Why({ id, segment, round, onSegment }: { id: string; segment: string; r
         <input list="explainable" value={segment} placeholder="type or choose a segment" onChange={(event) => onSegment(event.target.value)} />
       </label>
       <datalist id="explainable">{known?.segments.slice(0, 1_000).map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}</datalist>
-      {segment && error && (error.status === 404 ? <p className="hint">There is no segment “{segment}”.</p> : <Trouble error={error} />)}
-      {segment && data && <ExplainTree explanation={data} segment={segment} />}
-      {segment && data && <AsOf id={id} segment={segment} />}
+      {segment && error && (isGone(error) ? <p className="hint">There is no segment “{segment}”.</p> : <Trouble error={error} />)}
+      {segment && data && !isGone(error) && <ExplainTree explanation={data} segment={segment} />}
+      {segment && data && !isGone(error) && <AsOf id={id} segment={segment} />}
     </>
   );
 }

@@ -2,7 +2,7 @@
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import useSWR, { useSWRConfig } from "swr";
 import { Link, useLocation } from "wouter";
-import { ask, Problem, segmentPath, type AttributeSeen, type Change, type Cost, type Segment } from "../api";
+import { ask, isGone, Problem, segmentPath, type AttributeSeen, type Change, type Cost, type Segment } from "../api";
 import { age, count, counted, duration, instant, microseconds, slug } from "../format";
 import { useChanges, useCount, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
@@ -10,7 +10,7 @@ import { useDraft, type Draft } from "../parts/draft";
 import { MissingChoices } from "../parts/missing-choices";
 import { useNow } from "../parts/now";
 import { Pager, usePages } from "../parts/pager";
-import { Skeleton, Trouble } from "../parts/states";
+import { Empty, Skeleton, Trouble } from "../parts/states";
 import type { Group } from "../query";
 import { Badges } from "./segments";
 
@@ -29,14 +29,29 @@ const COST_EVERY_MS = 60_000;
 
 export default function SegmentPage({ id }: { id: string | null }) {
   const { data: saved, error, mutate } = useSWR<Segment>(id === null ? null : segmentPath(id), { refreshInterval: 5_000 });
+  if (id !== null && isGone(error)) return <Gone id={id} last={saved} />;
   if (id !== null && !saved) {
     return <><div className="head"><h1>{id}</h1></div>{error ? <Trouble error={error} retry={() => void mutate()} /> : <Skeleton lines={10} />}</>;
   }
   return (
     <>
+      {error && <Trouble error={error} retry={() => void mutate()} />}
       {saved ? <Standing segment={saved} /> : <div className="head"><h1>New segment</h1><p className="facts">write it as text or build it; each form follows the other</p></div>}
       <Editor saved={saved ?? null} reread={() => void mutate()} />
       {saved && <Population id={saved.id} />}
+    </>
+  );
+}
+
+/** What stands in the place of a segment that was deleted, also while it was shown. */
+function Gone({ id, last }: { id: string; last: Segment | undefined }) {
+  return (
+    <>
+      <div className="head"><h1>{id}</h1></div>
+      <Empty title={last ? "This segment no longer exists" : "There is no such segment"}>
+        {last ? <p>It was deleted while this page was open. Its condition was <code>{last.text}</code></p> : <p>It was deleted, or its id is another one.</p>}
+        <p><Link href="/">All segments</Link></p>
+      </Empty>
     </>
   );
 }
