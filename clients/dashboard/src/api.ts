@@ -3,6 +3,8 @@
  * Rule: nothing but this origin's `/api/v2` is ever asked; changes carry the session's token.
  */
 
+import { parseExactly, type ExactNumber } from "./exact";
+
 export const API = "/api/v2";
 
 export interface Span { offset: number; line: number; column: number; length: number }
@@ -46,7 +48,8 @@ export interface DeadLetter {
   value: string | null; value_is_base64: boolean; value_bytes: number; value_is_cut: boolean;
   source: { topic: string; partition: number; offset: number };
 }
-export type Value = string | number | boolean | (string | number | boolean)[];
+export type Scalar = string | number | boolean | ExactNumber;
+export type Value = Scalar | Scalar[];
 export interface Contact {
   id: string; attributes: Record<string, Value>; memberships: { segment_id: string; since: string }[];
   next_deadline: string | null; as_of: string | null;
@@ -63,7 +66,7 @@ export interface Status {
   complete: boolean; as_of: string; partitions_expected: number; contacts: number; dead_letters: number;
   partitions: PartitionStatus[];
 }
-export interface AttributeSeen { name: string; contacts: number; types: string[]; values: (string | number | boolean)[] }
+export interface AttributeSeen { name: string; contacts: number; types: string[]; values: Scalar[] }
 export interface Flip { action: "set" | "remove" | "wait"; attribute: string; says: string; value?: unknown; at_ms?: number }
 export type TruthNode =
   | { kind: "all" | "any" | "not"; holds: boolean; children: TruthNode[] }
@@ -110,7 +113,7 @@ export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
     throw new Problem(0, "no_answer", "The console does not answer.", "Check that it is running, and your network.", []);
   }
   if (!answer.ok) throw await problemOf(answer);
-  return (answer.status === 204 ? undefined : await answer.json()) as T;
+  return (answer.status === 204 ? undefined : parseExactly(await answer.text())) as T;
 }
 
 async function problemOf(answer: Response): Promise<Problem> {

@@ -1,5 +1,6 @@
 /** Numbers, instants and values as people read them. Rule: pure; the caller gives "now" where an age is wanted. */
 import type { Value } from "./api";
+import { ExactNumber, isExact, parseExactly } from "./exact";
 
 const grouped = new Intl.NumberFormat("en");
 const SECOND = 1_000;
@@ -55,16 +56,18 @@ export function clockTime(at: string | number): string {
 
 export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return "list";
+  if (value instanceof ExactNumber) return "number";
   return typeof value === "string" ? "text" : typeof value;
 }
 
 /** A value as it is written in an input: text that could be read as something else stands in quotes. */
 export function writeValue(value: Value): string {
+  if (value instanceof ExactNumber) return value.text;
   if (typeof value !== "string") return JSON.stringify(value);
   return typeof guess(value) === "string" && value === value.trim() && !value.startsWith('"') ? value : JSON.stringify(value);
 }
 
-/** What an input means: `12` a number, `true` a boolean, `["a"]` a list, `"12"` and everything else text. */
+/** What an input means: `12` a number, `true` a boolean, `["a"]` a list; `"12"`, a number that would be rounded, and everything else text. */
 export function readValue(written: string): Value {
   const text = written.trim();
   if (/^".*"$/s.test(text)) {
@@ -80,11 +83,11 @@ export function readValue(written: string): Value {
 
 function guess(text: string): Value {
   if (text === "true" || text === "false") return text === "true";
-  if (/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text) && Number.isFinite(Number(text))) return Number(text);
+  if (/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text) && isExact(text)) return Number(text);
   if (text.startsWith("[") && text.endsWith("]")) {
     try {
-      const read: unknown = JSON.parse(text);
-      if (Array.isArray(read) && read.every((each) => ["string", "number", "boolean"].includes(typeof each))) return read;
+      const read = parseExactly(text);
+      if (Array.isArray(read) && read.every((each) => each instanceof ExactNumber || ["string", "number", "boolean"].includes(typeof each))) return read as Value;
     } catch {
       return text;
     }

@@ -4,6 +4,7 @@
  * Pure; what an expression means, and whether it may be saved, is the API's to say.
  */
 import type { Value } from "./api";
+import { ExactNumber } from "./exact";
 
 export interface ConditionRule {
   id?: string; field: string; operator: string; value: unknown; missing?: "include" | "exclude"; exact?: boolean;
@@ -109,7 +110,7 @@ function negated(inner: Group | ConditionRule): Group | ConditionRule {
 
 function ruleOf(field: string, test: unknown): Group | ConditionRule {
   if (Array.isArray(test)) return { field, operator: "in", value: test };
-  if (typeof test !== "object" || test === null) return { field, operator: "is", value: test };
+  if (typeof test !== "object" || test === null || test instanceof ExactNumber) return { field, operator: "is", value: test };
   const { missing, case: letters, ...tests } = test as Record<string, unknown>;
   const rules = Object.entries(tests).map(([operator, value]): ConditionRule => ({
     field,

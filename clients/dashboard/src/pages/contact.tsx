@@ -128,8 +128,9 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
   // What the contact holds once every write from here has arrived: the value shown may be older than the last write.
   const newest = useRef(value);
   const known = JSON.stringify(value);
-  useEffect(() => { newest.current = JSON.parse(known) as Value; }, [known]);
-  const isSame = () => JSON.stringify(meant) === JSON.stringify(newest.current);
+  useEffect(() => { newest.current = value; }, [known]);
+  // What stands in the input is compared too: a number that would be rounded is read from there as text.
+  const isSame = () => written === writeValue(newest.current) || JSON.stringify(meant) === JSON.stringify(newest.current);
   const commit = () => {
     if (written === null || isSame()) {
       setWritten(null);
@@ -152,7 +153,7 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
           onBlur={() => { if (written !== null && isSame()) setWritten(null); }} />
         {written !== null && <button type="button" className="main" onClick={commit}>Write</button>}
       </div></td>
-      <td className="kind">{kindOf(meant)}</td>
+      <td className="kind">{kindOf(written === writeValue(value) ? value : meant)}</td>
       <td><button type="button" className="quiet" aria-label={`Remove ${name}`} onClick={() => void onWrite(name, null)}>Remove</button></td>
     </tr>
   );

@@ -152,7 +152,8 @@ function Written({ name, value, asText, seen, list, onValue }: { name: string; v
 
 function SetOf({ value, onValue }: { value: Value[]; onValue: (value: Value[]) => void }) {
   const [draft, setDraft] = useState<string | null>(null);
-  const read = (text: string) => text.split(",").map((each) => each.trim()).filter(Boolean).map((each) => readValue(each));
+  const read = (text: string) => text.split(",").map((each) => each.trim()).filter(Boolean)
+    .map((each) => value.find((had) => writeValue(had) === each) ?? readValue(each));
   const shown = value.map(writeValue).join(", ");
   return <input aria-label="Values, separated by commas" placeholder="US, CA, UK" spellCheck={false} data-empty={value.length === 0 || undefined}
     value={draft ?? shown} onChange={(event) => { setDraft(event.target.value); onValue(read(event.target.value)); }} onBlur={() => setDraft(null)} />;

@@ -2,6 +2,7 @@
 import { useState } from "react";
 import useSWR from "swr";
 import { ask, Problem, type DeadLetter } from "../api";
+import { parseExactly } from "../exact";
 import { age, count, instant } from "../format";
 import { useNow } from "./now";
 import { Pager, usePages } from "./pager";
@@ -111,7 +112,7 @@ function Opened({ letter, onReplayed }: { letter: DeadLetter; onReplayed: () => 
 /** A repaired value as the API takes it. Errors: raises a Problem that says where the text ceases to be JSON. */
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return parseExactly(text);
   } catch (error) {
     throw new Problem(0, "not_json", "The value is not JSON", `${(error as Error).message}. Write an object such as {"attributes": {"plan": "pro"}}`, []);
   }
