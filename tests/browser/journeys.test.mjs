@@ -391,6 +391,24 @@ test("no page has a serious finding of axe, in either theme", async () => {
   }
 });
 
+test("no page scrolls sideways on a telephone, and no long word or id makes one do so", async () => {
+  const id = "s".repeat(100);
+  await stack.api("POST", "/segments", { id, name: id, where: { plan: { is: "w".repeat(200) } } });
+  await stack.api("PATCH", "/contacts/50%25", { attributes: { plan: "w".repeat(200), last_active: new Date().toISOString(), customer: 17 } });
+  await stack.api("POST", "/imports?filename=wide.csv", { ["c".repeat(200)]: 1 });
+  const isWide = () => page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+  for (const width of [360, 1360]) {
+    await page.setViewportSize({ width, height: 860 });
+    for (const [path, ready] of [[`/segments/${id}`, "[data-testid=english]"], ["/contacts/50%25", ".attributes"], ["/imports", "table"], ["/", "[data-segment]"]]) {
+      await go(path);
+      await page.locator(ready).first().waitFor();
+      if (path.startsWith("/contacts")) await shown("h1", /^50%$/);
+      if (path === "/imports") await page.getByLabel("Open wide.csv").click().then(() => page.locator(".mapping").waitFor());
+      assert.equal(await isWide(), false, `${path} at ${width}`);
+    }
+  }
+});
+
 test("an evaluator that does not answer is said on the health page, and so is its recovery", async () => {
   await go("/health");
   await shown(".verdict", "All 4 partitions are served");

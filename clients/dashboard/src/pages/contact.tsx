@@ -183,19 +183,21 @@ function NewAttribute({ onWrite, known }: { onWrite: (name: string, value: Value
 function Memberships({ contact, round, onExplain, now }: { contact: Contact; round: number; onExplain: (id: string) => void; now: number }) {
   if (contact.memberships.length === 0) return <p className="hint">No segment's condition holds for this contact now. Choose one below to see why not.</p>;
   return (
-    <table className="plain">
-      <thead><tr><th scope="col">Segment</th><th scope="col">Since</th><th scope="col">Until, if nothing is written</th><th /></tr></thead>
-      <tbody>
-        {contact.memberships.map(({ segment_id: segment, since }, at) => (
-          <tr key={segment}>
-            <th scope="row"><Link href={`/segments/${encodeURIComponent(segment)}`}>{segment}</Link></th>
-            <td title={instant(since)}>{age(since, now)}</td>
-            <td>{at < UNTIL_ASKED_MAX ? <Until id={contact.id} segment={segment} round={round} now={now} /> : "–"}</td>
-            <td><button type="button" className="quiet" aria-label={`Why in ${segment}`} onClick={() => onExplain(segment)}>Why</button></td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <div className="scroll-x" tabIndex={0} role="region" aria-label="Memberships">
+      <table className="plain">
+        <thead><tr><th scope="col">Segment</th><th scope="col">Since</th><th scope="col">Until, if nothing is written</th><th /></tr></thead>
+        <tbody>
+          {contact.memberships.map(({ segment_id: segment, since }, at) => (
+            <tr key={segment}>
+              <th scope="row"><Link href={`/segments/${encodeURIComponent(segment)}`}>{segment}</Link></th>
+              <td title={instant(since)}>{age(since, now)}</td>
+              <td>{at < UNTIL_ASKED_MAX ? <Until id={contact.id} segment={segment} round={round} now={now} /> : "–"}</td>
+              <td><button type="button" className="quiet" aria-label={`Why in ${segment}`} onClick={() => onExplain(segment)}>Why</button></td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -68,15 +68,17 @@ export default function Imports() {
         </Empty>
       )}
       {data && data.imports.length > 0 && (
-        <table className="plain">
-          <thead><tr><th scope="col">File</th><th scope="col">State</th><th scope="col" className="number">Accepted</th><th scope="col" className="number">Rejected</th><th scope="col">Uploaded</th><th /></tr></thead>
-          <tbody>{data.imports.map((each) => (
-            <tr key={each.id}>
-              <th scope="row">{each.name || each.id}</th><td>{each.state}</td><td className="number">{count(each.accepted)}</td><td className="number">{count(each.rejected)}</td>
-              <td>{age(each.created_at, now)}</td>
-              <td><button type="button" className="quiet" aria-label={`Open ${each.name || each.id}`} onClick={() => setOpen(each.id)}>Open</button></td>
-            </tr>))}</tbody>
-        </table>
+        <div className="scroll-x" tabIndex={0} role="region" aria-label="All imports">
+          <table className="plain">
+            <thead><tr><th scope="col">File</th><th scope="col">State</th><th scope="col" className="number">Accepted</th><th scope="col" className="number">Rejected</th><th scope="col">Uploaded</th><th /></tr></thead>
+            <tbody>{data.imports.map((each) => (
+              <tr key={each.id}>
+                <th scope="row">{each.name || each.id}</th><td>{each.state}</td><td className="number">{count(each.accepted)}</td><td className="number">{count(each.rejected)}</td>
+                <td>{age(each.created_at, now)}</td>
+                <td><button type="button" className="quiet" aria-label={`Open ${each.name || each.id}`} onClick={() => setOpen(each.id)}>Open</button></td>
+              </tr>))}</tbody>
+          </table>
+        </div>
       )}
     </>
   );
