@@ -78,7 +78,8 @@ class ImportRoutes:
         if isinstance(query, Rejection):
             raise invalid(query.problems, "the upload's parameters cannot be used")
         record = await self._imports.upload(parts, query.name, query.dialect)
-        if query.maps:
+        # Blank cells alone are no mapping: they change a remembered one, and wait with the rest where there is none.
+        if query.maps or (query.blank is not None and record.mapping is not None):
             record = await self._decide(record, query)
         headers = {"Location": f"{request.url.path}/{record.id}"}
         return json_response(await self._shown(record.id), 202 if query.commit else 201, headers)

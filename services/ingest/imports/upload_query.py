@@ -52,8 +52,7 @@ class UploadQuery:
     @property
     def maps(self) -> bool:
         """Whether anything was said about columns."""
-        said = self.id_column is not None or self.blank is not None
-        return bool(said or self.attributes or self.types or self.commit)
+        return bool(self.id_column is not None or self.attributes or self.types or self.commit)
 
 
 def read_upload_query(items: Iterable[tuple[str, str]]) -> UploadQuery | Rejection:
