@@ -19,6 +19,10 @@ NAMES_COMPARED_MAX = 5_000
 """How many known names a search for the nearest one looks at."""
 NEAREST_CHARS_MAX = 64
 """A longer word is not looked up: nobody mistypes a word as long as that."""
+MISTYPED_MAX = 3
+"""More letters than this are not mistyped: it is another word."""
+NEAREST_REMEMBERED_MAX = 1_024
+"""Names for which a catalogue remembers the nearest one it knows."""
 
 _WORD_BREAK = re.compile("[_.-]")
 _LOOKS_FORWARD = (
@@ -64,6 +68,7 @@ class AttributeCatalogue:
 
     declared: Mapping[AttributeName, AttributeDeclaration]
     seen: frozenset[AttributeName] = field(default=frozenset())
+    _nearest: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def empty(cls) -> AttributeCatalogue:
@@ -85,6 +90,17 @@ class AttributeCatalogue:
         """Every known name, the declared ones first."""
         yield from self.declared
         yield from sorted(self.seen.difference(self.declared))
+
+    def nearest(self, name: AttributeName) -> str | None:
+        """The known name that an unknown one most probably mistypes, if any.
+
+        Cost: a search through the known names, remembered for as long as the catalogue stands.
+        """
+        if name not in self._nearest:
+            if len(self._nearest) >= NEAREST_REMEMBERED_MAX:
+                self._nearest.clear()
+            self._nearest[name] = nearest_name(name, self.names())
+        return self._nearest[name]
 
     def direction_of(self, name: AttributeName) -> Direction:
         """Where a bare `within` on this attribute looks: as declared, else as its name suggests."""
@@ -109,10 +125,13 @@ def direction_by_name(name: str) -> Direction:
 
 
 def nearest_name(word: str, names: Iterable[str]) -> str | None:
-    """The known name that `word` most probably mistypes, or None when none is near: at most a third of it differs."""
+    """The known name that `word` most probably mistypes, or None when none is near.
+
+    Near is what differs in at most a third of the word, and in no more than `MISTYPED_MAX` letters.
+    """
     if len(word) > NEAREST_CHARS_MAX:
         return None
-    lowered, best, best_distance = word.lower(), None, max(1, len(word) // 3) + 1
+    lowered, best, best_distance = word.lower(), None, min(max(1, len(word) // 3), MISTYPED_MAX) + 1
     for count, name in enumerate(names):
         if count >= NAMES_COMPARED_MAX:
             break
@@ -124,17 +143,34 @@ def nearest_name(word: str, names: Iterable[str]) -> str | None:
 
 
 def _distance(left: str, right: str, bound: int) -> int:
-    """Edit distance with neighbouring letters exchanged counted once, or `bound` as soon as it is reached."""
+    """Edit distance with neighbouring letters exchanged counted once, or `bound` as soon as it is reached.
+
+    Cost: what both begin and end with is passed over; of the rest, cells nearer to the diagonal than `bound`.
+    """
+    left, right = _differing(left, right)
     before: list[int] = []
     above = list(range(len(right) + 1))
     for row, one in enumerate(left, 1):
-        current = [row]
-        for column, other in enumerate(right, 1):
-            cost = min(above[column] + 1, current[-1] + 1, above[column - 1] + (one != other))
+        first, last = max(1, row - bound + 1), min(len(right), row + bound - 1)
+        current = [row, *(bound,) * len(right)]
+        for column in range(first, last + 1):
+            other = right[column - 1]
+            cost = min(above[column] + 1, current[column - 1] + 1, above[column - 1] + (one != other))
             if row > 1 and column > 1 and one == right[column - 2] and left[row - 2] == other:
                 cost = min(cost, before[column - 2] + 1)
-            current.append(cost)
+            current[column] = cost
         if min(current) >= bound:
             return bound
         before, above = above, current
     return min(above[-1], bound)
+
+
+def _differing(left: str, right: str) -> tuple[str, str]:
+    """Two texts without what both begin with and what both end with."""
+    start, shorter = 0, min(len(left), len(right))
+    while start < shorter and left[start] == right[start]:
+        start += 1
+    end = 0
+    while end < shorter - start and left[-1 - end] == right[-1 - end]:
+        end += 1
+    return left[start : len(left) - end], right[start : len(right) - end]

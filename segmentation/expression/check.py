@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice, pairwise
 
-from segmentation.attributes import AttributeCatalogue, AttributeType, nearest_name
+from segmentation.attributes import AttributeCatalogue, AttributeType
 from segmentation.errors import Problem, Rejection
 from segmentation.expression import limits
 from segmentation.expression.canonical import canonicalize
@@ -105,14 +105,14 @@ def segment_id_problem(segment_id: str) -> Problem | None:
     )
 
 
-def advice(expression: Expression, attributes: AttributeCatalogue) -> tuple[Problem, ...]:
+def advice(expression: Expression, attributes: AttributeCatalogue, suggest: bool = True) -> tuple[Problem, ...]:
     """What is allowed but probably not meant, for showing beside a saved or edited expression: at most `ADVICE_MAX`.
 
-    Cost: one search through the known names for each unknown attribute that is told of.
+    Cost: to suggest the nearest name, one search through the known names for each unknown attribute that is told of.
     """
     conditions = [part for part in parts(expression) if isinstance(part, Condition)]
     alone = (found for before, after in pairwise(conditions) for found in _value_alone(before, after, attributes))
-    single = (found for condition in conditions for found in _advice(condition, attributes))
+    single = (found for condition in conditions for found in _advice(condition, attributes, suggest))
     return tuple(islice(chain(alone, single), ADVICE_MAX))
 
 
@@ -127,10 +127,10 @@ def _value_alone(before: Condition, condition: Condition, attributes: AttributeC
         yield Problem("value_alone", message, hint, span)
 
 
-def _advice(condition: Condition, attributes: AttributeCatalogue) -> Iterator[Problem]:
+def _advice(condition: Condition, attributes: AttributeCatalogue, suggest: bool) -> Iterator[Problem]:
     name, test, span = condition.attribute, condition.test, condition.span
     if (attributes.declared or attributes.seen) and not attributes.knows(name):
-        near = nearest_name(name, attributes.names())
+        near = attributes.nearest(name) if suggest else None
         hint = f"did you mean `{near}`?" if near else "check the name, or send the attribute"
         yield Problem("unknown_attribute", f"no contact has an attribute `{name}` yet", hint, span)
     literal = test.literal if isinstance(test, Equals | Compare) else None

@@ -158,8 +158,8 @@ def says_the_same(left: SegmentDefinitionRecord, right: SegmentDefinitionRecord)
     return _content(left) == _content(right)
 
 
-def readings(expression: Expression, attributes: AttributeCatalogue) -> dict[str, Any]:
-    """The canonical forms of an expression and what follows from it."""
+def readings(expression: Expression, attributes: AttributeCatalogue, suggest: bool = True) -> dict[str, Any]:
+    """The canonical forms of an expression and what follows from it. `suggest`: also the names perhaps meant."""
     return {
         "where": to_json(expression),
         "text": to_text(expression),
@@ -167,7 +167,7 @@ def readings(expression: Expression, attributes: AttributeCatalogue) -> dict[str
         "attributes": sorted(attributes_read(expression)),
         "segments": sorted(segments_read(expression)),
         "depends_on_time": depends_on_time(expression),
-        "advice": [found.to_json() for found in advice(expression, attributes)],
+        "advice": [found.to_json() for found in advice(expression, attributes, suggest)],
     }
 
 

@@ -91,7 +91,7 @@ class SegmentRoutes:
     async def list(self) -> Response:
         """Every segment, by id."""
         known = [segment for _, segment in sorted(self._topics.segments.items()) if _stands(segment.record)]
-        return json_response({"segments": [self._shown(segment) for segment in known]})
+        return json_response({"segments": [self._shown(segment, suggest=False) for segment in known]})
 
     async def get(self, request: Request) -> Response:
         """One segment."""
@@ -216,7 +216,8 @@ class SegmentRoutes:
             headers["Location"] = f"/api/v2/segments/{record.segment_id}"
         return json_response(self._shown(known), status, headers)
 
-    def _shown(self, segment: KnownSegment) -> dict[str, Any]:
+    def _shown(self, segment: KnownSegment, suggest: bool = True) -> dict[str, Any]:
+        """`suggest`: advise the nearest attribute names, too; in a list of thousands that is a search for each."""
         record = segment.record
         definition = definition_of(record)
         if isinstance(definition, Rejection):
@@ -228,7 +229,7 @@ class SegmentRoutes:
             "description": record.description,
             "state": record.state.value,
             "mode": "realtime",
-            **readings(definition.expression, self._topics.catalogue),
+            **readings(definition.expression, self._topics.catalogue, suggest),
             "saved_at": instant_text(segment.at_ms),
             "saved_by": record.defined_by,
         }

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from segmentation import attributes
 from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import PROBLEMS_MAX, Rejection
 from segmentation.expression import conditions, jsontests
@@ -237,3 +238,22 @@ def test_the_text_form_has_at_most_64_kibibytes() -> None:
     assert _codes(parse_text("a".ljust(SOURCE_BYTES_MAX), NO_ATTRIBUTES)) == []
     assert _codes(parse_text("a".ljust(SOURCE_BYTES_MAX + 1), NO_ATTRIBUTES)) == ["source_too_long"]
     assert _codes(parse_text("`é`" + " " * (SOURCE_BYTES_MAX - 3), NO_ATTRIBUTES)) == ["source_too_long"]
+
+
+@given(st.text("abc", max_size=8), st.text("abc", max_size=8), st.integers(1, 5))
+def test_a_distance_is_exact_below_its_bound(left: str, right: str, bound: int) -> None:
+    assert attributes._distance(left, right, bound) == min(_whole_distance(left, right), bound)
+
+
+def _whole_distance(left: str, right: str) -> int:
+    """Edit distance with neighbouring letters exchanged counted once, every cell of it."""
+    rows = [list(range(len(right) + 1))]
+    for row in range(1, len(left) + 1):
+        rows.append([row])
+        for column in range(1, len(right) + 1):
+            replaced = rows[row - 1][column - 1] + (left[row - 1] != right[column - 1])
+            cost = min(rows[row - 1][column] + 1, rows[row][column - 1] + 1, replaced)
+            if row > 1 and column > 1 and left[row - 2 : row] == right[column - 2 : column][::-1]:
+                cost = min(cost, rows[row - 2][column - 2] + 1)
+            rows[row].append(cost)
+    return rows[-1][-1]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 
-from segmentation.attributes import AttributeCatalogue, AttributeDeclaration, AttributeType
+from segmentation import attributes
+from segmentation.attributes import AttributeCatalogue, AttributeDeclaration, AttributeType, nearest_name
 from segmentation.expression import atoms, truth
 from segmentation.expression.atoms import Reading
 from segmentation.expression.check import advice
@@ -213,6 +217,51 @@ def test_until_looks_at_each_time_condition_only_at_its_own_boundaries(monkeypat
     contact = {AttributeName(f"t{number}"): NOW + 1_000 * number for number in range(200)}
     assert until(expression, contact, NOW) == NOW + 199_000 + 7 * DAY_MS
     assert len(looked) <= 3 * 201
+
+
+def test_the_nearest_name_is_looked_for_once_a_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def counted(left: str, right: str, bound: int) -> int:
+        nonlocal compared
+        compared += 1
+        return distance(left, right, bound)
+
+    distance = attributes._distance
+    monkeypatch.setattr(attributes, "_distance", counted)
+    names = {AttributeName(f"plan {number}"): AttributeDeclaration() for number in range(10)}
+    catalogue = AttributeCatalogue.of(names)
+    mistyped = _read("`paln 7` is pro")
+    assert [one.hint for one in advice(mistyped, catalogue, suggest=False)] == ["check the name, or send the attribute"]
+    assert compared == 0
+    told = advice(mistyped, catalogue)
+    assert [one.hint for one in told] == ["did you mean `plan 7`?"]
+    assert compared == len(names)
+    assert advice(mistyped, catalogue) == told
+    assert compared == len(names)
+    other = AttributeCatalogue.of({AttributeName("paln 8"): AttributeDeclaration()})
+    assert [one.hint for one in advice(mistyped, other)] == ["did you mean `paln 8`?"]
+
+
+def test_names_with_a_long_beginning_in_common_are_compared_by_what_differs() -> None:
+    """Comparing all of each with all of each other is two thousand cells a name."""
+    beginning = "organization.billing_address.geography.region."
+    names = [f"{beginning}{number:05x}" for number in range(300)]
+    steps = 0
+
+    def tick(_frame: FrameType, _event: str, _argument: object) -> Any:
+        nonlocal steps
+        steps += 1
+        return tick
+
+    before = sys.gettrace()
+    sys.settrace(tick)
+    try:
+        near = nearest_name(f"{beginning}zz00f", names)
+    finally:
+        sys.settrace(before)
+    assert near == names[15]
+    assert steps <= 500 * len(names)
 
 
 def test_advice_on_what_is_legal_and_odd() -> None:
