@@ -5,12 +5,12 @@ Rule: what is shown is what was decided: the same readings and boundaries as mat
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from segmentation.expression.canonical import canonicalize
+from segmentation.expression.combined import Combined
 from segmentation.expression.flips import Flip, flips_of
-from segmentation.expression.reads import parts
 from segmentation.expression.render import condition_text
 from segmentation.expression.syntax import AllOf, AnyOf, Condition, Expression, InSegment, Not
 from segmentation.expression.truth import boundaries, condition_truth, reading_of, truth_of, value_read
@@ -104,7 +104,9 @@ def explain(
     """Explain an expression for a contact with these attributes at `now`.
 
     A reference is what its definition in `definitions` says, else whether it is in `members`; give no definition of a
-    paused segment. Definitions must be free of cycles. Cost: the expression once for each boundary of its time tests.
+    paused segment. Definitions must be free of cycles.
+
+    Cost: the expression once, and at each boundary of its time tests what turns there.
     """
     view = _View(attributes, members, definitions)
     canonical = canonicalize(expression)
@@ -168,52 +170,23 @@ class _View:
     def next_flip(self, expression: Expression, now: InstantMs) -> InstantMs | None:
         """Every flip is at a boundary of a time test, so the truth is looked at there and nowhere else.
 
-        Cost: each time condition once a boundary of its own; the rest of the expression is only combined again.
+        Cost: each time condition once a boundary of its own; of the rest, what that turns.
         """
-        conditions = list(self._conditions(expression))
-        truths = {id(condition): self.condition_holds(condition, now) for condition in conditions}
-        holds = self._combined(expression, truths, {})
+        whole = Combined(
+            expression, lambda condition: self.condition_holds(condition, now), self.members, self.definitions
+        )
+        holds = whole.holds
         turning: dict[int, list[Condition]] = {}
-        for condition in conditions:
+        for condition in whole.conditions:
             for instant in boundaries(condition.test, self.attributes.get(condition.attribute)):
                 if instant > now:
                     turning.setdefault(instant, []).append(condition)
         for instant in sorted(turning):
-            turned = {id(one): self.condition_holds(one, InstantMs(instant)) for one in turning[instant]}
-            truths.update(turned)
-            if self._combined(expression, truths, {}) is not holds:
+            for condition in turning[instant]:
+                whole.turn(condition, self.condition_holds(condition, InstantMs(instant)))
+            if whole.holds is not holds:
                 return InstantMs(instant)
         return None
-
-    def _conditions(self, expression: Expression) -> Iterator[Condition]:
-        """The conditions of the expression and of all that it refers to."""
-        waiting, seen = [expression], set[SegmentId]()
-        while waiting:
-            for part in parts(waiting.pop()):
-                if isinstance(part, Condition):
-                    yield part
-                elif part.segment_id in self.definitions and part.segment_id not in seen:
-                    seen.add(part.segment_id)
-                    waiting.append(self.definitions[part.segment_id])
-
-    def _combined(self, node: Expression, truths: Mapping[int, bool], referenced: dict[SegmentId, bool]) -> bool:
-        """The truth of the whole from the truths of its conditions. `referenced` holds each segment's, once known."""
-        match node:
-            case AllOf(children):
-                return all(self._combined(child, truths, referenced) for child in children)
-            case AnyOf(children):
-                return any(self._combined(child, truths, referenced) for child in children)
-            case Not(child):
-                return not self._combined(child, truths, referenced)
-            case Condition():
-                return truths[id(node)]
-            case InSegment(segment_id):
-                definition = self.definitions.get(segment_id)
-                if definition is None:
-                    return segment_id in self.members
-                if segment_id not in referenced:
-                    referenced[segment_id] = self._combined(definition, truths, referenced)
-                return referenced[segment_id]
 
 
 def _tree(node: Expression, view: _View, now: InstantMs, wanted: bool, show_flips: bool) -> TruthTree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -247,6 +248,13 @@ def test_names_with_a_long_beginning_in_common_are_compared_by_what_differs() ->
     """Comparing all of each with all of each other is two thousand cells a name."""
     beginning = "organization.billing_address.geography.region."
     names = [f"{beginning}{number:05x}" for number in range(300)]
+    steps = _steps(lambda: nearest_name(f"{beginning}zz00f", names))
+    assert nearest_name(f"{beginning}zz00f", names) == names[15]
+    assert steps <= 500 * len(names)
+
+
+def _steps(work: Callable[[], object]) -> int:
+    """How many Python functions are called and lines run."""
     steps = 0
 
     def tick(_frame: FrameType, _event: str, _argument: object) -> Any:
@@ -257,11 +265,33 @@ def test_names_with_a_long_beginning_in_common_are_compared_by_what_differs() ->
     before = sys.gettrace()
     sys.settrace(tick)
     try:
-        near = nearest_name(f"{beginning}zz00f", names)
+        work()
     finally:
         sys.settrace(before)
-    assert near == names[15]
-    assert steps <= 500 * len(names)
+    return steps
+
+
+def test_until_looks_at_what_turns_and_not_at_everything_for_each_boundary() -> None:
+    def looked_ahead(size: int) -> int:
+        """Of a chain of segments none of whose many boundaries flips the whole."""
+        always = _read("never is 1 or yes is 1")
+        definitions = {
+            SegmentId(f"s{number}"): _read(
+                " and ".join([f"(a{number}_{at} within next 7d or yes is 1)" for at in range(size)])
+                + f" and in segment s{number + 1}"
+            )
+            for number in range(4)
+        } | {SegmentId("s4"): always}
+        contact = _contact(yes=1) | {
+            AttributeName(f"a{number}_{at}"): NOW + 8 * DAY_MS + 1_000 * (number * size + at)
+            for number in range(4)
+            for at in range(size)
+        }
+        referring = _read("in segment s0")
+        assert until(referring, contact, NOW, (), definitions) is None
+        return _steps(lambda: until(referring, contact, NOW, (), definitions))
+
+    assert looked_ahead(100) <= 2.5 * looked_ahead(50)
 
 
 def test_advice_on_what_is_legal_and_odd() -> None:
