@@ -19,7 +19,7 @@ from services.ingest.contacts import ContactRoutes
 from services.ingest.edge import Edge
 from services.ingest.guard import SECURITY_SCHEME, Guard, secured
 from services.ingest.hot import HotRoute
-from services.ingest.idempotency import KEY_CHARACTERS_MAX, LEFT_OUT, Idempotency
+from services.ingest.idempotency import KEY_CHARACTERS_MAX, Idempotency
 from services.ingest.once import Once
 from services.ingest.posts import Posts
 from services.runtime.keys import Scope
@@ -93,8 +93,8 @@ def describe(app: FastAPI, schemas: dict[str, Any]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
     )
-    for path, item in document["paths"].items():
-        if "post" in item and path not in LEFT_OUT:
+    for item in document["paths"].values():
+        if "post" in item:
             item["post"].setdefault("parameters", []).append(IDEMPOTENCY_KEY)
             for status, answer in contact_docs.problems(400, 409, 503).items():
                 item["post"]["responses"].setdefault(str(status), answer)

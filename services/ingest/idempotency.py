@@ -2,7 +2,7 @@
 
 Rule: honoured for 24 hours, by every ingest process, across restarts. A key that comes with another request is refused.
 The guard comes first: only what the route would admit is claimed or told again, and a repeat counts like any request.
-Uploads are left out: an import recognises its own file.
+Uploads pass: they are too long to be held, so their route claims them itself once the file is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from services.runtime.problems import ProblemError, answer_service_error, proble
 
 HEADER: Final = "idempotency-key"
 KEY_CHARACTERS_MAX: Final = 255
-LEFT_OUT: Final = frozenset({"/api/v2/imports"})
+STREAMED: Final = frozenset({"/api/v2/imports"})
 
 
 class Idempotency:
@@ -36,7 +36,7 @@ class Idempotency:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through, or answer it as it was answered before."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] in LEFT_OUT:
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] in STREAMED:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
@@ -46,21 +46,19 @@ class Idempotency:
             await self._app(scope, receive, send)
             return
         try:
-            key = await admission(request)
-            answer = await self._answer(request, f"{key.id}\0{wanted}", wanted)
+            await admission(request)
+            answer = await self._answer(request)
         except ProblemError as problem:
             answer = problem_response(problem)
         except ServiceError as error:
             answer = await answer_service_error(request, error)
         await answer(scope, receive, send)
 
-    async def _answer(self, request: Request, identity: str, wanted: str) -> Response:
-        if not 0 < len(wanted) <= KEY_CHARACTERS_MAX:
-            raise ProblemError(
-                400, "invalid_idempotency_key", f"an idempotency key has 1 to {KEY_CHARACTERS_MAX} characters"
-            )
+    async def _answer(self, request: Request) -> Response:
+        digest = identity_of(request)
+        if digest is None:
+            raise AssertionError("only requests with a key come here")
         body = await read_body(request)
-        digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()
         path = request.scope["path"].encode() + b"?" + request.scope["query_string"]
         fingerprint = hashlib.sha256(b"POST\0" + path + b"\0" + body).hexdigest()
         return await self._once.answer(
@@ -69,6 +67,17 @@ class Idempotency:
             lambda: _run(self._app, request.scope, body),
             lambda answer: kept_bodies(request, answer),
         )
+
+
+def identity_of(request: Request) -> str | None:
+    """What tells an admitted request apart, by its API key and its own; None without one. Errors: ProblemError 400."""
+    wanted = request.headers.get(HEADER)
+    if wanted is None:
+        return None
+    if not 0 < len(wanted) <= KEY_CHARACTERS_MAX:
+        title = f"an idempotency key has 1 to {KEY_CHARACTERS_MAX} characters"
+        raise ProblemError(400, "invalid_idempotency_key", title)
+    return hashlib.sha256(f"{request.state.key_id}\0{wanted}".encode(errors="surrogatepass")).hexdigest()
 
 
 async def _run(app: ASGIApp, scope: Scope, body: bytes) -> Response:

@@ -29,6 +29,7 @@ KEPT_BYTES_MAX: Final = 512 * 1024
 """A longer body is packed, and one that is longer even so is kept shorter. 1,000 receipts have about 120 KiB."""
 IN_PROGRESS_WAIT_S: Final = 5
 """How long a repeat waits for the answer to the first request."""
+REPLAYED: Final = {"Idempotency-Replayed": "true"}
 _NOT_NOW: Final = frozenset({408, 429})
 _NOT_CARRIED_OUT: Final = frozenset({401, 403, 404, 405})
 _NOTHING_KEPT: Final = orjson.dumps({"notice": "The request was carried out. Its answer was too long to be kept."})
@@ -113,7 +114,7 @@ class Once:
             if found[0].state is not RequestState.DONE:
                 raise _in_progress()
         record = found[0]
-        headers = {**record.headers, "Idempotency-Replayed": "true"}
+        headers = {**record.headers, **REPLAYED}
         return Response(await asyncio.to_thread(_body, record), record.status or 200, headers)
 
     async def _finish(self, digest: str, outcome: RequestRecord) -> None:

@@ -105,7 +105,7 @@ class Ingest:
                 MergeRoutes(merging, guard).router(),
                 SegmentRoutes(topics, guard, clock.now_ms).router(),
                 AttributeRoutes(topics, guard, clock.now_ms, keys.audit).router(),
-                ImportRoutes(imports, guard).router(),
+                ImportRoutes(imports, once, guard).router(),
                 KeyRoutes(keys, guard).router(),
                 AuditRoutes(keys.audit, topics.history, guard).router(),
                 ReplayRoutes(DeadLetterLog(settings), contact_log, once, guard, keys.audit).router(),

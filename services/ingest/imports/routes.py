@@ -1,14 +1,16 @@
 """Routes that upload, map, try out, commit, watch and cancel CSV imports.
 
 Rule: each route is one step of an import; what a step does is `service.py`'s. The upload is streamed and has its own
-limit; every other body is small JSON.
+limit; every other body is small JSON. An upload with an `Idempotency-Key` becomes one import, however often it is sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
+import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
@@ -17,6 +19,7 @@ from segmentation.errors import Problem, Rejection
 from services.ingest.answers import json_response
 from services.ingest.bodies import is_number_up_to, path_text, read_json
 from services.ingest.guard import Guard, secured
+from services.ingest.idempotency import identity_of
 from services.ingest.imports import docs
 from services.ingest.imports.errors_report import report_header
 from services.ingest.imports.inspection import preview
@@ -26,9 +29,10 @@ from services.ingest.imports.multipart import MULTIPART, FormUpload
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.records import ImportRecord, ImportState
 from services.ingest.imports.resource import import_json, import_summary_json
-from services.ingest.imports.service import Imports
+from services.ingest.imports.service import Arrived, Imports
 from services.ingest.imports.upload import arriving, check_declared_length, check_kind
 from services.ingest.imports.upload_query import UploadQuery, read_upload_query
+from services.ingest.once import REPLAYED, Once
 from services.runtime.keys import Scope
 from services.runtime.problems import ProblemError, invalid, model_faults
 
@@ -39,8 +43,9 @@ _BEFORE_COMMIT: Final = frozenset({ImportState.UPLOADED, ImportState.CHECKING, I
 class ImportRoutes:
     """The routes under `/imports`."""
 
-    def __init__(self, imports: Imports, guard: Guard) -> None:
+    def __init__(self, imports: Imports, once: Once, guard: Guard) -> None:
         self._imports = imports
+        self._once = once
         self._guard = guard
 
     def router(self) -> APIRouter:
@@ -63,6 +68,7 @@ class ImportRoutes:
 
     async def upload(self, request: Request) -> Response:
         """Keep a file and look at it; with `commit=true`, write it at once."""
+        identity = identity_of(request)
         check_declared_length(request.headers.get("content-length"))
         said = request.query_params.multi_items()
         parts = arriving(request.stream())
@@ -77,12 +83,46 @@ class ImportRoutes:
         query = read_upload_query(said)
         if isinstance(query, Rejection):
             raise invalid(query.problems, "the upload's parameters cannot be used")
-        record = await self._imports.upload(parts, query.name, query.dialect)
-        # Blank cells alone are no mapping: they change a remembered one, and wait with the rest where there is none.
-        if query.maps or (query.blank is not None and record.mapping is not None):
-            record = await self._decide(record, query)
-        headers = {"Location": f"{request.url.path}/{record.id}"}
-        return json_response(await self._shown(record.id), 202 if query.commit else 201, headers)
+        arrived = await self._imports.receive(parts)
+
+        async def carry_out() -> Response:
+            record = await self._imports.upload(arrived, query.name, query.dialect)
+            # Blank cells alone are no mapping: they change a remembered one, and wait with the rest where there is none.
+            if query.maps or (query.blank is not None and record.mapping is not None):
+                record = await self._decide(record, query)
+            headers = {"Location": f"{request.url.path}/{record.id}"}
+            return json_response(await self._shown(record.id), 202 if query.commit else 201, headers)
+
+        if identity is None:
+            return await carry_out()
+        fingerprint = hashlib.sha256(orjson.dumps([*said, arrived.received.sha256])).hexdigest()
+        return await self._one_import(identity, fingerprint, arrived, carry_out)
+
+    async def _one_import(
+        self, identity: str, fingerprint: str, arrived: Arrived, carry_out: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        """The answer to the first such upload; to a repeat, the import of the first as it stands.
+
+        The claim comes after the file, which may take longer to arrive than a claim stands.
+        """
+        is_first = False
+
+        async def carry_out_first() -> Response:
+            nonlocal is_first
+            is_first = True
+            return await carry_out()
+
+        try:
+            # Where the import is says all that a repeat needs; the rows of its preview have no place in the log.
+            answer = await self._once.answer(identity, fingerprint, carry_out_first, lambda _: (b"",))
+        finally:
+            if not is_first:
+                await self._imports.forget(arrived)
+        if is_first:
+            return answer
+        location = answer.headers["Location"]
+        headers = {"Location": location, **REPLAYED}
+        return json_response(await self._shown(location.rpartition("/")[2]), answer.status_code, headers)
 
     async def list_imports(self, request: Request) -> Response:
         """Imports, newest first."""

@@ -18,7 +18,7 @@ from segmentation.model import InstantMs
 from services.ingest.imports.dialect import DialectChoice
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.inspection import inspect
-from services.ingest.imports.intake import UploadRefusedError
+from services.ingest.imports.intake import Received, UploadRefusedError
 from services.ingest.imports.limits import IMPORTS_LISTED_MAX
 from services.ingest.imports.mapping import ImportMapping, check_mapping, header_signature
 from services.ingest.imports.offloading import off_loop
@@ -46,6 +46,14 @@ class Sight:
     progress: Progress | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A file that is kept, under the id that its import will have."""
+
+    import_id: str
+    received: Received
+
+
 @dataclass
 class Imports:
     """All imports."""
@@ -55,10 +63,18 @@ class Imports:
     known_attributes: Callable[[], Collection[str]]
     now_ms: Callable[[], InstantMs]
 
-    async def upload(self, parts: AsyncIterator[bytes], name: str, choice: DialectChoice) -> ImportRecord:
-        """Keep a file and look at it. Errors: ProblemError."""
+    async def receive(self, parts: AsyncIterator[bytes]) -> Arrived:
+        """Keep a file; it is no import before `upload`. Errors: ProblemError."""
         import_id = f"imp_{self.now_ms():011x}{secrets.token_hex(5)}"
-        received = await receive(parts, self.files, import_id)
+        return Arrived(import_id, await receive(parts, self.files, import_id))
+
+    async def forget(self, arrived: Arrived) -> None:
+        """Remove a file that becomes no import."""
+        await off_loop(self.files.remove, arrived.import_id)
+
+    async def upload(self, arrived: Arrived, name: str, choice: DialectChoice) -> ImportRecord:
+        """Look at a file that was kept, and make it an import. Errors: ProblemError."""
+        import_id, received = arrived.import_id, arrived.received
         try:
             seen = await off_loop(inspect, received, choice, self.known_attributes())
         except UploadRefusedError as error:

@@ -218,6 +218,55 @@ async def test_a_defect_is_answered_like_any_other_and_may_be_repeated(
     assert (await running.http.post("/api/v2/keys", json=body, headers=headers)).status_code == 201
 
 
+UPLOAD = "/api/v2/imports?filename=f.csv&id_column=id&commit=true"
+ROWS = b"id,plan\nu_17,pro\nu_18,free\n"
+
+
+async def upload(client: httpx.AsyncClient, key: str, rows: bytes = ROWS, path: str = UPLOAD) -> httpx.Response:
+    return await client.post(path, content=rows, headers={"Idempotency-Key": key, "Content-Type": "text/csv"})
+
+
+async def import_ids(running: Running) -> list[str]:
+    return [shown["id"] for shown in (await running.http.get("/api/v2/imports")).json()["imports"]]
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("path", [UPLOAD, "/api/v2/imports?filename=f.csv"])
+async def test_an_upload_sent_again_is_the_import_that_stands(running: Running, path: str) -> None:
+    first, again = await upload(running.http, "u1", path=path), await upload(running.http, "u1", path=path)
+    assert first.status_code == again.status_code == (202 if path is UPLOAD else 201)
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["location"] == first.headers["location"]
+    assert [("idempotency-replayed" in answer.headers) for answer in (first, again)] == [False, True]
+    assert await import_ids(running) == [first.json()["id"]]
+    assert len(list((running.settings.data_dir / "imports").glob("imp_*"))) == 1, "the second file is not kept"
+    assert not any(b"u_17" in record.value for record in await read_all(running.settings, Topic.REQUESTS))
+
+
+@pytest.mark.broker
+async def test_uploads_at_the_same_time_under_one_key_are_one_import(running: Running) -> None:
+    answers = await asyncio.gather(*(upload(running.http, "u1") for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(await import_ids(running)) == 1
+
+
+@pytest.mark.broker
+async def test_another_file_or_another_wish_under_the_key_of_an_upload_is_refused(running: Running) -> None:
+    first = await upload(running.http, "u1")
+    for rows, path in ((ROWS + b"u_19,pro\n", UPLOAD), (ROWS, UPLOAD + "&again=true")):
+        answer = await upload(running.http, "u1", rows, path)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    assert await import_ids(running) == [first.json()["id"]]
+
+
+@pytest.mark.broker
+async def test_an_upload_that_was_refused_may_be_sent_again_under_its_key(running: Running) -> None:
+    assert (await upload(running.http, "u1", b"PK\x03\x04")).status_code == 415
+    assert (await upload(running.http, "u1", b"")).status_code == 422
+    assert (await upload(running.http, "u1")).status_code == 202
+
+
 def step(claim: str, state: RequestState, at: int) -> Step:
     return Step("d", at, RequestRecord(state=state, claim=claim, fingerprint="f", status=202))
 
