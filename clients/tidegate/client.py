@@ -7,7 +7,7 @@ wire, and asking again, is `transport.py`'s.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -184,9 +184,15 @@ class Tidegate:
         """Every API key, without its secret."""
         return [ApiKey.model_validate(entry) for entry in decoded(await self._wire.request("GET", "/keys"))["keys"]]
 
-    async def create_key(self, name: str, scopes: Sequence[str]) -> ApiKey:
-        """Create a key; its secret is only in this answer. Errors: TidegateError when that answer was lost."""
-        answer = await self._wire.request("POST", "/keys", json={"name": name, "scopes": list(scopes)}, once=True)
+    async def create_key(self, name: str, scopes: Sequence[str], *, expires_at: datetime | None = None) -> ApiKey:
+        """Create a key; its secret is only in this answer. It is refused from `expires_at` on.
+
+        Errors: RefusedError when that is past; TidegateError when the answer with the secret was lost.
+        """
+        wanted: dict[str, Any] = {"name": name, "scopes": list(scopes)}
+        if expires_at is not None:
+            wanted["expires_at"] = expires_at.astimezone(UTC).isoformat()
+        answer = await self._wire.request("POST", "/keys", json=wanted, once=True)
         made = ApiKey.model_validate(decoded(answer))
         if made.key is None:
             raise TidegateError(

@@ -163,6 +163,7 @@ class ApiKey(Response):
     id: str
     name: str = ""
     scopes: list[str] = Field(default_factory=list)
+    expires_at: datetime | None = None
     key: str | None = None
 
 

@@ -7,18 +7,21 @@ or revoked which key is in the audit log.
 from __future__ import annotations
 
 import asyncio
+import re
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import json_answer, json_body, leads_to, problems
 from services.ingest.guard import Guard, actor_of, secured
 from services.ingest.keeping import keep_instead
+from services.runtime import clock
 from services.runtime.keys import KEY_NAME_CHARACTERS_MAX, ApiKey, KeyFile, Scope
 from services.runtime.logs import get_logger
 from services.runtime.problems import invalid, model_faults, not_found
@@ -27,14 +30,17 @@ log = get_logger("audit")
 
 TOLD_ONCE: Final = "The token was told once, in the first answer. If that was lost, revoke this key and make another."
 
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_EXPIRY: Final = "Refused from this instant on; null or left out: until it is revoked."
 _KEY_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "required": ["id", "name", "scopes", "created_at"],
+    "required": ["id", "name", "scopes", "created_at", "expires_at"],
     "properties": {
         "id": {"type": "string"},
         "name": {"type": "string"},
         "scopes": {"type": "array", "items": {"type": "string", "enum": [scope.value for scope in Scope]}},
         "created_at": {"type": "string", "format": "date-time"},
+        "expires_at": {"type": ["string", "null"], "format": "date-time", "description": _EXPIRY},
         "key": {"type": "string", "description": "The token, only in the answer that made it."},
         "notice": {"type": "string", "description": "In the answer to a repeat, which has no token."},
     },
@@ -51,9 +57,22 @@ _REQUEST_SCHEMA: dict[str, Any] = {
             "maxItems": len(Scope),
             "items": {"type": "string", "enum": [scope.value for scope in Scope]},
         },
+        "expires_at": {"type": ["string", "null"], "format": "date-time", "description": _EXPIRY},
     },
 }
 _LIST_SCHEMA = {"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": _KEY_SCHEMA}}}
+
+
+def _to_come(text: str) -> str:
+    try:
+        at = datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
+    except ValueError:
+        at = None
+    if at is None:
+        raise ValueError("is no instant of RFC 3339, such as 2027-01-31T12:00:00Z")
+    if at.timestamp() * 1000 <= clock.now_ms():
+        raise ValueError("is past")
+    return text.upper()
 
 
 class KeyRequest(BaseModel):
@@ -63,6 +82,12 @@ class KeyRequest(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=KEY_NAME_CHARACTERS_MAX)]
     scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))]
+    expires_at: Annotated[str, AfterValidator(_to_come)] | None = None
+
+    @property
+    def expires_at_ms(self) -> int | None:
+        """The instant in epoch milliseconds."""
+        return None if self.expires_at is None else round(datetime.fromisoformat(self.expires_at).timestamp() * 1000)
 
 
 class KeyRoutes:
@@ -84,7 +109,9 @@ class KeyRoutes:
             responses={200: json_answer("Every key, without its token.", _LIST_SCHEMA), **problems(401, 403, 429)},
             openapi_extra=secure,
         )
-        body = json_body(_REQUEST_SCHEMA, {"crm": {"name": "crm", "scopes": ["contacts:write"]}})
+        example = {"name": "crm", "scopes": ["contacts:write"]}
+        until = {**example, "expires_at": "2030-01-31T12:00:00Z"}
+        body = json_body(_REQUEST_SCHEMA, {"crm": example, "for a while": until})
         router.add_api_route(
             "",
             self.create,
@@ -123,7 +150,9 @@ class KeyRoutes:
         except ValidationError as error:
             raise invalid(model_faults(error, 'send {"name": "crm", "scopes": ["contacts:write"]}')) from error
         by, request_id = actor_of(request), request.state.request_id
-        made = await asyncio.to_thread(self._keys.create, wanted.name, wanted.scopes, None, by, request_id)
+        made = await asyncio.to_thread(
+            self._keys.create, wanted.name, wanted.scopes, wanted.expires_at_ms, by, request_id
+        )
         log.info("key made", key=made.key.id, scopes=sorted(made.key.scopes), request_id=request_id)
         keep_instead(request, orjson.dumps({**_shown(made.key), "notice": TOLD_ONCE}))
         return json_response({**_shown(made.key), "key": made.token}, 201)
@@ -147,4 +176,5 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "scopes": sorted(key.scopes),
         "created_at": instant_text(key.created_at),
+        "expires_at": instant_text(key.expires_at) if key.expires_at is not None else None,
     }

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from segmentation.model import InstantMs, SegmentId
-from segmentation.values import iso_text, read_instant
+from segmentation.values import iso_text
 from tidegate.backtest.files import ChangesFile, whole_file, write_members
 from tidegate.backtest.history import HistoryRow, Layout, open_history, read_history
 from tidegate.backtest.refused import BacktestRefusedError
@@ -24,6 +24,7 @@ from tidegate.backtest.replay import Replay
 from tidegate.backtest.segments import read_segments
 from tidegate.backtest.series import Courses, contacts_ever
 from tidegate.cli.connection import EXIT_REFUSED, AsJson, told
+from tidegate.cli.instants import instant_of
 from tidegate.cli.output import complain, print_json, print_table, say
 
 app = typer.Typer(add_completion=False)
@@ -47,13 +48,6 @@ def _step_ms(text: str) -> int:
     return int(found[1]) * UNITS_MS[found[2]]
 
 
-def _instant(text: str) -> InstantMs:
-    at = read_instant(text)
-    if at is None:
-        raise typer.BadParameter(f"{text!r} is no instant; write for example 2026-01-31 or 2026-01-31T12:00:00Z")
-    return at
-
-
 Segments = Annotated[
     list[str],
     typer.Option("--segment", metavar="[ID: ]EXPRESSION|@FILE", help="What to test; may be given several times."),
@@ -61,7 +55,7 @@ Segments = Annotated[
 Step = Annotated[int, typer.Option("--every", parser=_step_ms, metavar="TIME", help="Steps of members over time.")]
 Until = Annotated[
     int | None,
-    typer.Option("--until", parser=_instant, metavar="INSTANT", help="Let time run to here. Default: the last row."),
+    typer.Option("--until", parser=instant_of, metavar="INSTANT", help="Let time run to here. Default: the last row."),
 ]
 Sort = Annotated[bool, typer.Option("--sort", help="Sort the rows by time first; holds them all in memory.")]
 

@@ -1,8 +1,13 @@
-"""Instants as a person at a terminal reads them: in the person's own time zone, to the millisecond."""
+"""Instants as a person at a terminal reads them, in the person's own time zone, to the millisecond; and writes them."""
 
 from __future__ import annotations
 
 from datetime import datetime
+
+import typer
+
+from segmentation.model import InstantMs
+from segmentation.values import read_instant
 
 
 def clock_time(instant_ms: int) -> str:
@@ -14,3 +19,11 @@ def date_time(instant: int | datetime) -> str:
     """Date, time of day and offset from UTC of an instant (epoch milliseconds, or a datetime)."""
     moment = instant if isinstance(instant, datetime) else datetime.fromtimestamp(instant / 1000).astimezone()
     return moment.astimezone().isoformat(sep=" ", timespec="milliseconds")
+
+
+def instant_of(text: str) -> InstantMs:
+    """The instant that an option names. Errors: BadParameter."""
+    at = read_instant(text)
+    if at is None:
+        raise typer.BadParameter(f"{text!r} is no instant; write for example 2027-01-31 or 2027-01-31T12:00:00Z")
+    return at

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
 
 from tidegate.cli.audit import ENTRIES, Limit, show
 from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.instants import date_time, instant_of
 from tidegate.cli.output import print_json, print_table, say
 from tidegate.client import Tidegate
 
 app = typer.Typer(help="Manage API keys; needs the scope admin.", no_args_is_help=True, add_completion=False)
 
 SCOPES: Final = ("contacts:write", "contacts:read", "segments:write", "segments:read", "imports:write", "admin")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromtimestamp(instant_of(text) / 1000, UTC)
 
 
 @app.command("list")
@@ -23,19 +29,27 @@ def list_keys(url: Url = None, key: Key = None, as_json: AsJson = False) -> None
     if as_json:
         print_json([entry.model_dump(mode="json", exclude_none=True) for entry in keys])
         return
-    print_table(("id", "name", "scopes"), [(entry.id, entry.name, " ".join(entry.scopes)) for entry in keys])
+    rows = [
+        (entry.id, entry.name, " ".join(entry.scopes), date_time(entry.expires_at) if entry.expires_at else "never")
+        for entry in keys
+    ]
+    print_table(("id", "name", "scopes", "expires"), rows)
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scopes: Annotated[list[str], typer.Option("--scope", help=f"One of {', '.join(SCOPES)}; may be repeated.")],
+    expires: Annotated[
+        datetime | None,
+        typer.Option("--expires", parser=_moment, metavar="INSTANT", help="Refused from then on. Default: never."),
+    ] = None,
     url: Url = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print its secret, once."""
-    made = talk(lambda tidegate: tidegate.create_key(name, scopes), url, key)
+    made = talk(lambda tidegate: tidegate.create_key(name, scopes, expires_at=expires), url, key)
     if as_json:
         print_json(made.model_dump(mode="json", exclude_none=True))
         return

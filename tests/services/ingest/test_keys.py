@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from services.ingest.answers import instant_text
+from services.runtime import clock
 from services.runtime.keys import KeyFile, KeyFileError, Scope
+from tests.services.ingest.conftest import Running
 
 
 class Hand:
@@ -27,6 +30,38 @@ def test_a_new_key_is_verified_and_only_its_hash_is_on_disk(tmp_path: Path) -> N
     secret = made.token.split("_", 2)[2]
     assert secret not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.broker
+async def test_a_key_is_made_for_a_while_over_http_and_shown_with_its_end(running: Running) -> None:
+    until = clock.now_ms() + 3_600_000
+    wanted = {"name": "crm", "scopes": ["admin"], "expires_at": instant_text(until)}
+    made = await running.http.post("/api/v2/keys", json=wanted)
+    assert (made.status_code, made.json()["expires_at"]) == (201, instant_text(until))
+    shown = {key["id"]: key["expires_at"] for key in (await running.http.get("/api/v2/keys")).json()["keys"]}
+    assert (shown.pop(made.json()["id"]), set(shown.values())) == (instant_text(until), {None})
+    hand = Hand()
+    keys = KeyFile(running.settings.keys_path, hand)
+    hand.now_ms = until - 1
+    assert keys.verify(made.json()["key"]) is not None
+    hand.now_ms = until
+    assert keys.verify(made.json()["key"]) is None
+
+
+@pytest.mark.broker
+async def test_an_end_that_is_past_or_no_instant_is_refused(running: Running) -> None:
+    for end in (
+        "2020-01-01T00:00:00Z",
+        "tomorrow",
+        "2090-01-31",
+        "2090-01-31T12:00:00",
+        "2090-13-01T00:00:00Z",
+        4e12,
+        True,
+    ):
+        answer = await running.http.post("/api/v2/keys", json={"name": "crm", "scopes": ["admin"], "expires_at": end})
+        assert answer.status_code == 422, end
+        assert answer.json()["errors"][0]["pointer"] == "/expires_at", answer.text
 
 
 def test_no_two_tokens_are_alike_and_each_holds_256_bits(tmp_path: Path) -> None:

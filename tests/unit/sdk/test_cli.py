@@ -252,3 +252,16 @@ def test_the_audit_of_keys_asks_for_keys_and_json_is_what_the_api_answered(servi
     assert orjson.loads(run("keys", "audit", "--json").stdout) == [entry]
     assert service.asked[0].url.params["kind"] == "key"
     assert run("keys", "audit").stdout.split("\t")[4] == "-"
+
+
+def test_a_key_is_made_for_a_while_and_listed_with_its_end(service: Service) -> None:
+    made = {"id": "k1", "name": "crm", "scopes": ["admin"], "expires_at": "2030-01-31T12:00:00.000Z"}
+    service.on("POST", "/keys", body={**made, "key": "tg_k1_x"})
+    assert (
+        run("keys", "create", "crm", "--scope", "admin", "--expires", "2030-01-31T12:00Z").stdout.strip() == "tg_k1_x"
+    )
+    assert orjson.loads(service.asked[0].content)["expires_at"] == "2030-01-31T12:00:00+00:00"
+    service.on("GET", "/keys", body={"keys": [made, {**made, "id": "k2", "expires_at": None}]})
+    lines = run("keys", "list").stdout.splitlines()
+    assert "2030-01-31" in lines[-2]
+    assert lines[-1].endswith("never")

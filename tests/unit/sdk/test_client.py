@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import httpx
 import orjson
 import pytest
@@ -54,6 +56,15 @@ async def test_a_busy_service_is_asked_again_with_the_same_idempotency_key() -> 
         await client.create_segment(segment("pro", where="plan is pro"))
     assert len({request.headers["Idempotency-Key"] for request in asked}) == 1
     assert len(asked) == 2
+
+
+async def test_a_key_may_be_made_for_a_while() -> None:
+    until = datetime(2030, 1, 31, 12, tzinfo=UTC)
+    made = {"id": "k1", "name": "crm", "scopes": ["admin"], "expires_at": "2030-01-31T12:00:00.000Z", "key": "tg_k1_x"}
+    client, asked = service(httpx.Response(201, json=made))
+    async with client:
+        assert (await client.create_key("crm", ["admin"], expires_at=until)).expires_at == until
+    assert orjson.loads(asked[0].content)["expires_at"] == "2030-01-31T12:00:00+00:00"
 
 
 async def test_a_key_whose_token_was_lost_on_the_way_is_named() -> None:
