@@ -41,12 +41,14 @@ class Idempotency:
             return
         request = Request(scope, receive)
         wanted = request.headers.get(HEADER)
-        admission = self._posts.admission(scope["path"]) if wanted is not None else None
-        if wanted is None or admission is None:
+        post = self._posts.to(scope["path"]) if wanted is not None else None
+        if post is None:
             await self._app(scope, receive, send)
             return
+        # What is refused or told again here is counted under the route that it never reaches.
+        scope["route"] = post
         try:
-            await admission(request)
+            await post.admission(request)
             answer = await self._answer(request)
         except ProblemError as problem:
             answer = problem_response(problem)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -18,19 +19,27 @@ from services.runtime.keys import ApiKey, Scope
 Admission = Callable[[Request], Awaitable[ApiKey]]
 
 
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A route that takes a POST: its path, as metrics call it, and its guard."""
+
+    path: str
+    admission: Admission
+
+
 class Posts:
-    """The guards of the routes that take a POST."""
+    """The routes that take a POST."""
 
     def __init__(self, paths: Mapping[str, Any], guard: Guard) -> None:
-        self._doors: list[tuple[re.Pattern[str], Admission]] = [
-            (compile_path(path)[0], guard.admission(_scope_of(item["post"])))
+        self._posts: list[tuple[re.Pattern[str], Post]] = [
+            (compile_path(path)[0], Post(path, guard.admission(_scope_of(item["post"]))))
             for path, item in paths.items()
             if "post" in item
         ]
 
-    def admission(self, path: str) -> Admission | None:
-        """The guard of the route that takes a POST to this path; None if there is none."""
-        return next((admission for pattern, admission in self._doors if pattern.match(path)), None)
+    def to(self, path: str) -> Post | None:
+        """The route that takes a POST to this path; None if there is none."""
+        return next((post for pattern, post in self._posts if pattern.match(path)), None)
 
 
 def _scope_of(operation: Mapping[str, Any]) -> Scope | None:

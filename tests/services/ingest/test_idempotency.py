@@ -18,6 +18,7 @@ from services.ingest.request_log import RequestLog
 from services.ingest.request_store import CLAIM_STALE_MS, HONOURED_MS, RequestStore, Step
 from services.ingest.service import Ingest
 from services.runtime.keys import KeyFile, Scope
+from services.runtime.metrics import REGISTRY
 from tests.services.ingest.conftest import Running, client_of, read_all
 
 CONTACT = {"id": "u_17", "attributes": {"plan": "pro"}}
@@ -29,6 +30,11 @@ async def post(client: httpx.AsyncClient, key: str, body: Any = None) -> httpx.R
 
 async def written(running: Running) -> int:
     return len(await read_all(running.settings, Topic.CONTACT_CHANGES))
+
+
+def counted(status: int) -> float:
+    labels = {"method": "POST", "route": "/api/v2/contacts", "status": str(status)}
+    return REGISTRY.get_sample_value("tidegate_requests_total", labels) or 0.0
 
 
 @pytest.mark.broker
@@ -178,8 +184,11 @@ async def test_a_repeat_counts_as_a_request_and_is_told_so(running: Running) -> 
     settings = settings.model_copy(update={"key_file": running.settings.keys_path})
     token = running.keys.create("busy", frozenset(Scope)).token
     async with Ingest.running(settings) as limited, client_of(limited.app, token) as http:
+        before = [counted(status) for status in (202, 429)]
         answers = [await post(http, "k1") for _ in range(60)]
+        after = [counted(status) for status in (202, 429)]
     refused = [answer for answer in answers if answer.status_code == 429]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [60 - len(refused), len(refused)]
     assert len(refused) >= 30
     assert all("ratelimit" in answer.headers for answer in answers)
     assert [answer.headers["ratelimit"] for answer in answers[:2]] == ['"requests";r=4;t=1', '"requests";r=3;t=1']
