@@ -6,9 +6,9 @@ import { age, count, counted, duration } from "../format";
 import { useNow } from "../parts/now";
 import { Empty, Skeleton, Trouble } from "../parts/states";
 
-interface Column { name: string; position: number; samples: string[]; attribute: string | null; attribute_reason: string; type: string; type_reason: string }
+export interface Column { name: string; position: number; samples: string[]; attribute: string | null; attribute_reason: string; type: string; type_reason: string }
 interface ColumnMapping { attribute: string | null; type: string; separator?: string; unreadable?: string }
-interface Mapping { id_column: string; columns: Record<string, ColumnMapping>; blank: "keep" | "remove" }
+export interface Mapping { id_column: string; columns: Record<string, ColumnMapping>; blank: "keep" | "remove" }
 interface ErrorGroup { code: string; column: string; expected: string; fix: string; count: number; rows: number[]; found: string[] }
 interface DryRun {
   rows_total: number; would_create: number | null; would_update: number | null; would_leave: number | null; would_write: number;
@@ -22,7 +22,9 @@ interface Import {
   dry_run: DryRun | null; errors: ErrorGroup[]; preview?: PreviewRow[]; format: { encoding: string; delimiter: string; header: boolean };
 }
 
-const TYPES = ["text", "number", "boolean", "instant", "list"];
+const TYPES = ["text", "number", "boolean", "instant", "version", "list"];
+const SEPARATOR = ";";
+const SEPARATOR_CHARACTERS_MAX = 8;
 const AT_WORK = new Set(["checking", "running"]);
 const MAPPED_AFTER_MS = 300;
 
@@ -153,7 +155,7 @@ function suggested(data: Import): Mapping {
   return { id_column: data.suggested_id_column ?? "", columns, blank: "keep" };
 }
 
-function MappingTable({ columns, mapping, isSuggested, onMapping }: { columns: Column[]; mapping: Mapping; isSuggested: boolean; onMapping: (mapping: Mapping) => void }) {
+export function MappingTable({ columns, mapping, isSuggested, onMapping }: { columns: Column[]; mapping: Mapping; isSuggested: boolean; onMapping: (mapping: Mapping) => void }) {
   const change = (name: string, part: Partial<ColumnMapping>) =>
     onMapping({ ...mapping, columns: { ...mapping.columns, [name]: { ...(mapping.columns[name] ?? { attribute: null, type: "text" }), ...part } } });
   return (
@@ -176,7 +178,8 @@ function MappingTable({ columns, mapping, isSuggested, onMapping }: { columns: C
                 <td className="samples">{column.samples.join(" · ")}</td>
                 <td><input aria-label={`Attribute of ${column.name}`} placeholder="left out" value={chosen?.attribute ?? ""} onChange={(event) => change(column.name, { attribute: event.target.value || null })} /></td>
                 <td><select aria-label={`Type of ${column.name}`} value={chosen?.type ?? "text"} onChange={(event) => change(column.name, { type: event.target.value })}>
-                  {TYPES.map((type) => <option key={type}>{type}</option>)}</select></td>
+                  {TYPES.map((type) => <option key={type}>{type}</option>)}</select>
+                  {chosen?.type === "list" && <Separator column={column.name} value={chosen.separator ?? SEPARATOR} onValue={(separator) => change(column.name, { separator })} />}</td>
                 <td className="muted origin"><Origin column={column} chosen={chosen} isId={mapping.id_column === column.name} /></td>
               </tr>
             );
@@ -185,6 +188,13 @@ function MappingTable({ columns, mapping, isSuggested, onMapping }: { columns: C
       </div>
     </>
   );
+}
+
+/** What stands between the elements of a list; while it is being exchanged there is none, and the last one stays. */
+function Separator({ column, value, onValue }: { column: string; value: string; onValue: (value: string) => void }) {
+  const [draft, setDraft] = useState<string | null>(null);
+  return <label className="separator">separated by <input aria-label={`Separator of ${column}`} size={3} maxLength={SEPARATOR_CHARACTERS_MAX} spellCheck={false} value={draft ?? value}
+    onChange={(event) => { setDraft(event.target.value); if (event.target.value !== "") onValue(event.target.value); }} onBlur={() => setDraft(null)} /></label>;
 }
 
 /** Whether a column's mapping is still what was suggested, and why that was. */
