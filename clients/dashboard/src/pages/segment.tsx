@@ -104,7 +104,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   const segments = useMemo(() => (all?.segments ?? []).map((each) => each.id).filter((each) => each !== saved?.id), [all, saved?.id]);
   const attributes = catalogue?.attributes ?? [];
   const id = saved?.id ?? (ownId || slug(name));
-  const isChanged = saved === null ? draft.readings !== null : draft.readings !== null && (draft.readings.text !== saved.text || name !== saved.name);
+  const isChanged = saved === null ? draft.readings !== null : draft.readings !== null && (draft.readings.text !== saved.text || nameSaved(name, saved.id) !== nameSaved(saved.name, saved.id));
   const elsewhere = saved !== null && saved.version > base && !isChanged;
 
   useEffect(() => {
@@ -126,6 +126,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
       if (saved) {
         const next = await ask<Segment>(segmentPath(saved.id), { method: "PUT", json: change, headers: { "If-Match": `"${base}"` } });
         setBase(next.version);
+        if ("name" in change) setName((now) => (now === name ? next.name : now));
         setSaid(`Version ${next.version} is saved. It is in force from here on; contacts are being brought to it.`);
         reread();
       } else {
@@ -151,11 +152,11 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   }
 
   const canSave = draft.readings !== null && !draft.unfinished && isChanged && id !== "";
-  const saveExpression = () => { if (canSave) void save({ where: draft.readings!.where, ...(name ? { name } : {}) }); };
+  const saveExpression = () => { if (canSave) void save({ where: draft.readings!.where, ...(saved || name ? { name: nameSaved(name, id) } : {}) }); };
   return (
     <section className="editor" aria-label="Definition">
       <div className="names">
-        <label>Name <input value={name} placeholder="Active Pro contacts" onChange={(event) => setName(event.target.value)} /></label>
+        <label>Name <input value={name} placeholder={saved?.id ?? "Active Pro contacts"} onChange={(event) => setName(event.target.value)} /></label>
         {saved === null && <label>Id <input value={id} placeholder="active_pro_contacts" spellCheck={false} onChange={(event) => setOwnId(slug(event.target.value) || event.target.value)} /></label>}
         <span className="grow" />
         {saved && <button type="button" onClick={() => void save({ state: saved.state === "paused" ? "active" : "paused" })}>{saved.state === "paused" ? "Resume" : "Pause"}</button>}
@@ -183,6 +184,11 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
       <Outlook draft={draft} saved={saved} isChanged={isChanged} onTree={setTree} />
     </section>
   );
+}
+
+/** A segment without a name of its own is called by its id, as one that was created without is. */
+export function nameSaved(name: string, id: string): string {
+  return name.trim() || id;
 }
 
 function Examples({ onText }: { onText: (text: string) => void }) {
