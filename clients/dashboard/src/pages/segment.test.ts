@@ -1,8 +1,17 @@
 import { expect, test } from "vitest";
-import { nameSaved } from "./segment";
+import type { LiveChange } from "../live";
+import { nameSaved, withChange } from "./segment";
 
 test("a name that was cleared is saved: the segment is called by its id", () => {
   expect(nameSaved("", "pros")).toBe("pros");
   expect(nameSaved("  ", "pros")).toBe("pros");
   expect(nameSaved("Active pros", "pros")).toBe("Active pros");
+});
+
+test("a live change is listed once, also when a read has brought it just before", () => {
+  const live: LiveChange = { segment_id: "pros", segment_version: 1, contact_id: "u1", change: "enter", at_ms: 1_000, cause: "write", event_id: "e1" };
+  const once = withChange([], live);
+  expect(once.map(({ event_id, at }) => [event_id, at])).toEqual([["e1", "1970-01-01T00:00:01.000Z"]]);
+  expect(withChange(once, live)).toEqual(once);
+  expect(withChange(once, { ...live, event_id: "e2" }).map(({ event_id }) => event_id)).toEqual(["e2", "e1"]);
 });

@@ -260,7 +260,7 @@ function Population({ id }: { id: string }) {
   const now = useNow(5_000);
   const onChange = useCallback((change: LiveChange) => {
     if (change.segment_id !== id || !isNewest) return;
-    void again((before) => before && ({ ...before, changes: [{ ...change, at: new Date(change.at_ms).toISOString() }, ...before.changes] }), { revalidate: false });
+    void again((before) => before && ({ ...before, changes: withChange(before.changes, change) }), { revalidate: false });
   }, [id, again, isNewest]);
   useChanges(onChange);
   return (
@@ -287,6 +287,12 @@ function Population({ id }: { id: string }) {
       </section>
     </div>
   );
+}
+
+/** The list with a live change at its head, unless a read just before has brought it. */
+export function withChange(changes: Change[], change: LiveChange): Change[] {
+  if (changes.some((each) => each.event_id === change.event_id)) return changes;
+  return [{ ...change, at: new Date(change.at_ms).toISOString() }, ...changes];
 }
 
 function cursor(after: string | null): string {
