@@ -87,7 +87,7 @@ class ImportRoutes:
 
         async def carry_out() -> Response:
             record = await self._imports.upload(arrived, query.name, query.dialect)
-            # Blank cells alone are no mapping: they change a remembered one, and wait with the rest where there is none.
+            # Blank cells alone are no mapping: they change one that is remembered, and wait where there is none.
             if query.maps or (query.blank is not None and record.mapping is not None):
                 record = await self._decide(record, query)
             headers = {"Location": f"{request.url.path}/{record.id}"}
