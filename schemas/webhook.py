@@ -29,7 +29,8 @@ class WebhookStart(Record):
 class WebhookRecord(Record):
     """One webhook. Without `segments` it gets the changes of all.
 
-    `start` counts for partitions of its topic that the webhook's consumer group has no offset of.
+    `start` counts for partitions of its topic that the webhook's consumer group has no offset of. `life` tells it from
+    an earlier webhook of the same id, whose group the broker still remembers; it is part of the group's name.
     """
 
     id: str
@@ -38,6 +39,7 @@ class WebhookRecord(Record):
     secret: str
     created_at: WireInstant
     start: WebhookStart | None = None
+    life: str | None = None
 
 
 class WebhookFailureRecord(Record):

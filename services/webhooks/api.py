@@ -36,6 +36,7 @@ from services.webhooks.signing import new_secret
 
 API: Final = "/api/v2"
 WEBHOOK_ID_DIGITS: Final = 16
+LIFE_BYTES: Final = 4
 FAILURES_SHOWN: Final = 100
 SOON: Final = {"Retry-After": "1"}
 
@@ -105,6 +106,7 @@ class WebhookRoutes:
             secret=new_secret(),
             created_at=clock.now_ms(),
             start=await present_end(self._settings),
+            life=secrets.token_hex(LIFE_BYTES),
         )
         standing = await self._registry.create(webhook)
         if standing != webhook:

@@ -45,9 +45,10 @@ RECONNECT_S: Final = 2.0
 log = get_logger("follower")
 
 
-def group_of(settings: WebhookSettings, webhook_id: str) -> str:
-    """The consumer group that remembers how far a webhook has come."""
-    return group_name(settings.topic_prefix, WEBHOOK_GROUPS + webhook_id)
+def group_of(settings: WebhookSettings, webhook: WebhookRecord) -> str:
+    """The consumer group that remembers how far a webhook has come: of this one alone, also if its id was another's."""
+    life = "" if webhook.life is None else f"-{webhook.life}"
+    return group_name(settings.topic_prefix, f"{WEBHOOK_GROUPS}{webhook.id}{life}")
 
 
 async def present_end(settings: WebhookSettings) -> WebhookStart:
@@ -69,7 +70,7 @@ class Follower:
     """One webhook at work in this process."""
 
     def __init__(self, webhook: WebhookRecord, settings: WebhookSettings, registry: Registry) -> None:
-        self._webhook = webhook
+        self.webhook = webhook
         self._settings = settings
         self._registry = registry
         self._topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
@@ -85,7 +86,7 @@ class Follower:
                 try:
                     await self._connected()
                 except (KafkaError, ServiceError, OSError) as error:
-                    log.warning("the broker is away; reconnecting", webhook=self._webhook.id, error=repr(error))
+                    log.warning("the broker is away; reconnecting", webhook=self.webhook.id, error=repr(error))
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._stopping.wait(), RECONNECT_S)
         finally:
@@ -102,7 +103,7 @@ class Follower:
 
     async def _connected(self) -> None:
         consumer = AIOKafkaConsumer(
-            group_id=group_of(self._settings, self._webhook.id),
+            group_id=group_of(self._settings, self.webhook),
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -131,7 +132,7 @@ class Follower:
 
     async def _begin(self, consumer: Any, place: TopicPartition) -> None:
         """Start a partition that the group has no offset of where the webhook's record says, and have it noted."""
-        start = self._webhook.start
+        start = self.webhook.start
         known = start is not None and start.topic == place.topic and place.partition < len(start.offsets)
         try:
             if start is not None and known:
@@ -140,7 +141,7 @@ class Follower:
                 await consumer.seek_to_beginning(place)
             await consumer.commit({place: await consumer.position(place)})
         except (CommitFailedError, IllegalStateError):
-            log.info("the group has moved on; its new member begins there", webhook=self._webhook.id)
+            log.info("the group has moved on; its new member begins there", webhook=self.webhook.id)
 
     async def _one_round(self, consumer: Any, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         if not fetched:
@@ -154,7 +155,7 @@ class Follower:
                     consumer.seek(place, end)
             await consumer.commit(dict(zip(places, ends, strict=True)))
         except (CommitFailedError, IllegalStateError):
-            log.warning("the group has moved on; its new member repeats this round", webhook=self._webhook.id)
+            log.warning("the group has moved on; its new member repeats this round", webhook=self.webhook.id)
 
     async def _deliver(self, records: Sequence[Any], until: float) -> int:
         """Deliver one partition's records; where to read on."""
@@ -175,10 +176,10 @@ class Follower:
         return work.resume_at
 
     async def _give_up(self, delivery: Delivery, attempts: int, reason: str) -> None:
-        log.warning("delivery given up", webhook=self._webhook.id, delivery=delivery.failure_id, reason=reason)
+        log.warning("delivery given up", webhook=self.webhook.id, delivery=delivery.failure_id, reason=reason)
         await self._registry.give_up(
             WebhookFailureRecord(
-                webhook_id=self._webhook.id,
+                webhook_id=self.webhook.id,
                 failure_id=delivery.failure_id,
                 delivery_id=delivery.id,
                 contact_id=delivery.contact_id,

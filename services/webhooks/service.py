@@ -48,6 +48,7 @@ class Followers:
                 self._registry.changed.clear()
                 self._start_new()
                 await self._stop_gone()
+                self._start_new()
                 await self._await_news()
         finally:
             for follower, _ in self._at_work.values():
@@ -61,8 +62,11 @@ class Followers:
                 self._at_work[webhook_id] = (follower, asyncio.create_task(follower.run(), name=webhook_id))
 
     async def _stop_gone(self) -> None:
-        for webhook_id in self._at_work.keys() - self._registry.webhooks.keys():
-            follower, task = self._at_work.pop(webhook_id)
+        """Also one that was made again under its id while nobody looked: it has another secret and another start."""
+        for webhook_id, (follower, task) in list(self._at_work.items()):
+            if self._registry.webhooks.get(webhook_id) == follower.webhook:
+                continue
+            del self._at_work[webhook_id]
             follower.stop()
             await task
 

@@ -11,13 +11,12 @@ from confluent_kafka.admin import AdminClient
 
 from services.webhooks import api
 from services.webhooks.addresses import Target, resolve
-from services.webhooks.follower import group_of
 from services.webhooks.settings import WebhookSettings
 from tests.services.sdk.stream import Step, Stream
 from tests.services.webhooks.conftest import service
 from tests.services.webhooks.receiver import Receiver
 from tests.services.webhooks.test_shared import working
-from tests.services.webhooks.test_webhooks import make
+from tests.services.webhooks.test_webhooks import group, make
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker
@@ -45,7 +44,7 @@ async def test_a_repeat_that_is_overtaken_by_the_deliveries_gets_the_first_answe
 
         first, repeat = ask(), ask()
         made = (await first).json()
-        await working(admin, group_of(settings, made["id"]), 1)
+        await working(admin, await group(admin, settings, made["id"]), 1)
         await stream.commit(Step("u", 1, ("a",)))
         first_is_made.set()
         assert ((await repeat).status_code, (await repeat).json()) == (201, made)
@@ -57,14 +56,15 @@ async def test_a_webhook_whose_group_is_forgotten_begins_again_where_it_was_made
 ) -> None:
     await stream.commit(*(Step(contact, 1, ("before",)) for contact in ("u1", "u2", "u3", "u4", "u5")))
     async with service(settings) as http:
-        group = group_of(settings, (await make(http, receiver.url))["id"])
+        webhook = await make(http, receiver.url)
         await stream.commit(Step("u1", 2, ("since",)))
         await receiver.until_told({"u1": ["enter since"]})
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    of_webhook = await group(admin, settings, webhook["id"])
 
     def forgotten() -> bool:
         try:
-            admin.delete_consumer_groups([group])[group].result(timeout=WAIT_S)
+            admin.delete_consumer_groups([of_webhook])[of_webhook].result(timeout=WAIT_S)
         except KafkaException:  # its members have only just left
             return False
         return True
@@ -73,3 +73,19 @@ async def test_a_webhook_whose_group_is_forgotten_begins_again_where_it_was_made
     async with service(settings):
         await stream.commit(Step("u2", 3, ("since",)))
         await receiver.until_told({"u1": ["enter since"] * 2, "u2": ["enter since"]})
+
+
+async def test_a_webhook_made_again_under_its_key_gets_nothing_from_before_it_was(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    body, key = {"url": receiver.url}, {"Idempotency-Key": "k-1"}
+    async with service(settings) as http:
+        first = (await http.post("/webhooks", json=body, headers=key)).json()
+        await stream.commit(Step("u", 1, ("a",)))
+        await receiver.until_told({"u": ["enter a"]})
+        await http.delete(f"/webhooks/{first['id']}")
+        await stream.commit(Step("u", 2, ("between",)))
+        second = (await http.post("/webhooks", json=body, headers=key)).json()
+        assert (second["id"], second["secret"] != first["secret"]) == (first["id"], True)
+        await stream.commit(Step("u", 3, ("since",)))
+        await receiver.until_told({"u": ["enter a", "enter since"]})

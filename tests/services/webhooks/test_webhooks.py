@@ -10,8 +10,8 @@ import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from schemas.groups import WEBHOOK_GROUPS, group_name
 from services.runtime.keys import Scope
-from services.webhooks.follower import group_of
 from services.webhooks.settings import WebhookSettings
 from tests.services.sdk.stream import Step, Stream
 from tests.services.webhooks.conftest import service
@@ -25,6 +25,20 @@ def members(admin: AdminClient, group: str) -> list[str]:
     """The consumers in a group."""
     described = admin.describe_consumer_groups([group])[group].result(timeout=WAIT_S)
     return [member.member_id for member in described.members]
+
+
+async def group(admin: AdminClient, settings: WebhookSettings, webhook: str) -> str:
+    """The consumer group of a webhook, once there is one."""
+    found: list[str] = []
+
+    def is_there() -> bool:
+        listed = admin.list_consumer_groups().result().valid
+        named = group_name(settings.topic_prefix, WEBHOOK_GROUPS + webhook)
+        found[:] = [each.group_id for each in listed if each.group_id.startswith(named)]
+        return bool(found)
+
+    await until(lambda: asyncio.to_thread(is_there), WAIT_S, "the webhook's group")
+    return found[0]
 
 
 async def make(http: httpx.AsyncClient, url: str, segments: list[str] | None = None) -> dict[str, Any]:
@@ -114,9 +128,10 @@ async def test_a_restart_goes_on_behind_what_was_delivered_and_loses_nothing_wri
     async with service(settings) as http:
         await receiver.until_told({"u": ["enter a", "exit a"]})
         assert [one["id"] for one in (await http.get("/webhooks")).json()["webhooks"]] == [webhook["id"]]
+        admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+        left = await group(admin, settings, webhook["id"])
         await http.delete(f"/webhooks/{webhook['id']}")
-        admin, group = AdminClient({"bootstrap.servers": settings.kafka_bootstrap}), group_of(settings, webhook["id"])
-        await until(lambda: not members(admin, group), WAIT_S, "the deleted webhook to be followed no longer")
+        await until(lambda: not members(admin, left), WAIT_S, "the deleted webhook to be followed no longer")
         await make(http, f"{receiver.url}other")
         await stream.commit(Step("u", 3, ("a",)))
         await receiver.until_accepted(3)
