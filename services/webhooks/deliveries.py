@@ -1,6 +1,7 @@
 """Makes deliveries of records: all changes of one contact at one version that a webhook wants, as one request.
 
-Rule: what is made is a function of the records alone, so a repeated delivery has the same id and the same bytes. Pure.
+Rule: what is made is a function of the records alone and not of where a reading ended, so a repeated delivery has the
+same id and the same bytes. Of very many changes of one cause each 200 are a delivery. Pure.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from schemas.membership_change import MembershipChangeRecord
+
+CHANGES_PER_DELIVERY_MAX: Final = 200
+"""Of one cause, counted from its first change."""
 
 
 class Read(NamedTuple):
@@ -39,25 +43,31 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The deliveries in some records of a partition, and where to read on."""
+    """The deliveries in some records of a partition, and where reading must resume once they are made.
+
+    `held` are the last records, from `resume_at` on, whose delivery may have more: they go before what is read next.
+    """
 
     deliveries: tuple[Delivery, ...]
     resume_at: int
+    held: tuple[Read, ...] = ()
 
 
-def batch(records: Sequence[Read], segments: Collection[str] | None) -> Batch:
-    """Group records of one partition. A group that may go on behind the last record is left for the next reading.
+def batch(records: Sequence[Read], segments: Collection[str] | None, *, at_end: bool = False) -> Batch:
+    """Group records of one partition. A group that may go on behind the last record is held back.
 
-    Shape: `records` in order and not empty.
+    At the end, where nothing follows (`at_end`), what is missing of a group was replaced by something later: it is
+    delivered without.
+    Shape: `records` in order and not empty. What is held is less than a whole delivery.
     """
     groups = list(_groups(records))
     end = records[-1].offset + 1
-    last = groups[-1] if groups else []
-    if len(groups) > 1 and last[-1].change is records[-1].change and not _is_complete(last):
-        groups.pop()
-        end = last[0].offset
+    held: Sequence[Read] = ()
+    if groups and not at_end and groups[-1][-1] is records[-1] and not _is_complete(records[-1]):
+        held = groups.pop()
+        end = held[0].offset
     made = (_delivery(group, segments) for group in groups)
-    return Batch(tuple(delivery for delivery in made if delivery is not None), end)
+    return Batch(tuple(delivery for delivery in made if delivery is not None), end, tuple(held))
 
 
 def _groups(records: Iterable[Read]) -> Iterator[list[Read]]:
@@ -73,14 +83,19 @@ def _groups(records: Iterable[Read]) -> Iterator[list[Read]]:
         yield group
 
 
-def _cause(record: Read) -> tuple[str, int, int] | None:
+def _cause(record: Read) -> tuple[str, int, int, int] | None:
     change = record.change
-    return None if change is None else (change.contact_id, change.at, change.offset)
+    if change is None:
+        return None
+    return change.contact_id, change.at, change.offset, change.cause.index // CHANGES_PER_DELIVERY_MAX
 
 
-def _is_complete(group: Sequence[Read]) -> bool:
-    change = group[-1].change
-    return change is not None and change.cause.index == change.cause.count - 1
+def _is_complete(last: Read) -> bool:
+    """Whether no change of the same delivery comes behind this one."""
+    if last.change is None:
+        return True
+    cause = last.change.cause
+    return cause.index == cause.count - 1 or (cause.index + 1) % CHANGES_PER_DELIVERY_MAX == 0
 
 
 def _delivery(group: Sequence[Read], segments: Collection[str] | None) -> Delivery | None:

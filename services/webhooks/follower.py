@@ -34,7 +34,7 @@ from services.webhooks.sender import Sender, StoppedError
 from services.webhooks.settings import WebhookSettings
 
 RECORDS_PER_ROUND_MAX: Final = 200
-"""What a crash repeats at most, and the most changes in one delivery."""
+"""What is read at once, and so about what a crash repeats."""
 POLL_TIMEOUT_MS: Final = 500
 ROUND_S_MAX: Final = 120.0
 """After this long no further delivery of a round is begun: the rest is read again in the next."""
@@ -77,6 +77,8 @@ class Follower:
         self._segments = None if webhook.segments is None else frozenset(webhook.segments)
         self._stopping = asyncio.Event()
         self._sender = Sender(webhook, settings, self._stopping)
+        self._held: dict[TopicPartition, tuple[Read, ...]] = {}
+        """What was read of a delivery whose last changes were not, by partition. Its position is before them."""
         self.round = asyncio.Lock()
 
     async def run(self) -> None:
@@ -110,7 +112,8 @@ class Follower:
             max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
             **client_options(self._settings),
         )
-        consumer.subscribe([self._topic], listener=_BetweenRounds(self.round))
+        self._held.clear()
+        consumer.subscribe([self._topic], listener=_BetweenRounds(self.round, self._held))
         try:
             await consumer.start()
             while not self._stopping.is_set():
@@ -123,6 +126,8 @@ class Follower:
                         await self._begin(consumer, error.args[0])
                     continue
                 except OffsetOutOfRangeError as error:
+                    for place in error.args[0]:
+                        self._held.pop(place, None)
                     await consumer.seek_to_beginning(*error.args[0])
                     continue
                 async with self.round:
@@ -144,26 +149,35 @@ class Follower:
             log.info("the group has moved on; its new member begins there", webhook=self.webhook.id)
 
     async def _one_round(self, consumer: Any, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        if not fetched:
-            return
         until = clock.monotonic() + ROUND_S_MAX
-        places = list(fetched)
-        ends = await asyncio.gather(*(self._deliver(fetched[place], until) for place in places))
+        places = [*fetched, *await self._ended(consumer, fetched)]
+        if not places:
+            return
+        ends = await asyncio.gather(*(self._deliver(place, fetched.get(place, ()), until) for place in places))
         try:
             for place, end in zip(places, ends, strict=True):
-                if end <= fetched[place][-1].offset:
+                is_short = place not in fetched or end <= fetched[place][-1].offset
+                if is_short and place not in self._held:
                     consumer.seek(place, end)
             await consumer.commit(dict(zip(places, ends, strict=True)))
         except (CommitFailedError, IllegalStateError):
             log.warning("the group has moved on; its new member repeats this round", webhook=self.webhook.id)
 
-    async def _deliver(self, records: Sequence[Any], until: float) -> int:
-        """Deliver one partition's records; where to read on."""
+    async def _ended(self, consumer: Any, fetched: Mapping[TopicPartition, Sequence[Any]]) -> list[TopicPartition]:
+        """The partitions of which something is held and nothing follows."""
+        quiet = [place for place in self._held if place not in fetched]
+        if not quiet:
+            return []
+        ends = await consumer.end_offsets(quiet)
+        return [place for place in quiet if await consumer.position(place) >= ends[place]]
+
+    async def _deliver(self, place: TopicPartition, records: Sequence[Any], until: float) -> int:
+        """Deliver one partition's records behind what is held of it; where to resume."""
         read = [
             Read(record.offset, None if record.value is None else MembershipChangeRecord.decode(record.value))
             for record in records
         ]
-        work = batch(read, self._segments)
+        work = batch([*self._held.pop(place, ()), *read], self._segments, at_end=not read)
         for delivery in work.deliveries:
             if self._stopping.is_set() or clock.monotonic() > until:
                 return delivery.first_offset
@@ -173,6 +187,8 @@ class Follower:
                 return delivery.first_offset
             if outcome.reason is not None:
                 await self._give_up(delivery, outcome.attempts, outcome.reason)
+        if work.held:
+            self._held[place] = work.held
         return work.resume_at
 
     async def _give_up(self, delivery: Delivery, attempts: int, reason: str) -> None:
@@ -194,14 +210,15 @@ class Follower:
 class _BetweenRounds(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no type information
     """Lets partitions go only when no delivery of theirs is under way, so that two processes never interleave."""
 
-    def __init__(self, running: asyncio.Lock) -> None:
+    def __init__(self, running: asyncio.Lock, held: dict[TopicPartition, tuple[Read, ...]]) -> None:
         self._running = running
+        self._held = held
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Wait for the round in hand."""
+        """Wait for the round in hand; what is held is read again by whoever gets its partition."""
         if revoked:
             async with self._running:
-                return
+                self._held.clear()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Nothing to do: reading begins where the group stands."""
