@@ -236,8 +236,9 @@ class Tidegate:
 
 
 def _id(text: str) -> str:
-    """An id as one path segment, whatever characters it has."""
-    return quote(text, safe="")
+    """An id as one path segment, whatever characters it has; dots alone would be a step in the path."""
+    encoded = quote(text, safe="")
+    return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
 
 
 def _segment(answer: httpx.Response) -> Segment:

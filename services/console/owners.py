@@ -45,7 +45,7 @@ class Owners:
 
     async def of_contact(self, contact_id: str, rest: str = "", params: Mapping[str, Any] | None = None) -> Any:
         """Ask the owner of a contact. Returns None when it has no such contact. Errors: raises ProblemError."""
-        path = f"/contacts/{quote(contact_id, safe='')}{rest}"
+        path = f"/contacts/{_one_segment(contact_id)}{rest}"
         partition = partition_for(ContactId(contact_id), self._partitions)
         return await self.ask(partition, "GET", path, params=params)
 
@@ -97,6 +97,12 @@ class Owners:
         except httpx.TransportError:
             return False
         return answer.is_success
+
+
+def _one_segment(contact_id: str) -> str:
+    """An id as one segment of a path. As dots alone it would be a step in the path, and not be sent."""
+    encoded = quote(contact_id, safe="")
+    return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
 
 
 def _read(answer: httpx.Response, partition: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from tests.services.console.evaluators import NOW, World, contact_in
 
@@ -55,6 +56,20 @@ async def test_an_id_with_a_slash_is_read_by_its_encoded_path(world: World) -> N
     world.owner = owner
     assert (await world.get("/contacts/a%2Fb%20c")).json()["id"] == "a/b c"
     assert asked == [b"/internal/v1/contacts/a%2Fb%20c"]
+
+
+@pytest.mark.parametrize(("contact_id", "encoded"), [(".", b"%2E"), ("..", b"%2E%2E"), ("a..b", b"a..b")])
+async def test_an_id_of_dots_alone_is_no_step_in_the_path(world: World, contact_id: str, encoded: bytes) -> None:
+    asked: list[bytes] = []
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json={"attributes": {}, "members": {}, "due_ms": None, "clock_ms": NOW})
+
+    world.owner = owner
+    answer = await world.get(f"/contacts/{encoded.decode()}")
+    assert (answer.status_code, answer.json()["id"]) == (200, contact_id)
+    assert asked == [b"/internal/v1/contacts/" + encoded]
 
 
 async def test_a_moved_partition_is_asked_for_again(world: World) -> None:

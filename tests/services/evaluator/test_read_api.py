@@ -91,6 +91,13 @@ async def test_a_contact_is_answered_with_attributes_and_memberships(api: Api) -
     assert answer["partition"] == 0
 
 
+async def test_an_id_of_two_dots_is_a_contact_as_any_other(api: Api, partition: tuple[Partition, RocksStore]) -> None:
+    client, serving, _ = api
+    commit(partition[0], serving.started(*partition).on_commit, [(b"..", {"attributes": {"plan": "pro"}})])
+    assert (await client.get("/contacts/%2E%2E")).json()["contact_id"] == ".."
+    assert len((await client.get("/contacts/%2E%2E/changes")).json()["changes"]) == 1
+
+
 async def test_an_id_with_a_slash_and_a_blank_is_one_contact(api: Api) -> None:
     assert (await api[0].get("/contacts/a%2Fb%20c")).json()["contact_id"] == "a/b c"
     assert len((await api[0].get("/contacts/a%2Fb%20c/changes")).json()["changes"]) == 1

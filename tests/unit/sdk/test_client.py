@@ -127,6 +127,13 @@ async def test_ids_with_slashes_and_spaces_stay_one_path_segment() -> None:
     assert asked[0].url.raw_path == b"/api/v2/contacts/a%2Fb%20c"
 
 
+async def test_an_id_of_dots_alone_is_no_step_in_the_path() -> None:
+    client, asked = service(httpx.Response(200, json={"id": "..", "attributes": {}}))
+    async with client:
+        await client.contact("..")
+    assert asked[0].url.raw_path == b"/api/v2/contacts/%2E%2E"
+
+
 async def test_nothing_listening_is_said_with_the_address_and_what_to_do() -> None:
     async with Tidegate("http://127.0.0.1:9") as client:
         with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 .*tidegate up"):
