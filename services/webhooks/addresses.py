@@ -14,8 +14,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 URL_CHARACTERS_MAX: Final = 2_048
+_SITE_LOCAL: Final = IPv6Network("fec0::/10")
+"""Deprecated, and still routed inside some networks; the standard library calls it global."""
 RESOLVE_TIMEOUT_S: Final = 5.0
-_EMBEDDING: Final = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+_EMBEDDING: Final = tuple(
+    IPv6Network(text)
+    for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+)
 """IPv6 ranges that carry an IPv4 address inside, which may be private."""
 
 
@@ -93,5 +98,5 @@ def _demand_public(address: IPv4Address | IPv6Address) -> None:
             return
         if any(address in network for network in _EMBEDDING):
             raise AddressRefusedError(f"{address} carries another address inside; webhooks go to public addresses only")
-    if not address.is_global or address.is_multicast:
+    if not address.is_global or address.is_multicast or address in _SITE_LOCAL:
         raise AddressRefusedError(f"{address} is not a public address; webhooks go to public addresses only")

@@ -21,7 +21,7 @@ from services.webhooks.once import HEADER, KEY_CHARACTERS_MAX
 VERSION: Final = "2.0"
 SECURITY_SCHEME: Final = "key"
 TITLES: Final = {
-    400: "The Idempotency-Key cannot be used",
+    400: "The body cannot be read, or the Idempotency-Key not be used",
     401: "No key, or one that is not known",
     403: "The key lacks the scope",
     404: "There is no such thing",

@@ -173,9 +173,13 @@ async def test_a_secret_is_in_the_answer_that_made_it_and_nowhere_else(
 
 async def test_a_body_that_is_no_webhook_or_too_large_is_refused(settings: WebhookSettings) -> None:
     async with service(settings) as http:
-        answers = [await http.post("/webhooks", content=body) for body in (b"{", b"[]", b"x" * 300_000)]
+        twice = b'{"url": "https://a.example/", "url": "https://b.example/"}'
+        bodies = (b"{", b"[]", b"x" * 300_000, twice, b'{"url": NaN}', b'{"url": "\xff"}')
+        answers = [await http.post("/webhooks", content=body) for body in bodies]
         stranger = await http.post("/webhooks", content=b"x" * 300_000, headers={"Authorization": ""})
-    assert [answer.status_code for answer in (*answers, stranger)] == [422, 422, 413, 401]
+    assert [answer.status_code for answer in (*answers, stranger)] == [400, 422, 413, 400, 400, 400, 401]
+    assert answers[3].json()["code"] == "duplicate_key"
+    assert "b.example" not in "".join(answer.text for answer in answers)
 
 
 async def test_a_repeated_request_makes_one_webhook_and_gets_the_first_answer(
