@@ -1,8 +1,8 @@
 """`webhooks`: where changes are sent by HTTP, the deliveries that were given up, and their replays.
 
 Rule: all are facts until a tombstone takes them back: a webhook until it is deleted, a failure until it was delivered
-after all, a replay until it failed or a day has passed. The secret signs what is sent; whoever may read this topic may
-sign.
+after all or 30 days have passed, a replay until it failed or a day has passed. The secret signs what is sent; whoever
+may read this topic may sign.
 """
 
 from __future__ import annotations

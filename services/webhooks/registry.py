@@ -2,7 +2,8 @@
 
 Rule: what is written counts once it was read back from the log, so every process sees the same. A webhook is never
 changed: of two under one id the first stands, and so of two who want to replay a failure (`replays.py`). Failures and
-replays are bounded per webhook: past the limit the oldest is forgotten, with a tombstone.
+replays are bounded per webhook: past the limit the oldest is forgotten, with a tombstone; a failure, which is about a
+contact, in time as well.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from schemas.webhook import (
     replay_key,
     webhook_key,
 )
+from segmentation.model import InstantMs
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
@@ -38,6 +40,8 @@ WEBHOOKS_MAX: Final = 100
 """Each has a consumer of its own."""
 FAILURES_MAX: Final = 1_000
 """Given-up deliveries kept for one webhook."""
+FAILURE_KEPT_MS: Final = 30 * 24 * 3_600_000
+"""As long as a dead letter."""
 FETCH_WAIT_MS: Final = 5_000
 """The broker answers at once when there is something; this is only how long it waits when there is nothing."""
 POLL_TIMEOUT_MS: Final = 10_000
@@ -101,8 +105,19 @@ class Registry:
             await self._append(failure_key(failure.webhook_id, next(iter(kept))), None)
 
     async def resolve(self, failure: WebhookFailureRecord) -> None:
-        """Forget a failure: it was delivered after all. Errors: ServiceError."""
+        """Forget a failure: it was delivered after all, or is too old. Errors: ServiceError."""
         await self._append(failure_key(failure.webhook_id, failure.failure_id), None)
+
+    async def forget_old(self, now_ms: InstantMs) -> None:
+        """Forget the failures that were kept long enough, whichever webhook had them. Errors: ServiceError."""
+        old = [
+            failure
+            for kept in self._failures.values()
+            for failure in kept.values()
+            if now_ms - failure.failed_at >= FAILURE_KEPT_MS
+        ]
+        for failure in old:
+            await self.resolve(failure)
 
     def replay(self, webhook_id: str, failure_id: str) -> WebhookReplayRecord | None:
         """The replay of a failure that stands: at work somewhere, or delivered."""

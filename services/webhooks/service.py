@@ -17,6 +17,7 @@ from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.keys import KeyFile
+from services.runtime.logs import get_logger
 from services.runtime.rates import Rates
 from services.webhooks.api import WebhookRoutes, build_app, served
 from services.webhooks.follower import Follower
@@ -26,6 +27,11 @@ from services.webhooks.settings import WebhookSettings
 
 FAILURE_BYTES_MAX: Final = 8 * 1024 * 1024
 """A given-up delivery holds its whole content. The topic takes a little more."""
+
+FORGET_EVERY_S: Final = 3_600.0
+"""How often old failures are looked for when nothing else happens."""
+
+log = get_logger("webhooks")
 
 
 class Followers:
@@ -49,6 +55,7 @@ class Followers:
                 self._start_new()
                 await self._stop_gone()
                 self._start_new()
+                await self._forget_old()
                 await self._await_news()
         finally:
             for follower, _ in self._at_work.values():
@@ -70,13 +77,19 @@ class Followers:
             follower.stop()
             await task
 
+    async def _forget_old(self) -> None:
+        try:
+            await self._registry.forget_old(clock.now_ms())
+        except ServiceError as error:
+            log.warning("old failures could not be forgotten; the next round does it", error=repr(error))
+
     async def _await_news(self) -> None:
         news = asyncio.create_task(self._registry.changed.wait())
         others = {task for _, task in self._at_work.values()}
         if self._registry.reading is not None:
             others.add(self._registry.reading)
         try:
-            done, _ = await asyncio.wait({news, *others}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({news, *others}, timeout=FORGET_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             news.cancel()
         for task in done - {news}:

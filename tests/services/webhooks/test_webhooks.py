@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.groups import WEBHOOK_GROUPS, group_name
 from services.runtime.keys import Scope
+from services.webhooks import registry
 from services.webhooks.settings import WebhookSettings
 from tests.services.sdk.stream import Step, Stream
 from tests.services.webhooks.conftest import service
@@ -268,3 +270,23 @@ async def test_a_key_that_asks_too_often_is_told_to_wait_and_every_answer_has_an
         stranger = await http.get("/webhooks", headers={"Authorization": "Bearer tg_no", "X-Request-Id": "no good"})
         assert stranger.headers["X-Request-Id"].startswith("req_")
         assert stranger.json()["code"] == "unknown_key"
+
+
+async def test_a_given_up_delivery_is_forgotten_in_time(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.plan["u"] = [404]
+    async with service(settings) as http:
+        webhook = await make(http, receiver.url)
+        await stream.commit(Step("u", 1, ("a",)))
+        await first_failures(http, webhook["id"])
+    monkeypatch.setattr(registry, "FAILURE_KEPT_MS", 3_600_000)
+    async with service(settings) as http:
+        assert len(await failures(http, webhook["id"])) == 1
+    monkeypatch.setattr(registry, "FAILURE_KEPT_MS", 1)
+    async with service(settings) as http:
+        await waiting.until(partial(_has_none, http, webhook["id"]), WAIT_S, "the failure to be forgotten")
+
+
+async def _has_none(http: httpx.AsyncClient, webhook: str) -> bool:
+    return not await failures(http, webhook)
