@@ -124,9 +124,9 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
             ),
             *(
                 _allows(topic, Operation.WRITE, Operation.ALTER_CONFIGS)
-                for topic in (Topic.CONTACTS_CHANGELOG, Topic.MEMBERSHIPS)
+                for topic in (Topic.CONTACTS_CHANGELOG, Topic.MEMBERSHIPS, Topic.WEBHOOKS)
             ),
-            *(_allows(topic, Operation.ALTER_CONFIGS) for topic in (Topic.SEGMENTS, Topic.ATTRIBUTES, Topic.WEBHOOKS)),
+            *(_allows(topic, Operation.ALTER_CONFIGS) for topic in (Topic.SEGMENTS, Topic.ATTRIBUTES)),
             *_reads(Topic.CONTROL_CHANGELOG, Topic.EVALUATOR_STATUS),
             Grant(
                 Resource.TOPIC,

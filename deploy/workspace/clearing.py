@@ -1,8 +1,9 @@
 """Takes what was erased off the disks now, instead of when the broker's and RocksDB's own compaction come by.
 
 Erasing a contact writes tombstones and deletes rows; the bytes behind them leave by compaction, on the topics within a
-week. Rule: what is still in force is kept; what is dropped whole (the input log, dead letters, answers to requests) is
-dropped only when named. A consumer that is behind would lose changes that compaction folds, so nobody may be behind.
+week. Rule: what is still in force is kept, and what webhooks could not deliver unless its contact is erased; what is
+dropped whole (the input log, dead letters, answers to requests) is dropped only when named. A consumer that is behind
+would lose changes that compaction folds, so nobody may be behind.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from deploy.workspace.broker import Broker
 from deploy.workspace.ended_imports import imports_place, remove_ended
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import compact_stores, owners
+from deploy.workspace.failed_deliveries import close_file, forget_erased
 from deploy.workspace.settings import OperatorSettings
 from schemas.groups import EVALUATOR_GROUP, group_name
 from schemas.topics import SPECS, Topic, topic_name
@@ -63,6 +65,7 @@ class Cleared:
     records_after: int
     dropped: dict[str, int]
     imports: int
+    failures: int
 
 
 async def clear_erased(broker: Broker, settings: OperatorSettings, options: ClearOptions, say: Say) -> Cleared:
@@ -70,8 +73,9 @@ async def clear_erased(broker: Broker, settings: OperatorSettings, options: Clea
     await _refuse_readers_behind(broker, settings, options)
     topics = [*COMPACTED, *options.dropped]
     names = [topic_name(settings.topic_prefix, topic) for topic in topics]
-    counts = {name: shape.partitions for name, shape in (await broker.shapes(names)).items()}
-    if missing := [name for name in names if name not in counts]:
+    webhooks = topic_name(settings.topic_prefix, Topic.WEBHOOKS)
+    counts = {name: shape.partitions for name, shape in (await broker.shapes([*names, webhooks])).items()}
+    if missing := [name for name in (*names, webhooks) if name not in counts]:
         raise OperationRefusedError(
             f"there is no topic {missing[0]}: set TIDEGATE_TOPIC_PREFIX to the workspace's prefix"
         )
@@ -79,18 +83,21 @@ async def clear_erased(broker: Broker, settings: OperatorSettings, options: Clea
     say(f"Compacted the local stores of {len(stores)} partitions.")
     compacted = {name: counts[name] for name in names[: len(COMPACTED)]}
     before = await _records(broker, compacted)
-    async with _eager(broker, names):
-        closed = await _close_files(broker, settings.topic_prefix, counts)
+    failures = await forget_erased(broker, webhooks, names[0], counts[names[0]])
+    say(f"Forgot {failures:,} deliveries of webhooks that were given up, of erased contacts.")
+    async with _eager(broker, [*names, webhooks]):
+        closed = await _close_files(broker, settings.topic_prefix, {name: counts[name] for name in names})
+        closed[webhooks] = await close_file(broker, webhooks)
         dropped = {}
         for name in names[len(COMPACTED) :]:
             if name == topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES):
                 await _evaluated(broker, settings, closed[name], options.wait_s)
             dropped[name] = await _drop(broker, name, closed[name])
         say("Waiting for the broker to compact …")
-        await _compacted(broker, {name: closed[name] for name in compacted}, options.wait_s)
+        await _compacted(broker, {name: closed[name] for name in (*compacted, webhooks)}, options.wait_s)
     after = await _records(broker, compacted)
     imports = await asyncio.to_thread(remove_ended, imports_place(settings)) if options.imports else 0
-    return Cleared(stores, before, after, dropped, imports)
+    return Cleared(stores, before, after, dropped, imports, failures)
 
 
 async def _refuse_readers_behind(broker: Broker, settings: OperatorSettings, options: ClearOptions) -> None:

@@ -13,8 +13,10 @@ from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
 from deploy.local.kafka import LocalKafka
+from deploy.workspace.broker import connected
 from schemas.topics import Topic
-from segmentation.model import SegmentId
+from schemas.webhook import WebhookFailureRecord, failure_key
+from segmentation.model import InstantMs, SegmentId
 from tests.brokers import local_broker
 from tests.faults.process import Evaluator, Scheduler
 from tests.faults.workspace import Workspace
@@ -71,6 +73,7 @@ async def test_no_file_holds_a_value_of_an_erased_contact_after_clearing(
         assert metrics is not None
         assert CANARY not in metrics
         assert await members_of(workspace) == others(), "who was not erased is still there"
+        assert await given_up(workspace) == {"of-other-0"}
         assert await evaluator.stop() == 0
         assert await scheduler.stop() == 0
     tell(f"erasure: {said.strip()}; the id itself is left in {files_with(tmp_path, ERASED)}")
@@ -102,8 +105,34 @@ async def write_everywhere(workspace: Workspace, http: httpx.AsyncClient) -> Non
     try:
         topic = workspace.name(Topic.CONTACT_CHANGES)
         await producer.send_and_wait(topic, f'{{"attributes": {CANARY}'.encode(), ERASED.encode(), partition=0)
+        for contact_id, said in ((ERASED, CANARY), ("other-0", "of another")):
+            failure = WebhookFailureRecord(
+                webhook_id="wh_1",
+                failure_id=f"of-{contact_id}",
+                delivery_id="d",
+                contact_id=contact_id,
+                failed_at=InstantMs(0),
+                attempts=1,
+                reason="the receiver answered 404",
+                body=f'{{"contact_id": "{said}"}}',
+            )
+            key = failure_key(failure.webhook_id, failure.failure_id)
+            await producer.send_and_wait(workspace.name(Topic.WEBHOOKS), failure.encode(), key, partition=0)
     finally:
         await producer.stop()
+
+
+async def given_up(workspace: Workspace) -> set[str]:
+    """The failures of webhooks that are kept."""
+    kept: set[str] = set()
+    async with connected(workspace.settings) as broker:
+        async for _, records, _ in broker.read(workspace.name(Topic.WEBHOOKS), {0: 0}):
+            for record in records:
+                failure_id = record.key.decode().rpartition("|")[2]
+                kept.discard(failure_id)
+                if record.value is not None:
+                    kept.add(failure_id)
+    return kept
 
 
 def clear(workspace: Workspace, data: Path) -> str:
