@@ -9,7 +9,7 @@ from services.webhooks.settings import WebhookSettings
 from tests.services.sdk.stream import Step, Stream
 from tests.services.webhooks.conftest import service
 from tests.services.webhooks.receiver import Receiver
-from tests.services.webhooks.test_webhooks import make, until
+from tests.services.webhooks.test_webhooks import make
 
 pytestmark = pytest.mark.broker
 CONTACTS = tuple(f"u{number}" for number in range(12))
@@ -25,7 +25,7 @@ async def test_every_cause_of_a_backlog_is_one_delivery_whatever_is_read_at_once
     for at in range(1, 3):
         await stream.commit(*(Step(contact, at, SEGMENTS, enters=at == 1) for contact in CONTACTS))
     async with service(settings):
-        await until(lambda: len(receiver.accepted) >= 2 * len(CONTACTS))
+        await receiver.until_accepted(2 * len(CONTACTS))
     told = [[change["segment_id"] for change in request.content["changes"]] for request in receiver.accepted]
     assert told == [list(SEGMENTS)] * (2 * len(CONTACTS))
 
@@ -38,6 +38,6 @@ async def test_what_is_left_of_a_cause_at_the_end_of_the_log_is_delivered(
     async with service(settings) as http:
         await make(http, receiver.url)
         await stream.commit(Step("u", 1, SEGMENTS))
-        await until(lambda: receiver.told() == {"u": ["enter a", "enter b"]})
+        await receiver.until_told({"u": ["enter a", "enter b"]})
         await stream.commit(Step("u", 2, SEGMENTS))
-        await until(lambda: receiver.told() == {"u": ["enter a", "enter b"] * 2})
+        await receiver.until_told({"u": ["enter a", "enter b"] * 2})

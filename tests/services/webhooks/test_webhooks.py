@@ -285,7 +285,7 @@ async def test_a_given_up_delivery_is_forgotten_in_time(
         assert len(await failures(http, webhook["id"])) == 1
     monkeypatch.setattr(registry, "FAILURE_KEPT_MS", 1)
     async with service(settings) as http:
-        await waiting.until(partial(_has_none, http, webhook["id"]), WAIT_S, "the failure to be forgotten")
+        await until(partial(_has_none, http, webhook["id"]), WAIT_S, "the failure to be forgotten")
 
 
 async def _has_none(http: httpx.AsyncClient, webhook: str) -> bool:
