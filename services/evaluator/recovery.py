@@ -40,7 +40,9 @@ from services.runtime.logs import get_logger
 
 CHANGELOGS = (Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 APPLY_RECORDS_MAX = 5_000
-"""Records applied to a store between two turns of the event loop: of more, sorted rows lie nearer together."""
+"""Records applied to a store in one write: of more, sorted rows lie nearer together."""
+CONTACTS_BETWEEN_TURNS = 500
+"""Contacts made into rows between two turns of the event loop: some ten milliseconds where each ends in segments."""
 COMPILED_BETWEEN_TURNS = 20
 """Some ten milliseconds."""
 REBUILDS_MAX = 2
@@ -169,7 +171,7 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
     async for drained in changelogs.drain(starts):
         recovery = by_partition[drained.partition]
         for begin in range(0, len(drained.records), APPLY_RECORDS_MAX):
-            _apply(recovery, drained.topic, drained.records[begin : begin + APPLY_RECORDS_MAX])
+            await _apply(recovery, drained.topic, drained.records[begin : begin + APPLY_RECORDS_MAX])
             await asyncio.sleep(0)
     for recovery in recoveries:
         _mark_level(recovery, starts)
@@ -232,7 +234,7 @@ def _start(topic: Topic, recovery: Recovery, bounds: Bounds) -> int:
     return stands
 
 
-def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> None:
+async def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> None:
     newest = {record.key: record.value for record in records if record.key is not None}
     end = records[-1].offset + 1
     batch = rows.CommitRows(recovery.counts)
@@ -240,7 +242,7 @@ def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> 
         batch.rows.update((rows.control_key(key), value) for key, value in newest.items())
         recovery.marks = recovery.marks._replace(control_changelog=end)
     else:
-        contacts = recovery.marks.contacts + _apply_contacts(recovery, batch, newest)
+        contacts = recovery.marks.contacts + await _apply_contacts(recovery, batch, newest)
         recovery.marks = recovery.marks._replace(contacts_changelog=end, contacts=contacts, due_from=rows.DUE_START)
     batch.put_counts()
     recovery.unreadable.put(batch.rows)
@@ -249,8 +251,11 @@ def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> 
     recovery.records += len(records)
 
 
-def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[bytes, bytes | None]) -> int:
-    """Put rows as a commit would have put them, in the order of the contacts; how many contacts there are more."""
+async def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[bytes, bytes | None]) -> int:
+    """Put rows as a commit would have put them, in the order of the contacts; how many contacts there are more.
+
+    Nothing is written yet, so a recovery that is cancelled at a turn leaves the store as it was.
+    """
     store = recovery.store
     new = NewContacts()
     more = 0
@@ -258,7 +263,9 @@ def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[
     keys = sorted(newest)
     found = store.get_many([rows.CONTACTS_START + key for key in keys])
     is_watched = recovery.unreadable.is_watching
-    for key, old in zip(keys, found, strict=True):
+    for number, (key, old) in enumerate(zip(keys, found, strict=True), 1):
+        if number % CONTACTS_BETWEEN_TURNS == 0:
+            await asyncio.sleep(0)
         row = newest[key]
         if old is None and row is not None and not is_watched:
             new.add(key, row)
@@ -272,7 +279,8 @@ def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[
         if now is None or (before is not None and before.born != now.born):
             ended.append(ContactId(key.decode()))
     new.put(batch)
-    history.erase(batch, ended, store)
+    for _ in history.erasing(batch, ended, store):
+        await asyncio.sleep(0)
     return more + len(new)
 
 

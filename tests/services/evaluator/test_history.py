@@ -1,0 +1,105 @@
+"""Erasures from the histories kept for people: they leave nothing of a contact, and cost what the segments cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from segmentation.model import ContactId, SegmentId
+from services.evaluator import history
+from services.evaluator.partition import Partition
+from services.evaluator.ports import Store
+from services.evaluator.recovery import Recovery, recover
+from services.evaluator.restored import restore
+from services.evaluator.store import RocksStore, StoreMemory
+from tests.services.evaluator.changelogs import AllDecided
+from tests.services.evaluator.inputs import NOW, Record, definition, write
+from tests.services.evaluator.test_recovery import Written
+
+SEGMENTS = [SegmentId(f"s{number}") for number in range(6)]
+CONTACTS = [ContactId(each) for each in ("ann", "ann-2", 'quoted "ann"', "back\\slash", "bob", "zoë")]
+ERASED = ["ann", 'quoted "ann"', "back\\slash", "zoë"]
+
+
+class Counted:
+    """A store that takes note of which turn of the loop each segment's history was scanned in."""
+
+    def __init__(self, store: RocksStore) -> None:
+        self._store = store
+        self.scanned: list[tuple[bytes, int]] = []
+        self.turn = 0
+
+    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """As the store does."""
+        if start.startswith(b"h"):
+            self.scanned.append((start, self.turn))
+        return self._store.scan(start, end, limit)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def turns(self) -> None:
+        """Count the turns of the loop, as a heartbeat would take its own."""
+        while True:
+            self.turn += 1
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[tuple[RocksStore, RocksStore]]:
+    memory = StoreMemory(8 << 20)
+    pair = RocksStore(tmp_path / "a", memory), RocksStore(tmp_path / "b", memory)
+    yield pair
+    for store in pair:
+        store.close()
+
+
+def filled(store: Store) -> tuple[Partition, Written]:
+    """Every contact was in every segment."""
+    partition, written = Partition(0, 1, "contact-changes", store, restore(store)), Written()
+    written.commit(partition, *(definition(place, [{"plan": "pro"}], each) for place, each in enumerate(SEGMENTS)))
+    written.commit(partition, *(write(10 + place, each, plan="pro") for place, each in enumerate(CONTACTS)))
+    return partition, written
+
+
+def deletes(contacts: Sequence[str]) -> list[Record]:
+    return [Record(20 + place, NOW, each.encode(), None) for place, each in enumerate(contacts)]
+
+
+def named(store: Store) -> set[str]:
+    """Whom the histories name: the segments', and the keys of the contacts' own."""
+    lines = [each.change.contact_id for segment_id in SEGMENTS for each in history.kept_of_segment(store, segment_id)]
+    return {*lines, *(key[1:].decode() for key, _ in store.scan(b"g", b"h", 100))}
+
+
+def test_a_commit_that_erases_many_contacts_reads_the_history_of_each_segment_once(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    store = Counted(stores[0])
+    partition, written = filled(cast("Store", store))
+    assert named(stores[0]) == set(CONTACTS)
+    store.scanned = []
+    written.commit(partition, *deletes(ERASED))
+    assert sorted(start for start, _ in store.scanned) == [b"h%s|" % each.encode() for each in SEGMENTS]
+    assert named(stores[0]) == {"ann-2", "bob"}
+
+
+async def test_a_recovery_that_erases_reads_one_history_between_two_turns_of_the_loop(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, away = stores
+    partition, written = filled(kept)
+    away.write(dict(kept.scan(b"\0", b"\xff", 10_000)))
+    written.commit(partition, *deletes(ERASED))
+    store = Counted(away)
+    turns = asyncio.create_task(store.turns())
+    await recover([Recovery(0, cast("Store", store), AllDecided())], written)
+    turns.cancel()
+    at = [turn for _, turn in store.scanned]
+    assert len(at) >= len(SEGMENTS)
+    assert len(set(at)) == len(at)
+    assert named(away) == named(kept) == {"ann-2", "bob"}
