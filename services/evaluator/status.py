@@ -55,7 +55,7 @@ class StatusReporter:
         self._topic = topic
         self._client = client
         self._end_offset = end_offset
-        self._told: dict[int, tuple[object, float]] = {}
+        self._told: dict[int, _Said] = {}
         self._unreadable: dict[int, _Report] = {}
 
     async def run(self) -> None:
@@ -71,29 +71,53 @@ class StatusReporter:
             await producer.stop()
 
     async def _round(self, producer: AIOKafkaProducer) -> None:
-        for index in sorted(self._serving.recovering):
+        serving = self._serving
+        self._forget()
+        recovering = serving.recovering
+        for index in sorted(recovering):
+            if serving.recovering is not recovering or index not in recovering:
+                continue
             record = PartitionStatusRecord(
                 partition=index, owner=self._owner, state=PartitionState.RECOVERING, reported_at=clock.now_ms()
             )
-            await self._tell(producer, record, PartitionState.RECOVERING)
-        for served in list(self._serving.served.values()):
+            await self._tell(producer, record, recovering, PartitionState.RECOVERING)
+        for served in list(serving.served.values()):
+            if serving.served.get(served.partition.index) is not served:
+                continue
             status = self._partition(served, clock.now_ms())
-            await self._tell(producer, status, tuple(status.model_dump(exclude=MOVING_FIELDS).items()))
+            await self._tell(producer, status, served, tuple(status.model_dump(exclude=MOVING_FIELDS).items()))
             await self._tell_segments(producer, served)
 
-    async def _tell(self, producer: AIOKafkaProducer, record: PartitionStatusRecord, news: object) -> None:
+    def _forget(self) -> None:
+        """Of partitions that are not ours nothing was told: whoever had them meanwhile has said that they are its."""
+        ours = self._serving.recovering | self._serving.served.keys()
+        self._told = {index: said for index, said in self._told.items() if index in ours}
+        self._unreadable = {index: report for index, report in self._unreadable.items() if index in ours}
+
+    async def _tell(
+        self, producer: AIOKafkaProducer, record: PartitionStatusRecord, held: object, news: object
+    ) -> None:
+        """Say what is new, or all again when the partition was given up and came back since: `held` is another then."""
         now = clock.monotonic()
-        told = self._told.get(record.partition)
-        if told is not None and told[0] == news and now - told[1] < POSITION_EVERY_S:
+        index = record.partition
+        told = self._told.get(index)
+        is_told = told is not None and told.held is held and told.news == news
+        if told is not None and is_told and now - told.at < POSITION_EVERY_S:
             return
         try:
-            await producer.send(
-                self._topic, key=partition_status_key(record.partition), value=record.encode(), partition=0
-            )
+            sent = await producer.send(self._topic, key=partition_status_key(index), value=record.encode(), partition=0)
         except KafkaError as error:
             log.warning("a status could not be published", error=repr(error))
             return
-        self._told[record.partition] = (news, now)
+        said = self._told[index] = _Said(held, news, now)
+
+        def settle(done: asyncio.Future[Any]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.warning("a status was not taken", partition=index, error=repr(error))
+                if self._told.get(index) is said:
+                    del self._told[index]
+
+        sent.add_done_callback(settle)
 
     async def _tell_segments(self, producer: AIOKafkaProducer, served: ServedPartition) -> None:
         """Tell what is new of a partition's segments, a slice at a time."""
@@ -163,10 +187,18 @@ class StatusReporter:
         """Unreadable values by segment, a moment old when they change all the time."""
         index, values, now = served.partition.index, served.partition.unreadable, clock.monotonic()
         last = self._unreadable.get(index)
-        is_news = last is None or last.values is not values or last.generation != values.generation
-        if last is None or (is_news and now - last.at >= UNREADABLE_EVERY_S):
+        is_another = last is None or last.values is not values  # a partition that came back has values of its own
+        if last is None or is_another or (last.generation != values.generation and now - last.at >= UNREADABLE_EVERY_S):
             last = self._unreadable[index] = _Report(values, values.generation, now, values.report())
         return last.by_segment
+
+
+class _Said(NamedTuple):
+    """What was last said of a partition, held as this very object then, at an instant of the monotonic clock."""
+
+    held: object
+    news: object
+    at: float
 
 
 class _Report(NamedTuple):

@@ -11,7 +11,13 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 
-from schemas.evaluator_status import PartitionStatusRecord, SegmentStatusRecord, UnreadableAttribute, decode_status
+from schemas.evaluator_status import (
+    PartitionState,
+    PartitionStatusRecord,
+    SegmentStatusRecord,
+    UnreadableAttribute,
+    decode_status,
+)
 from schemas.topics import Topic
 from segmentation.model import AttributeName, InstantMs
 from services.evaluator.partition import Partition
@@ -44,30 +50,39 @@ class Batch:
 
 
 class Producer:
-    """Takes note of what is sent; while `broken`, the broker refuses batches after they were handed over."""
+    """Takes note of what is sent; while `broken`, the broker refuses it after it was handed over."""
 
     def __init__(self) -> None:
         self.sent: list[PartitionStatusRecord | SegmentStatusRecord] = []
         self.broken = False
 
-    async def send(self, _topic: str, *, key: bytes, value: bytes, partition: int) -> None:
+    async def send(self, _topic: str, *, key: bytes, value: bytes, partition: int) -> asyncio.Future[None]:
         """Decode the record, as a reader does."""
         assert key
         assert partition == 0
-        self.sent.append(decode_status(value))
+        return self._taken([value])
 
     def create_batch(self) -> Batch:
         return Batch()
 
     async def send_batch(self, batch: Batch, _topic: str, *, partition: int) -> asyncio.Future[None]:
         assert partition == 0
+        return self._taken(batch.values)
+
+    def _taken(self, values: list[bytes]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.broken:
             future.set_exception(KafkaTimeoutError())
         else:
-            self.sent += [decode_status(value) for value in batch.values]
+            self.sent += [decode_status(value) for value in values]
             future.set_result(None)
         return future
+
+    def partitions(self) -> list[PartitionState]:
+        """What was said of partitions since the last call."""
+        found = [record.state for record in self.sent if isinstance(record, PartitionStatusRecord)]
+        self.sent = []
+        return found
 
     def segments(self) -> list[SegmentStatusRecord]:
         """What was said of segments since the last call."""
@@ -88,9 +103,9 @@ class Told:
 
     def __init__(self, store: RocksStore) -> None:
         self.partition = Partition(0, 1, "contact-changes", store, restore(store))
-        self._serving = Serving()
-        self._listeners = self._serving.started(self.partition, store)
-        self._reporter = StatusReporter(self._serving, "http://here", "evaluator-status", {}, lambda _partition: None)
+        self.serving = Serving()
+        self._listeners = self.serving.started(self.partition, store)
+        self.reporter = StatusReporter(self.serving, "http://here", "evaluator-status", {}, lambda _partition: None)
         self.producer = Producer()
 
     def commit(self, *records: Any) -> None:
@@ -106,12 +121,17 @@ class Told:
 
     async def round(self) -> dict[str, SegmentStatusRecord]:
         """What one round told of segments."""
-        await self._reporter._round(cast("AIOKafkaProducer", self.producer))
+        await self.reporter._round(cast("AIOKafkaProducer", self.producer))
         return {record.segment_id: record for record in self.producer.segments()}
+
+    async def states(self) -> list[PartitionState]:
+        """What one round told of the partition."""
+        await self.reporter._round(cast("AIOKafkaProducer", self.producer))
+        return self.producer.partitions()
 
     async def lateness_ms(self) -> int:
         """What one round told of the partition's deadlines."""
-        await self._reporter._round(cast("AIOKafkaProducer", self.producer))
+        await self.reporter._round(cast("AIOKafkaProducer", self.producer))
         (record,) = [each for each in self.producer.sent if isinstance(each, PartitionStatusRecord)]
         self.producer.sent = []
         return record.deadline_lateness_ms
@@ -192,3 +212,57 @@ async def test_what_the_broker_did_not_take_is_told_in_the_next_round(store: Roc
     assert await told.round() == {}
     told.producer.broken = False
     assert [record.members for record in (await told.round()).values()] == [1]
+
+
+async def test_a_partition_that_comes_back_is_told_again_whether_or_not_a_round_saw_it_gone(store: RocksStore) -> None:
+    told = Told(store)
+    assert await told.states() == [PartitionState.READY]
+    assert await told.states() == []
+    for rounds_without in (0, 1):
+        told.serving.stopping(0)
+        for _ in range(rounds_without):
+            assert await told.states() == []
+        told.serving.started(told.partition, store)
+        assert await told.states() == [PartitionState.READY]
+        assert await told.states() == []
+
+
+async def test_a_partition_that_comes_back_while_it_was_being_recovered_is_told_again(store: RocksStore) -> None:
+    told = Told(store)
+    told.serving.stopping(0)
+    for _ in range(2):
+        told.serving.assigned([0])
+        assert await told.states() == [PartitionState.RECOVERING]
+        assert await told.states() == []
+
+
+async def test_nothing_is_kept_of_a_partition_that_was_given_up(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"mrr": {"gt": 9}}]))
+    await told.round()
+    told.serving.stopping(0)
+    await told.round()
+    assert (told.reporter._told, told.reporter._unreadable) == ({}, {})
+
+
+async def test_a_partition_that_is_given_up_during_a_round_is_not_said_to_be_ours_any_more(store: RocksStore) -> None:
+    told = Told(store)
+    other = Partition(1, 2, "contact-changes", store, restore(store))
+    told.serving.started(other, store)
+    send = told.producer.send
+
+    async def gone_meanwhile(*args: Any, **kwargs: Any) -> asyncio.Future[None]:
+        told.serving.stopping(1)
+        return await send(*args, **kwargs)
+
+    told.producer.send = gone_meanwhile  # type: ignore[method-assign]
+    assert await told.states() == [PartitionState.READY]
+
+
+async def test_a_partitions_status_that_the_broker_did_not_take_is_told_in_the_next_round(store: RocksStore) -> None:
+    told = Told(store)
+    told.producer.broken = True
+    assert await told.states() == []
+    await asyncio.sleep(0)  # the answer comes after the round
+    told.producer.broken = False
+    assert await told.states() == [PartitionState.READY]
