@@ -77,7 +77,7 @@ class PartitionMeasures:
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
-        label = str(partition.index)
+        self._label = label = str(partition.index)
         self._counters = {name: each.labels(label) for name, each in COUNTED.items()}
         self._commits = COMMITS.labels(label)
         self._lateness = LATENESS_SECONDS.labels(label)
@@ -107,3 +107,9 @@ class PartitionMeasures:
         self._lateness.set(self._partition.due.lateness_ms(self._partition.clock) / 1_000)
         self._contacts.set(self._partition.contacts)
         self._held.set(len(self._partition.failures.held))
+
+    def stopped(self) -> None:
+        """Bring the counters level, and measure nothing more: what stayed would be alerted on and added up twice."""
+        self.refresh()
+        for metric in (LAG, LATENESS_SECONDS, CONTACTS, HELD):
+            metric.remove(self._label)

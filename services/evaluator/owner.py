@@ -262,6 +262,7 @@ class PartitionOwner:
             self.failed.set_exception(error)
 
     async def _give_up(self, owned: Owned) -> None:
+        QUEUED.remove(str(owned.index))
         if self._observer is not None:
             self._observer.stopping(owned.index)
         if owned.worker is not None and owned.task is not None:

@@ -78,7 +78,7 @@ class Serving:
         self.news.pop(index, None)
         measures = self._measures.pop(index, None)
         if measures is not None:
-            measures.refresh()
+            measures.stopped()
 
     @property
     def previews(self) -> list[Previews]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from schemas.topics import topic_name
+from services.evaluator.measures import QUEUED
 from services.evaluator.owner import Owned, PartitionOwner
 from services.evaluator.ports import LogError
 from services.evaluator.quarantine import Opened
@@ -128,6 +129,15 @@ async def test_a_full_queue_pauses_the_partition_and_room_resumes_it(owner: Part
     assert owner.paused == {3}
     owner._on_flow(3, full=False)
     assert owner.paused == set()
+
+
+async def test_a_partition_that_was_given_up_has_no_queue_to_be_measured_any_more(owner: PartitionOwner) -> None:
+    owner.owned[3].worker = None
+    owner.refresh_metrics()
+    assert ("3",) in QUEUED._metrics
+    await owner.revoke()
+    owner.refresh_metrics()
+    assert ("3",) not in QUEUED._metrics
 
 
 async def test_a_store_that_is_still_being_opened_when_partitions_are_given_up_is_closed_before_the_next_assignment(

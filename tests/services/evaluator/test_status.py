@@ -27,6 +27,7 @@ from services.evaluator.status import StatusReporter
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.worker import Committed
 from services.runtime import clock
+from services.runtime.metrics import REGISTRY
 from tests.services.evaluator.inputs import NOW, definition, tick, write
 
 
@@ -89,6 +90,13 @@ class Producer:
         found = [record for record in self.sent if isinstance(record, SegmentStatusRecord)]
         self.sent = []
         return found
+
+
+def gauges_of_partition(index: int) -> set[str]:
+    """The evaluator's gauges that are exported with a partition."""
+    prefix = "tidegate_evaluator_"
+    samples = [sample for metric in REGISTRY.collect() if metric.type == "gauge" for sample in metric.samples]
+    return {each.name.removeprefix(prefix) for each in samples if each.labels.get("partition") == str(index)}
 
 
 @pytest.fixture
@@ -243,6 +251,18 @@ async def test_nothing_is_kept_of_a_partition_that_was_given_up(store: RocksStor
     told.serving.stopping(0)
     await told.round()
     assert (told.reporter._told, told.reporter._unreadable) == ({}, {})
+
+
+async def test_a_partition_that_was_given_up_has_no_gauges_any_more(store: RocksStore) -> None:
+    told = Told(store)
+    await told.round()
+    told.serving.refresh_metrics()
+    gauges = {"lag_records", "contacts", "deadline_lateness_seconds", "held_contacts"}
+    assert gauges_of_partition(0) >= gauges
+    told.serving.stopping(0)
+    await told.round()
+    told.serving.refresh_metrics()
+    assert gauges_of_partition(0) & gauges == set()
 
 
 async def test_a_partition_that_is_given_up_during_a_round_is_not_said_to_be_ours_any_more(store: RocksStore) -> None:
