@@ -51,6 +51,9 @@ class Observer(Protocol):
     def stopping(self, index: int) -> None:
         """A partition is about to be given up: its store will be closed."""
 
+    def stopped(self, index: int) -> None:
+        """Nothing more of a partition will be committed here."""
+
 
 @dataclass(slots=True)
 class Owned:
@@ -272,6 +275,8 @@ class PartitionOwner:
                 log.warning("the last commit took too long and is left to the next owner", partition=owned.index)
                 owned.task.cancel()
                 await asyncio.wait({owned.task})
+        if self._observer is not None:
+            self._observer.stopped(owned.index)
         if owned.opened is not None:
             try:
                 owned.opened.store.close()

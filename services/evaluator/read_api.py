@@ -247,6 +247,10 @@ class _ReadApi:
             await served.outcomes.wait_for(max(wanted), timeout_ms / 1_000)
         except TooManyWaitersError:
             raise RefusedError(503, "too_many_waiters", "too many requests wait", _retry_after()) from None
+        found = served.outcomes.outcomes(wanted)
+        index = served.partition.index
+        if self._serving.served.get(index) is not served and not all(outcome.committed for outcome in found):
+            raise self._elsewhere(index)
         results = b",".join(
             b'{"offset":%d,"committed":%s,"changes":%s}'
             % (
@@ -256,7 +260,7 @@ class _ReadApi:
                 if outcome.changes is None
                 else b"[" + b",".join(reads.as_record(change, served) for change in outcome.changes) + b"]",
             )
-            for outcome in served.outcomes.outcomes(wanted)
+            for outcome in found
         )
         return Response(b'{"outcomes":[' + results + b"]}", media_type="application/json")
 

@@ -35,6 +35,7 @@ class Serving:
         self.served: dict[int, ServedPartition] = {}
         self.recovering: set[int] = set()
         self._memory = ColumnMemory(columns_bytes_max)
+        self._ending: dict[int, Outcomes] = {}
         self.news: dict[int, SegmentNews] = {}
         self._measures: dict[int, PartitionMeasures] = {}
 
@@ -72,6 +73,7 @@ class Serving:
         served = self.served.pop(index, None)
         if served is not None:
             served.previews.close()
+            self._ending[index] = served.outcomes
         traced = self._traced.pop(index, None)
         if traced is not None:
             traced.stopped()
@@ -79,6 +81,12 @@ class Serving:
         measures = self._measures.pop(index, None)
         if measures is not None:
             measures.stopped()
+
+    def stopped(self, index: int) -> None:
+        """Who waits has heard of the last commit, or is to ask the next owner."""
+        outcomes = self._ending.pop(index, None)
+        if outcomes is not None:
+            outcomes.close()
 
     @property
     def previews(self) -> list[Previews]:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
-from segmentation.model import CauseKind, Change, ChangeKind, ContactId, InstantMs, Offset, SegmentId, Version
+from segmentation.model import (
+    DEADLINE_OFFSET,
+    CauseKind,
+    Change,
+    ChangeKind,
+    ContactId,
+    InstantMs,
+    Offset,
+    SegmentId,
+    Version,
+)
 from services.evaluator import outcomes
 from services.evaluator.outcomes import Outcomes, TooManyWaitersError
 from services.evaluator.read_api import WAIT_MAX_MS
@@ -28,6 +39,40 @@ async def test_a_waiter_is_told_when_its_offset_is_committed() -> None:
     await waiting
     (outcome,) = list_.outcomes([7])
     assert (outcome.committed, outcome.changes) == (True, [change(7)])
+
+
+async def test_nobody_waits_for_a_partition_that_was_given_up() -> None:
+    list_ = Outcomes(since=0)
+    waiting = [asyncio.create_task(list_.wait_for(offset, timeout_s=60)) for offset in (1, 2)]
+    await asyncio.sleep(0)
+    list_.close()
+    await asyncio.gather(*waiting, list_.wait_for(3, timeout_s=60))
+    assert [outcome.committed for outcome in list_.outcomes([1, 2])] == [False, False]
+
+
+async def test_a_request_looks_at_what_it_asks_for_and_not_at_all_that_is_remembered() -> None:
+    looked_at = 0
+
+    class Looked:
+        """A change that counts how often its version is looked at; every other change is one that time caused."""
+
+        def __init__(self, offset: int) -> None:
+            self._offset = DEADLINE_OFFSET if offset % 2 else Offset(offset)
+
+        @property
+        def version(self) -> Version:
+            nonlocal looked_at
+            looked_at += 1
+            return Version(InstantMs(1), self._offset)
+
+    list_ = Outcomes(since=0)
+    changes = [cast("Change", Looked(offset)) for offset in range(outcomes.REMEMBERED_CHANGES_MAX)]
+    for start in range(0, len(changes), 500):
+        list_.committed(start + 500, changes[start : start + 500])
+    looked_at = 0
+    told = list_.outcomes([4_000, 4_001, 12_000])
+    assert [outcome.changes for outcome in told] == [[changes[4_000]], [], [changes[12_000]]]
+    assert 0 < looked_at <= 2 * (outcomes.PIECE_CHANGES + 1)
 
 
 async def test_a_wait_ends_when_its_time_is_up() -> None:

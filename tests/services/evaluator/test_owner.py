@@ -11,7 +11,7 @@ import pytest
 
 from schemas.topics import topic_name
 from services.evaluator.measures import QUEUED
-from services.evaluator.owner import Owned, PartitionOwner
+from services.evaluator.owner import Observer, Owned, PartitionOwner
 from services.evaluator.ports import LogError
 from services.evaluator.quarantine import Opened
 from services.evaluator.surroundings import KafkaSurroundings, OwnedLog, Workspace
@@ -71,6 +71,28 @@ class FedWorker:
 
     def feed(self, records: Sequence[Any]) -> None:
         self.offsets += [record.offset for record in records]
+
+
+class Watching:
+    """An observer that takes note of what it is told about a partition's end, and a worker beside it."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self._stop = asyncio.Event()
+
+    def stopping(self, _index: int) -> None:
+        self.told.append("stopping")
+
+    def stopped(self, _index: int) -> None:
+        self.told.append("stopped")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Commit for the last time once told to stop."""
+        await self._stop.wait()
+        self.told.append("last commit")
 
 
 @pytest.fixture
@@ -179,6 +201,15 @@ async def test_an_owner_whose_recovery_failed_is_not_ready(tmp_path: Path) -> No
     assert isinstance(owner.failed.exception(), LogError)
     assert not owner.ready
     await owner.revoke()
+
+
+async def test_an_observer_is_told_that_a_partition_stopped_after_its_last_commit(tmp_path: Path) -> None:
+    watching = Watching()
+    workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
+    owner = PartitionOwner(workspace, cast("Observer", watching))
+    owner.owned = {3: Owned(3, worker=cast("PartitionWorker", watching), task=asyncio.create_task(watching.run()))}
+    await owner.revoke()
+    assert watching.told == ["stopping", "last commit", "stopped"]
 
 
 async def test_giving_up_twice_is_harmless(owner: PartitionOwner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from services.evaluator.restored import restore
 from services.evaluator.serving import Serving
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.worker import Committed
+from tests.waiting import until
 
 NOW = 1_790_000_000_000
 PARTITIONS = 1
@@ -234,6 +236,25 @@ async def test_an_outcome_is_told_once_it_is_committed(api: Api, partition: tupl
     assert [outcome["committed"] for outcome in outcomes["outcomes"]] == [True, True]
     assert [change["segment_id"] for change in outcomes["outcomes"][0]["changes"]] == ["pro"]
     assert outcomes["outcomes"][1]["changes"] == []
+
+
+async def test_who_waits_for_a_partition_that_is_given_up_is_answered_by_its_last_commit_or_sent_to_its_next_owner(
+    api: Api, partition: tuple[Partition, RocksStore]
+) -> None:
+    client, serving, listener = api
+    asked = [
+        asyncio.create_task(client.post("/outcomes", json={"partition": 0, "offsets": [offset], "timeout_ms": 30_000}))
+        for offset in (4, 5)
+    ]
+    outcomes = serving.served[0].outcomes
+    await until(lambda: len(outcomes._waiters) == len(asked), 10, "both requests to wait")
+    serving.stopping(0)
+    commit(partition[0], listener, [(b"u2", {"attributes": {"plan": "pro"}})])
+    serving.stopped(0)
+    async with asyncio.timeout(10):
+        last, next_owners = await asyncio.gather(*asked)
+    assert [change["segment_id"] for change in last.json()["outcomes"][0]["changes"]] == ["pro"]
+    assert (next_owners.status_code, next_owners.json()["code"]) == (421, "not_owner")
 
 
 @pytest.mark.parametrize(
