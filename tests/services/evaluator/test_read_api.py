@@ -171,7 +171,13 @@ async def test_lists_of_a_segment_say_whether_it_is_known(api: Api) -> None:
 
 async def test_a_past_membership_is_answered_in_milliseconds(api: Api) -> None:
     answer = (await api[0].get(f"/contacts/u1/membership?segment=pro&at={NOW + 3}")).json()
-    assert answer == {"member": True, "since_ms": NOW + 1, "unknown": None, "known_from_ms": None}
+    assert answer == {
+        "at_ms": NOW + 3,
+        "member": True,
+        "since_ms": NOW + 1,
+        "unknown": None,
+        "known_from_ms": None,
+    }
     assert (await api[0].get(f"/contacts/nobody/membership?segment=pro&at={NOW}")).json()["code"] == "unknown_contact"
     assert (await api[0].get(f"/contacts/u1/membership?segment=no&at={NOW}")).json()["code"] == "unknown_segment"
 
