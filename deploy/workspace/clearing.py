@@ -96,7 +96,9 @@ async def clear_erased(broker: Broker, settings: OperatorSettings, options: Clea
         say("Waiting for the broker to compact …")
         await _compacted(broker, {name: closed[name] for name in (*compacted, webhooks)}, options.wait_s)
     after = await _records(broker, compacted)
-    imports = await asyncio.to_thread(remove_ended, imports_place(settings)) if options.imports else 0
+    imports = 0
+    if options.imports:
+        imports = await asyncio.to_thread(remove_ended, imports_place(settings), clock.now_ms())
     return Cleared(stores, before, after, dropped, imports, failures)
 
 

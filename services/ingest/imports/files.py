@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from segmentation.model import InstantMs
 from services.ingest.imports.limits import PIECE_BYTES
 from services.ingest.imports.records import Checkpoint, ImportRecord
 
@@ -70,6 +71,14 @@ class ImportFiles:
         """Forget everything about an import."""
         if self._files.exists(self._at(import_id)):
             self._files.rm(self._at(import_id), recursive=True)
+
+    def last_write(self, import_id: str) -> InstantMs | None:
+        """When anything of an import was last written; None when it has gone, or when the place does not say."""
+        try:
+            paths = self._files.find(self._at(import_id)) or [self._at(import_id)]
+            return InstantMs(int(max(self._files.modified(path).timestamp() for path in paths) * 1000))
+        except (FileNotFoundError, NotImplementedError):
+            return None
 
     # The record and the checkpoint
 

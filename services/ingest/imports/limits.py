@@ -47,3 +47,5 @@ KEPT_MS: Final = 30 * 24 * 3_600_000
 """How long an import that has ended is kept, its report of rejected rows with it."""
 ABANDONED_MS: Final = 7 * 24 * 3_600_000
 """How long an upload waits for a decision."""
+UNFINISHED_MS: Final = 3_600_000
+"""How long after its last write an upload of which nothing else is known is taken for cut off, and removed."""

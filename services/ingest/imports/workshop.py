@@ -18,7 +18,7 @@ from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, Claims
 from services.ingest.imports.conversion import RowConverter
 from services.ingest.imports.dry_run import DryRunner
 from services.ingest.imports.files import ImportFiles
-from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS, RUNNING_MAX
+from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS, RUNNING_MAX, UNFINISHED_MS
 from services.ingest.imports.mapping import ImportMapping, header_signature
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
@@ -145,14 +145,23 @@ class Workshop:
 
     async def _look_round(self) -> None:
         for import_id in await off_loop(self.files.ids):
-            record = await off_loop(self.files.record, import_id) if import_id not in self._in_hand else None
-            if record is None:
+            if import_id in self._in_hand:
                 continue
-            if record.state in AT_WORK:
+            record = await off_loop(self.files.record, import_id)
+            if record is None:
+                await self._remove_cut_off(import_id)
+            elif record.state in AT_WORK:
                 async with self.changing:
                     await self._take_over(import_id)
             elif self._is_outlived(record):
                 await off_loop(self.files.remove, import_id)
+
+    async def _remove_cut_off(self, import_id: str) -> None:
+        """Remove an upload whose process ended before the import had a record. One that still arrives is let be."""
+        written_at = await off_loop(self.files.last_write, import_id)
+        if written_at is not None and self.now_ms() - written_at > UNFINISHED_MS:
+            await off_loop(self.files.remove, import_id)
+            log.info("an upload that was cut off is removed", import_id=import_id)
 
     async def _take_over(self, import_id: str) -> None:
         """Go on with an import, if its process has gone."""
