@@ -69,19 +69,31 @@ def take_condition(cursor: Cursor, first: Token, attributes: AttributeCatalogue)
 
 
 def _take_policy(cursor: Cursor, operator: Operator) -> MissingPolicy:
+    """What a missing value means, if it is said. Said a second time it is refused: the two may contradict."""
     token = cursor.here
-    policy = MissingPolicy.DEFAULT
-    for word, meant in (("excluding", MissingPolicy.EXCLUDE), ("including", MissingPolicy.INCLUDE)):
-        if cursor.take_words(word):
-            policy = meant
-            if not cursor.take_words("missing"):
-                cursor.expected(LanguageCode.EXPECTS_OPTION, f"`missing` after `{word}`", f"write `{word} missing`")
-                cursor.skip_to_boundary()
+    policy = _take_one_policy(cursor)
     if policy is not MissingPolicy.DEFAULT and isinstance(operator.test, IsSet):
         hint = "leave the option out"
         found = problem(LanguageCode.POLICY_ON_PRESENCE, "this test already says what a missing value means", hint)
         cursor.report(found, token, cursor.before)
+    second = cursor.here
+    if policy is not MissingPolicy.DEFAULT and second.keyword in literals.POLICY_WORDS:
+        while cursor.take_any(*literals.POLICY_WORDS):
+            cursor.take_words("missing")
+        hint = "keep one of them: `excluding missing` or `including missing`"
+        found = problem(LanguageCode.EXPECTS_OPTION, "what a missing value means is already said", hint)
+        cursor.report(found, second, cursor.before)
     return policy
+
+
+def _take_one_policy(cursor: Cursor) -> MissingPolicy:
+    for word, meant in (("excluding", MissingPolicy.EXCLUDE), ("including", MissingPolicy.INCLUDE)):
+        if cursor.take_words(word):
+            if not cursor.take_words("missing"):
+                cursor.expected(LanguageCode.EXPECTS_OPTION, f"`missing` after `{word}`", f"write `{word} missing`")
+                cursor.skip_to_boundary()
+            return meant
+    return MissingPolicy.DEFAULT
 
 
 def _take_operator(cursor: Cursor, name: AttributeName, attributes: AttributeCatalogue) -> Operator | None:
