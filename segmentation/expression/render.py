@@ -46,6 +46,7 @@ from segmentation.expression.syntax import (
     Within,
 )
 from segmentation.expression.words import RESERVED_NAMES
+from segmentation.model import SegmentId
 from segmentation.values import iso_text, number_text
 
 __all__ = ["to_english", "to_text"]
@@ -93,6 +94,11 @@ def name_text(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
+def _id_text(segment_id: SegmentId) -> str:
+    """A segment's id, in quotes where it is a keyword: `in segment exists` would ask whether `segment` exists."""
+    return f'"{segment_id}"' if segment_id in RESERVED_NAMES else segment_id
+
+
 def _escaped(character: str) -> str:
     return _ESCAPED.get(character) or f"\\u{ord(character):04x}"
 
@@ -106,11 +112,11 @@ def _written(node: Expression, outermost: bool = False) -> str:
             joined = " OR ".join(_written(child) for child in children)
             return joined if outermost else f"({joined})"
         case Not(InSegment(segment_id)):
-            return f"not in segment {segment_id}"
+            return f"not in segment {_id_text(segment_id)}"
         case Not(child):
             return f"NOT {_written(child)}"
         case InSegment(segment_id):
-            return f"in segment {segment_id}"
+            return f"in segment {_id_text(segment_id)}"
         case Condition():
             return _condition(node)
 

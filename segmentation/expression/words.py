@@ -15,7 +15,7 @@ _VERBS = ("is", "not", "does", "in", "contains", "starts", "ends", "has", "exist
 OPERATOR_WORDS = frozenset((*_VERBS, "between", "within", "less", "more", "before", "after", "on"))
 """Words that begin an operator; as an attribute's name they are clearer in backticks."""
 RESERVED_NAMES = OPERATOR_WORDS | {"and", "or", "true", "false", "excluding", "including"}
-"""Attribute names that the canonical text form puts in backticks."""
+"""Attribute names that the canonical text form puts in backticks, and segments' ids that it puts in quotes."""
 ORDER_SYMBOLS = {">": Order.GT, ">=": Order.GTE, "<": Order.LT, "<=": Order.LTE}
 EQUAL_SYMBOLS = {"=": False, "==": False, "!=": True, "<>": True}
 """Symbol to whether it is negated."""

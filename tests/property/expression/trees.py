@@ -42,7 +42,7 @@ from segmentation.values import iso_text
 NOW = 1_790_000_000_000
 DAY_MS = 86_400_000
 NAMES = ("plan", "mrr", "in", "all", "segment", "last active", "a`b\\", "Größe", "ends_at", "é", "set", "AND")
-SEGMENTS = tuple(map(SegmentId, ("a", "b-2", "0_c")))
+SEGMENTS = tuple(map(SegmentId, ("a", "b-2", "0_c", "exists", "and", "not")))
 
 _TEXTS = ("pro", "Pro", "STRASSE", "straße", "caf\u00e9", "cafe\u0301", "5", "5.0", "true", "", '"', "\\", "\n")
 texts = st.one_of(st.sampled_from(_TEXTS), st.text(max_size=6))

@@ -20,12 +20,14 @@ from segmentation.expression.syntax import (
     Direction,
     Equals,
     Expression,
+    InSegment,
     IsTrue,
     Not,
     TextLiteral,
     Within,
 )
-from segmentation.model import AttributeName
+from segmentation.expression.words import RESERVED_NAMES
+from segmentation.model import AttributeName, SegmentId
 from tests.unit.expression.language_cases import rows
 
 NO_ATTRIBUTES = AttributeCatalogue.empty()
@@ -92,6 +94,16 @@ def test_canonical_trees_have_no_redundant_node() -> None:
     a, b = Condition(AttributeName("a"), IsTrue()), Condition(AttributeName("b"), Equals(TextLiteral("B")))
     tree = canonicalize(AllOf((AllOf((a, AllOf((b,)))), Not(Not(AnyOf((Not(a),)))))))
     assert to_text(tree) == 'a is true AND b is "b" AND a is not true'
+
+
+@pytest.mark.parametrize(
+    "segment_id", [*sorted(RESERVED_NAMES), "segment", "version", "the", "1e5", "02134", "2026-01-01"]
+)
+def test_a_reference_to_any_legal_id_reads_back(segment_id: str) -> None:
+    reference = InSegment(SegmentId(segment_id))
+    for expression in (reference, Not(reference), AllOf((reference, reference))):
+        assert _read(to_text(expression)) == expression
+        assert parse_json(to_json(expression), NO_ATTRIBUTES) == expression
 
 
 def test_spans_lead_back_to_each_condition() -> None:
