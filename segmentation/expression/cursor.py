@@ -42,7 +42,7 @@ class Cursor:
         return self.here.kind is TokenKind.END
 
     def ahead(self, steps: int = 1) -> Token:
-        """A later token, or the END."""
+        """A later token, or the END; with a negative number of steps, one that was taken before."""
         return self._tokens[min(self._index + steps, len(self._tokens) - 1)]
 
     def take(self) -> Token:

@@ -185,13 +185,21 @@ def _one_of(value: object, asked: Asked) -> Read:
 
 
 def _has(test: type[HasAny | HasAll]) -> Callable[[object, Asked], Read]:
-    def read(value: object, asked: Asked) -> Read:
+    def read(value: object, _: Asked) -> Read:
         values = _values(value, exact=False)
-        if asked.exact:
-            return (_no_case(asked),)
         return tuple(values) if isinstance(values, list) else test(values)
 
     return read
+
+
+def _without_case(test: JsonTest) -> JsonTest:
+    """The same test, which refuses `"case": "exact"`: it would say nothing."""
+
+    def read(value: object, asked: Asked) -> Read:
+        found = test.read(value, asked)
+        return (*(found if isinstance(found, tuple) else ()), _no_case(asked)) if asked.exact else found
+
+    return replace(test, read=read)
 
 
 def _no_case(asked: Asked) -> Problem:
@@ -276,6 +284,8 @@ def _version_compare(order: Order) -> Callable[[object, Asked], Read]:
 
 
 def _instant(value: object, name: str) -> InstantLiteral | Problem:
+    if isinstance(value, int | float) and not isinstance(value, bool) and _finite(value) is None:
+        return operands.out_of_range()
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return operands.instant_operand(value, name)
     hint = 'write a date ("2026-05-01") or an instant ("2026-05-01T12:00:00Z")'
@@ -305,7 +315,8 @@ def _on(value: object, _: Asked) -> Read:
 def _duration(build: Callable[[int, Asked], Test]) -> Callable[[object, Asked], Read]:
     def read(value: object, asked: Asked) -> Read:
         if not isinstance(value, str):
-            example = f"{value}d" if isinstance(value, int) and not isinstance(value, bool) else "7d"
+            count = value if isinstance(value, int) and 0 < value < 10**operands.DURATION_DIGITS_MAX else 7
+            example = f"{int(count)}d"
             hint = f'write a number and a unit in quotes, for example "{shortened(example)}"'
             message = f"`{asked.name}` needs a duration, found {kind_of(value)}"
             return (problem(LanguageCode.EXPECTS_DURATION, message, hint),)
@@ -325,7 +336,7 @@ def _side(test: Test, opposite: str) -> Callable[[object, Asked], Read]:
     return read
 
 
-TESTS: dict[str, JsonTest] = {
+_TESTS: dict[str, JsonTest] = {
     "is": JsonTest(_equals),
     "is_not": JsonTest(_equals, negated=True),
     "exactly": JsonTest(_equals),
@@ -366,3 +377,10 @@ TESTS: dict[str, JsonTest] = {
     "instant_is": JsonTest(_instant_equals),
     "instant_is_not": JsonTest(_instant_equals, negated=True),
 }
+_COMPARE_TEXT = frozenset(("is", "exactly", "in", "contains", "starts_with", "ends_with"))
+"""The tests that `"case": "exact"` goes with, apart from their complements."""
+TESTS = {
+    name: test if name.removeprefix("not_").removesuffix("_not") in _COMPARE_TEXT else _without_case(test)
+    for name, test in _TESTS.items()
+}
+"""Every test by its name."""

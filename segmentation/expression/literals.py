@@ -6,6 +6,9 @@ leaves a token of the value behind, so an error in a value does not become a sec
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from segmentation.errors import Problem
 from segmentation.expression import operands, words
 from segmentation.expression.codes import LanguageCode, problem, reserved_calendar
@@ -28,6 +31,9 @@ BOOLEANS = {"true": True, "false": False}
 POLICY_WORDS = frozenset(("excluding", "including"))
 _NULLS = frozenset(("null", "nil", "undefined"))
 _WORDLIKE = frozenset((TokenKind.WORD, TokenKind.NUMBER))
+_FIRST_GROUP = re.compile("-?[1-9][0-9]{0,2}")
+_GROUP = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
+"""What stands before and between the commas of `1,000,000.50`."""
 
 
 def take_literal(cursor: Cursor, exact: bool) -> Literal | None:
@@ -73,6 +79,8 @@ def _simple(cursor: Cursor) -> Literal | Problem | None:
         cursor.skip_group()
         inside = shortened(cursor.written(token, cursor.before).strip("()"))
         return problem(LanguageCode.EXPECTS_VALUE, "a value stands without brackets", f"write {inside or 'a value'}")
+    if token.kind is TokenKind.NUMBER and (groups := _groups(cursor, token)) > 0:
+        return _refuse_separators(cursor, token, groups)
     if literal is None:
         return problem(
             LanguageCode.EXPECTS_VALUE,
@@ -159,12 +167,8 @@ def _ordered(cursor: Cursor, token: Token, operator: str) -> OrderedLiteral | Pr
                 f"`{operator}` compares with a fixed number or instant, not with a duration",
                 f"write `more than {token.value} {unit} ago` or `within last {token.value} {unit}`",
             )
-        if _at_thousands(cursor, token):
-            while _at_thousands(cursor, cursor.before):
-                cursor.take()
-                cursor.take()
-            digits = cursor.written(token, cursor.before).replace(",", "")
-            return problem(LanguageCode.EXPECTS_NUMBER, "numbers have no separators", f"write {shortened(digits)}")
+        if (groups := _groups(cursor, token)) > 0:
+            return _refuse_separators(cursor, token, groups)
         if isinstance(literal, NumberLiteral | Problem):
             return literal
     if token.keyword in BOOLEANS:
@@ -180,12 +184,44 @@ def _ordered(cursor: Cursor, token: Token, operator: str) -> OrderedLiteral | Pr
     )
 
 
-def _at_thousands(cursor: Cursor, before: Token) -> bool:
-    """Whether `,` and three digits follow a number with no space between, as in `1,000`."""
-    comma, digits = cursor.here, cursor.ahead()
-    end = before.offset + before.length
-    adjacent = comma.is_symbol(",") and comma.offset == end and digits.offset == end + 1
-    return adjacent and digits.kind is TokenKind.NUMBER and digits.length == 3
+def _groups(cursor: Cursor, first: Token) -> int:
+    """How many groups of three digits follow a number, each behind a comma and no space: two in `1,000,000.50`."""
+    groups, before = 0, first
+    while "." not in before.value:
+        comma, digits = cursor.ahead(2 * groups), cursor.ahead(2 * groups + 1)
+        end = before.offset + before.length
+        adjacent = comma.is_symbol(",") and comma.offset == end and digits.offset == end + 1
+        if not adjacent or digits.kind is not TokenKind.NUMBER or _GROUP.fullmatch(digits.value) is None:
+            break
+        groups, before = groups + 1, digits
+    return groups
+
+
+def _refuse_separators(cursor: Cursor, first: Token, groups: int) -> Problem:
+    for _ in range(2 * groups):
+        cursor.take()
+    digits = cursor.written(first, cursor.before).replace(",", "")
+    return problem(LanguageCode.EXPECTS_NUMBER, "numbers have no separators", f"write {shortened(digits)}")
+
+
+def _separators_in_set(cursor: Cursor, first: Token) -> Problem | None:
+    """`[1,000]`, which would be the number 1 and the text 000.
+
+    Only a group with a zero in front or a fraction behind tells: `[1,200]` may well be two numbers. Cost: a run of
+    groups is looked through once, from its first number, so a set takes linear time.
+    """
+    comma = cursor.ahead(-2)
+    behind_number = (
+        comma.is_symbol(",") and comma.offset + 1 == first.offset and cursor.ahead(-3).kind is TokenKind.NUMBER
+    )
+    within_run = behind_number and _GROUP.fullmatch(first.value) is not None
+    if first.kind is not TokenKind.NUMBER or within_run or _FIRST_GROUP.fullmatch(first.value) is None:
+        return None
+    groups = _groups(cursor, first)
+    if not any(cursor.ahead(2 * index + 1).value[0] == "0" for index in range(groups)):
+        return None
+    found = _refuse_separators(cursor, first, groups)
+    return replace(found, hint=f"{found.hint}; for several values, a space behind each comma")
 
 
 def take_fragment(cursor: Cursor, operator: str) -> str | None:
@@ -250,7 +286,7 @@ def _element(cursor: Cursor) -> ListLiteral | None:
         )
     elif token.kind is not TokenKind.SYMBOL and token.kind is not TokenKind.END:
         cursor.take()
-        literal = _whole_text(cursor, token) or plain_literal(token)
+        literal = _separators_in_set(cursor, token) or _whole_text(cursor, token) or plain_literal(token)
     if isinstance(literal, Problem):
         cursor.report(literal, token, cursor.before)
         return None

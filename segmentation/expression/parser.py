@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from segmentation.attributes import AttributeCatalogue
-from segmentation.errors import Problem, Rejection
+from segmentation.errors import PROBLEMS_MAX, Problem, Rejection
 from segmentation.expression import check, limits
 from segmentation.expression.codes import LanguageCode, problem
 from segmentation.expression.conditions import at_operator, take_condition
@@ -32,9 +32,10 @@ def parse_text(source: str, attributes: AttributeCatalogue) -> Expression | Reje
     if size > limits.SOURCE_BYTES_MAX:
         whole = Source(source).span(0, len(source))
         return Rejection((replace(_too_long(size), span=whole),))
-    # Half a surrogate pair cannot be shown, stored or sent on; U+FFFD in its place is refused like any stray character.
+    # Half a surrogate pair cannot be shown, stored or sent on; U+FFFD in its place is refused, in quotes too.
     text = Source(limits.SURROGATE.sub("\ufffd", source))
     tokens, problems = tokenize(text)
+    problems += _halves_in_quotes(source, text, problems)
     parser = _Parser(Cursor(text, tokens, problems), attributes)
     expression = parser.parse()
     if expression is None or parser.cursor.problems:
@@ -214,6 +215,15 @@ class _Parser:
             cursor.report(found, token)
         cursor.take()
         return True
+
+
+def _halves_in_quotes(source: str, text: Source, reported: list[Problem]) -> list[Problem]:
+    """Halves of surrogate pairs that no token refuses because a text or a name holds them."""
+    places = {found.span.offset for found in reported if found.span is not None}
+    halves = [match.start() for match in limits.SURROGATE.finditer(source) if match.start() not in places]
+    message, hint = "this is half of a surrogate pair, which is no character", "write the character itself"
+    found = problem(LanguageCode.INVALID_CHARACTER, message, hint)
+    return [replace(found, span=text.span(at, 1)) for at in halves[: PROBLEMS_MAX - len(reported)]]
 
 
 def _in_backticks(name: str) -> str:

@@ -115,6 +115,8 @@ PATHOLOGICAL: list[Callable[[int], str]] = [
     lambda size: "1" * size,
     lambda size: "x > " + "9" * size + "z",
     lambda size: "“" * size,
+    lambda size: "x in [" + "100," * size,
+    lambda size: "x > 1" + ",000" * size,
     lambda size: "@" * size,
     lambda size: "a between 1 and " * size,
     lambda size: "x is " + "word " * size,

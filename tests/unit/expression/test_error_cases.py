@@ -10,6 +10,7 @@ import pytest
 from segmentation.attributes import AttributeCatalogue
 from segmentation.errors import Problem, Rejection
 from segmentation.expression.jsonform import parse_json
+from segmentation.expression.jsontests import TESTS
 from segmentation.expression.parser import parse_text
 from segmentation.expression.syntax import Expression
 from tests.unit.expression.language_cases import rows
@@ -49,6 +50,42 @@ def test_json_is_refused_at_the_pointer_and_with_the_hint(row: dict[str, Any]) -
     assert [(problem.code, problem.pointer) for problem in found] == [tuple(one[:2]) for one in row["problems"]]
     for problem, (_, _, part) in zip(found, row["problems"], strict=True):
         assert part in problem.hint
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    "source", [f'a is "{HALF}"', f"a contains 'x{HALF}'", f"`{HALF}` is 5", f"a is {HALF}", f'a is "{HALF}']
+)
+def test_half_of_a_surrogate_pair_is_refused_where_it_stands(source: str) -> None:
+    found = _problems(parse_text(source, NO_ATTRIBUTES))
+    places = [(problem.span.offset, problem.code) for problem in found if problem.span]
+    assert (source.index(HALF), "invalid_character") in places
+
+
+def test_the_character_that_stands_for_half_a_pair_may_be_written() -> None:
+    assert _problems(parse_text('a is "\ufffd"', NO_ATTRIBUTES)) == ()
+
+
+@pytest.mark.parametrize("test", [*TESTS])
+@pytest.mark.parametrize(
+    "number",
+    [10**5000, -(10**5000), 10**400, float("inf"), float("nan"), -7, 0],
+    ids=lambda one: f"{one:.0e}" if one < 1e300 and one > -1e300 else "large",
+)
+def test_no_number_of_json_is_raised_on(test: str, number: float) -> None:
+    for operand in (number, [number], [number, number]):
+        json.dumps([one.to_json() for one in _problems(parse_json({"a": {test: operand}}, NO_ATTRIBUTES))]).encode()
+
+
+@pytest.mark.parametrize("test", ["before", "after", "on", "within", "more_than_ago", "instant_is"])
+def test_a_number_beyond_64_bits_is_no_instant_and_no_duration(test: str) -> None:
+    [found] = _problems(parse_json({"a": {test: 10**5000}}, NO_ATTRIBUTES))
+    assert (found.code, found.pointer) == (
+        "expects_duration" if test in {"within", "more_than_ago"} else "number_out_of_range",
+        f"/a/{test}",
+    )
 
 
 @pytest.mark.parametrize("row", TEXTS + JSONS)
