@@ -1,10 +1,13 @@
 """A tree into one plain English sentence, for people who read segments and do not write them.
 
 Rule: it says everything the expression says, what a missing value does included, so that two expressions with different
-meanings never read alike. It is for people: no program may parse it.
+meanings never read alike. The one exception is long sets, of which it names the first `SET_VALUES_SHOWN` values and
+counts the others. It is for people: no program may parse it.
 """
 
 from __future__ import annotations
+
+import re
 
 from segmentation.expression.canonical import canonicalize
 from segmentation.expression.syntax import (
@@ -44,10 +47,18 @@ from segmentation.expression.syntax import (
 from segmentation.model import InstantMs
 from segmentation.values import DAY_MS, iso_text, number_text
 
-SET_VALUES_SHOWN = 12
-"""A longer set is cut: the canonical text has all of it."""
+SET_VALUES_SHOWN = 50
+"""A longer set is cut, and may then read like another one: the canonical text has all of it."""
 _MONTHS = "January February March April May June July August September October November December"
-_ON_ONE_LINE = {10: "\\n", 13: "\\r", 9: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+_ESCAPED = {
+    **{code: f"\\u{code:04x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)},
+    **dict(zip(map(ord, "\n\r\t"), ("\\n", "\\r", "\\t"), strict=True)),
+    **{ord(one): f"\\{one}" for one in "\\“”"},
+}
+"""What would break the line, or end the quotes before the text ends."""
+_SPOKEN = re.compile(r"[^\W\d_](?:[\w.-]*[^\W_])?")
+_JOINS = frozenset(("and", "or", "either"))
+"""Words that join clauses: a name with one of them could be taken for two conditions."""
 _UNITS_MS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
 _NUMBER_ORDER = {
     Order.GT: "is more than",
@@ -98,7 +109,7 @@ def _clause(node: Expression, outermost: bool = False) -> str:
 
 
 def _condition(condition: Condition) -> str:
-    name = condition.attribute.replace("_", " ")
+    name = _name(condition.attribute)
     test, negated = condition.test, condition.negated
     if isinstance(test, IsSet):
         return f"{name} is {'missing' if negated else 'known'}"
@@ -186,9 +197,16 @@ def _literal(literal: Literal) -> str:
             return _instant(at)
 
 
+def _name(name: str) -> str:
+    """An attribute's name as words, or in quotes as it is where the words could be another name or a clause."""
+    words = name.split("_")
+    spoken = _SPOKEN.fullmatch(name) is not None and all(words) and _JOINS.isdisjoint(map(str.lower, words))
+    return " ".join(words) if spoken else _quoted(name)
+
+
 def _quoted(text: str) -> str:
-    """In quotes, on one line."""
-    return f"“{text.translate(_ON_ONE_LINE)}”"
+    """In quotes, on one line, so that the last quote is the end of it."""
+    return f"“{text.translate(_ESCAPED)}”"
 
 
 def _number(number: float) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from segmentation.attributes import AttributeCatalogue, AttributeDeclaration
 from segmentation.expression.canonical import canonicalize
+from segmentation.expression.english import SET_VALUES_SHOWN
 from segmentation.expression.jsonform import parse_json, to_json
 from segmentation.expression.parser import parse_text
 from segmentation.expression.render import to_english, to_text
@@ -88,6 +89,35 @@ def test_a_text_that_folds_differently_twice_keeps_its_meaning() -> None:
     assert isinstance(test.test, Equals)
     assert canonicalize(test) == test
     assert _read(to_text(test)) == test
+
+
+READ_ALIKE = [
+    ("last_name is x", "`last name` is x"),
+    ("last_name is x", "last__name is x"),
+    ("_x is 1", "x is 1"),
+    ("`a “b” is 1` is 2", "`a ”b“ is 1` is 2"),
+    ('a is "x” and b is “y"', 'a is "x" and b is "y"'),
+    ('a is "x”"', r'a is "x\\”"'),
+    (r'a is "x\n"', r'a is "x\\n"'),
+    ("a_is_5_and_b > 3", "a is 5 AND b > 3"),
+    ("either_a or b", "a or b"),
+    *[
+        (f"a in [{', '.join(map(str, range(count)))}]", f"a in [{', '.join(map(str, range(count - 1)))}, 99999]")
+        for count in (12, 13, SET_VALUES_SHOWN)
+    ],
+]
+
+
+@pytest.mark.parametrize(("one", "other"), READ_ALIKE)
+def test_two_meanings_never_read_alike_in_english(one: str, other: str) -> None:
+    assert _read(one) != _read(other)
+    assert to_english(_read(one)) != to_english(_read(other))
+    assert "\n" not in to_english(_read(one))
+
+
+def test_a_set_too_long_to_be_read_is_cut_and_counted() -> None:
+    values = ", ".join(map(str, range(SET_VALUES_SHOWN + 1_000)))
+    assert to_english(_read(f"a in [{values}]")).endswith(f", {SET_VALUES_SHOWN - 1} and 1,000 more.")
 
 
 def test_canonical_trees_have_no_redundant_node() -> None:
