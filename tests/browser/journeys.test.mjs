@@ -237,6 +237,8 @@ test("a person without a mouse builds a segment, saves it, opens a contact and e
   await page.keyboard.type("u_5");
   await page.keyboard.press("Enter");
   await shown("h1", "u_5");
+  assert.equal(await page.title(), "u_5 – Contacts – Tidegate");
+  await page.waitForFunction(() => document.activeElement?.id === "content");
   await page.getByLabel("mrr", { exact: true }).waitFor();
   await tabTo("mrr");
   await page.keyboard.press("ControlOrMeta+a");
@@ -370,7 +372,7 @@ test("changes arrive on the activity page while it is open, and the filters hold
 test("no page has a serious finding of axe, in either theme", async () => {
   const pages = {
     segments: "/", segment: "/segments/active_pro_users", "new-segment": "/segments/new", contacts: "/contacts", contact: "/contacts/u_2",
-    imports: "/imports", activity: "/activity", health: "/health", "no-such-page": "/nosuch",
+    imports: "/imports", activity: "/activity", health: "/health", "no-such-page": "/nosuch", "no-contact": "/contacts",
   };
   for (const theme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
@@ -382,7 +384,7 @@ test("no page has a serious finding of axe, in either theme", async () => {
         await page.getByRole("combobox", { name: "Segment", exact: true }).fill("active_pro_users");
         await page.locator(".tree").waitFor();
       }
-      if (name === "contacts") await page.getByLabel("Contact id").fill("nobody").then(() => shown(".empty", "No id begins"));
+      if (name === "no-contact") await page.getByLabel("Contact id").fill("nobody").then(() => shown(".empty", "No id begins"));
       if (name === "activity") await page.getByRole("combobox", { name: "Segment", exact: true }).fill("active_pro_users");
       if (name === "imports") await page.getByLabel("Open people.csv").click();
       await page.waitForTimeout(700);

@@ -1,5 +1,5 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
-import { lazy, Suspense, useCallback, useEffect, useState, type ReactNode } from "react";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState, type ReactNode } from "react";
 import { useSWRConfig } from "swr";
 import { Link, Route, Switch } from "wouter";
 import { usePathname } from "wouter/use-browser-location";
@@ -12,19 +12,11 @@ import { Contacts } from "./pages/contacts";
 import { Health } from "./pages/health";
 import { Segments } from "./pages/segments";
 import { ErrorBoundary, Skeleton } from "./parts/states";
-import { idIn } from "./places";
+import { idIn, placeOf, PLACES, titleOf } from "./places";
 import { chooseTheme, chosenTheme, type Theme } from "./theme";
 
 const SegmentPage = lazy(() => import("./pages/segment"));
 const Imports = lazy(() => import("./pages/imports"));
-
-const PLACES: readonly [string, string][] = [
-  ["/", "Segments"],
-  ["/contacts", "Contacts"],
-  ["/imports", "Imports"],
-  ["/activity", "Activity"],
-  ["/health", "Health"],
-];
 
 export function App() {
   const [session, setSession] = useState<Session | null | undefined>(undefined);
@@ -61,7 +53,16 @@ function Frame({ session, onClose }: { session: Session; onClose: (notice: strin
   const { mutate } = useSWRConfig();
   useEffect(() => follow(() => void mutate(() => true), () => onClose("The session has ended. Log in again.")), [mutate, onClose]);
   const place = usePathname();
-  const here = "/" + (place.split("/")[1] === "segments" ? "" : (place.split("/")[1] ?? ""));
+  const here = placeOf(place);
+  const content = useRef<HTMLElement>(null);
+  const left = useRef(place);
+  useEffect(() => {
+    document.title = titleOf(place);
+    if (left.current === place) return;
+    left.current = place;
+    // Who reads by ear or goes by keys begins where the new page does, unless the page has put them in its input.
+    if (!content.current?.contains(document.activeElement)) content.current?.focus({ preventScroll: true });
+  }, [place]);
 
   async function leave() {
     await ask("/session", { method: "DELETE" }).catch(() => undefined);
@@ -83,7 +84,7 @@ function Frame({ session, onClose }: { session: Session; onClose: (notice: strin
         <span className="who" title={`Key ${session.key_id}: ${session.scopes.join(", ")}`}>{session.name || session.key_id}</span>
         <button type="button" className="quiet" onClick={() => void leave()}>Log out</button>
       </header>
-      <main id="content" className="page" tabIndex={-1}>
+      <main id="content" ref={content} className="page" tabIndex={-1}>
         <ErrorBoundary key={place}>
           <Suspense fallback={<Skeleton lines={8} />}>
             <Switch>

@@ -1,11 +1,12 @@
 /** Logging in with an API key, which the server then keeps in a cookie that no script can read. */
-import { useState, type FormEvent } from "react";
+import { useEffect, useState, type FormEvent } from "react";
 import { ask, Problem, type Session } from "./api";
 
 export function Login({ onOpen, notice }: { onOpen: (session: Session) => void; notice: string }) {
   const [key, setKey] = useState("");
   const [trouble, setTrouble] = useState(notice);
   const [busy, setBusy] = useState(false);
+  useEffect(() => { document.title = "Log in – Tidegate"; }, []);
 
   async function submit(event: FormEvent) {
     event.preventDefault();

@@ -1,5 +1,31 @@
 /** What the address in the browser names. Rule: pure; an id is decoded once, here, and what is no address names nothing. */
 
+/** The pages, in the order of the bar. */
+export const PLACES: readonly (readonly [string, string])[] = [
+  ["/", "Segments"],
+  ["/contacts", "Contacts"],
+  ["/imports", "Imports"],
+  ["/activity", "Activity"],
+  ["/health", "Health"],
+];
+
+/** The page's place in the bar: that of a segment is all segments. */
+export function placeOf(pathname: string): string {
+  const first = pathname.split("/")[1] ?? "";
+  return `/${first === "segments" ? "" : first}`;
+}
+
+/** What the browser's tab and history call a page. */
+export function titleOf(pathname: string): string {
+  const [, first = "", second] = pathname.split("/");
+  const place = PLACES.find(([href]) => href === placeOf(pathname))?.[1];
+  const isOfOne = first === "segments" || first === "contacts";
+  const id = idIn(pathname);
+  if (place === undefined || (second && !(isOfOne && id))) return "No such page – Tidegate";
+  if (pathname === "/segments/new") return "New segment – Tidegate";
+  return [...(second ? [id] : []), place, "Tidegate"].join(" – ");
+}
+
 /**
  * The id in a page's address: `/contacts/a%2541` is the contact `a%41`. Null when it cannot be decoded.
  * The router's own answer is decoded already, and another time would make another id of it.
