@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import orjson
@@ -16,6 +15,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from segmentation.model import InstantMs
+from segmentation.values import read_instant
 from services.ingest.answers import instant_text, json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import json_answer, json_body, leads_to, problems
@@ -64,15 +65,16 @@ _LIST_SCHEMA = {"type": "object", "required": ["keys"], "properties": {"keys": {
 
 
 def _to_come(text: str) -> str:
-    try:
-        at = datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
-    except ValueError:
-        at = None
+    at = _instant_of(text)
     if at is None:
         raise ValueError("is no instant of RFC 3339, such as 2027-01-31T12:00:00Z")
-    if at.timestamp() * 1000 <= clock.now_ms():
+    if at <= clock.now_ms():
         raise ValueError("is past")
-    return text.upper()
+    return text
+
+
+def _instant_of(text: str) -> InstantMs | None:
+    return read_instant(text.upper()) if _RFC_3339.fullmatch(text) else None
 
 
 class KeyRequest(BaseModel):
@@ -85,9 +87,9 @@ class KeyRequest(BaseModel):
     expires_at: Annotated[str, AfterValidator(_to_come)] | None = None
 
     @property
-    def expires_at_ms(self) -> int | None:
+    def expires_at_ms(self) -> InstantMs | None:
         """The instant in epoch milliseconds."""
-        return None if self.expires_at is None else round(datetime.fromisoformat(self.expires_at).timestamp() * 1000)
+        return None if self.expires_at is None else _instant_of(self.expires_at)
 
 
 class KeyRoutes:

@@ -80,6 +80,9 @@ def make_sense(case: Any) -> None:
         case "POST /api/v2/contacts/{contact_id}/merge":
             if case.body["into"] == unquote(str(case.path_parameters["contact_id"])):
                 case.body["into"] += "'"
+        case "POST /api/v2/keys":
+            if case.body.get("expires_at") is not None:
+                case.body["expires_at"] = "2090" + case.body["expires_at"][4:].replace("-02-29", "-02-28")
         case "POST /api/v2/imports":
             _make_file(case)
         case "PUT /api/v2/imports/{import_id}/mapping":

@@ -56,6 +56,7 @@ async def test_an_end_that_is_past_or_no_instant_is_refused(running: Running) ->
         "2090-01-31",
         "2090-01-31T12:00:00",
         "2090-13-01T00:00:00Z",
+        "9999-12-31T23:59:59-01:00",
         4e12,
         True,
     ):
