@@ -15,7 +15,8 @@ SOURCE_TOPIC = "source.topic"
 SOURCE_PARTITION = "source.partition"
 SOURCE_OFFSET = "source.offset"
 VALUE_LEFT_OUT = "error.value_left_out"
-"""How many bytes the value had, when it was too large for this topic: the dead letter's null is no tombstone then."""
+"""How many bytes the value had, when the record was too large for this topic: the dead letter's null is no tombstone
+then. Of a key or of headers that were too large by themselves, only a part is there."""
 _OURS = frozenset({ERROR_CODE, ERROR_MESSAGE, SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET, VALUE_LEFT_OUT})
 REPLAYED_FROM = "tidegate.replayed_from"
 """On the record that a replay writes: `partition:offset` of the dead letter."""
