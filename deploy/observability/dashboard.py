@@ -270,7 +270,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Webhook failures kept",
                 "Given-up deliveries that nobody has replayed yet.",
                 "short",
-                (Query("sum(tidegate_webhook_failures_kept)", "kept"),),
+                (Query("max(tidegate_webhook_failures_kept)", "kept"),),
             ),
         ),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import yaml
 from deploy.observability import dashboard
 from services.ingest.contact_log import BUFFERED_BYTES_MAX
 from tests.unit.observability.queries import complaints, exported
+from tests.unit.runtime.metrics_table import MODULES, registered
 
 ROOT = Path(__file__).parents[3]
 ALERTS = ROOT / "deploy" / "observability" / "alerts.yaml"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
 ]
+PAGES = [rule for rule in RULES if rule["labels"]["severity"] == "page"]
+RANGE_MIN_S = 5 * 60
+"""With a scrape each minute a shorter one may hold a single sample, of which there is no rate."""
 PANELS = [panel for _, row in dashboard.ROWS for panel in row]
 SERIES = exported()
 
@@ -43,6 +48,35 @@ def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"]
+
+
+@pytest.mark.parametrize("module", MODULES.values())
+def test_a_service_of_which_no_process_is_left_is_missed(module: str) -> None:
+    own = {next(iter(metric.describe())).name for metric in registered(import_module(module))}
+    asked = [set(re.findall(r"absent\((\w+?)(?:_total)?\)", rule["expr"])) for rule in PAGES]
+    assert module == "services.runtime.metrics" or any(names & own for names in asked)
+
+
+def test_a_deployment_without_webhooks_does_not_miss_them() -> None:
+    (rule,) = [rule for rule in RULES if rule["alert"] == "TidegateWebhooksAbsent"]
+    assert "and count(present_over_time(tidegate_webhook_failures_kept[7d])) > 0" in rule["expr"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_range_holds_several_scrapes_a_minute_apart(rule: dict[str, Any]) -> None:
+    unit_s = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+    for length, unit in re.findall(r"\[(\d+)([smhd])\]", rule["expr"]):
+        assert int(length) * unit_s[unit] >= RANGE_MIN_S
+
+
+def test_a_lag_pages_that_is_large_and_does_not_grow() -> None:
+    expressions = [rule["expr"] for rule in PAGES]
+    assert "sum(tidegate_evaluator_lag_records) > 10000" in expressions
+
+
+def test_failures_of_webhooks_are_not_counted_once_for_each_replica() -> None:
+    (rule,) = [rule for rule in RULES if rule["alert"] == "TidegateWebhookFailures"]
+    assert rule["expr"] == "max(tidegate_webhook_failures_kept) > 0"
 
 
 def test_a_buffer_is_called_nearly_full_at_three_quarters_of_its_limit() -> None:
