@@ -42,6 +42,7 @@ SETTINGS: dict[str, type[RuntimeSettings]] = {
 }
 SERVICES = tuple(SETTINGS)
 RUNNING = (*SERVICES, *COMMANDS)
+PROFILE = {"type": "RuntimeDefault"}
 everywhere = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
@@ -106,11 +107,16 @@ def test_the_brokers_pods_keep_to_the_namespaces_rules(overlay: str) -> None:
     namespace = named(built(overlay), "Namespace", "tidegate")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     kafka = named(built(overlay), "Kafka", "tidegate")["spec"]
-    broker, operator = kafka["kafka"]["template"], kafka["entityOperator"]["template"]
-    for pod in (broker["pod"], operator["pod"]):
-        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    operator, unprivileged = kafka["entityOperator"]["template"], {"runAsNonRoot": True, "seccompProfile": PROFILE}
+    assert operator["pod"]["securityContext"] == unprivileged
+    pools = of_kind(built(overlay), "KafkaNodePool")
+    brokers = [pool["spec"].get("template", kafka["kafka"]["template"]) for pool in pools]
+    assert brokers
+    for broker in brokers:
+        # Group 0 is the broker's own: it has to be let write to its volume.
+        assert broker["pod"]["securityContext"] == {"fsGroup": 0, **unprivileged}
     for template, names in (
-        (broker, ("kafkaContainer", "initContainer")),
+        *((broker, ("kafkaContainer", "initContainer")) for broker in brokers),
         (operator, ("topicOperatorContainer", "userOperatorContainer")),
     ):
         for name in names:
