@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.k8s.grants import DOCTOR, OPERATOR
+from services.webhooks.addresses import read_url
 from tests.unit.deploy.manifests import (
     COMMANDS,
     OVERLAYS,
@@ -26,6 +27,8 @@ KAFKA = {"strimzi.io/cluster": "tidegate", "strimzi.io/kind": "Kafka"}
 DNS = {"k8s-app": "kube-dns"}
 SERVICES = ("ingest", "evaluator", "scheduler", "console", "webhooks")
 RUNNING = (*SERVICES, *COMMANDS)
+ANY_PORT = "any"
+"""Of a rule that names none."""
 everywhere = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
@@ -99,7 +102,6 @@ def test_only_webhooks_reach_the_world_and_never_a_private_address(overlay: str)
     public = Peer(ip="93.184.216.34")
     assert {service for service in RUNNING if leaves(overlay, service, public, 443)} == {"webhooks"}
     assert leaves(overlay, "webhooks", Peer(ip="2606:2800:220:1::1"), 443)
-    assert not leaves(overlay, "webhooks", public, 80)
     for private in (
         "10.1.2.3",
         "172.16.0.1",
@@ -110,7 +112,17 @@ def test_only_webhooks_reach_the_world_and_never_a_private_address(overlay: str)
         "fe80::1",
         "::1",
     ):
-        assert not leaves(overlay, "webhooks", Peer(ip=private), 443), private
+        for port in (443, 8443):
+            assert not leaves(overlay, "webhooks", Peer(ip=private), port), private
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "url", ["https://example.com/in", "https://example.com:8443/in", "https://example.com:65535/in"]
+)
+def test_webhooks_reach_every_port_that_a_webhook_may_name(overlay: str, url: str) -> None:
+    target = read_url(url, allow_local=False)
+    assert leaves(overlay, "webhooks", Peer(ip="93.184.216.34"), target.port)
 
 
 def pod(overlay: str, service: str) -> Peer:
@@ -141,7 +153,7 @@ def leaves(overlay: str, service: str, target: Peer, port: int) -> bool:
     }
     return any(
         any(matches(peer, target) for peer in rule["to"])
-        and {port, names.get(port)} & {each["port"] for each in rule["ports"]}
+        and {port, names.get(port), ANY_PORT} & {each.get("port", ANY_PORT) for each in rule["ports"]}
         for policy in policies_of(overlay, service)
         for rule in policy.get("egress", [])
     )
