@@ -184,6 +184,22 @@ def test_ports_and_probes_are_those_of_the_service(overlay: str, service: str) -
 
 
 @everywhere
+def test_every_service_says_where_its_metrics_are_scraped_and_no_waiting_command_does(overlay: str) -> None:
+    for service, workload in everything(built(overlay)).items():
+        said = pod_of(workload)["metadata"].get("annotations", {})
+        scraped = {name: value for name, value in said.items() if name.startswith("prometheus.io/")}
+        if service in COMMANDS:
+            assert scraped == {}
+        else:
+            port = str(SETTINGS[service]().admin_port)
+            assert scraped == {
+                "prometheus.io/scrape": "true",
+                "prometheus.io/port": port,
+                "prometheus.io/path": "/metrics",
+            }
+
+
+@everywhere
 @pytest.mark.parametrize("service", ["ingest", "webhooks"])
 def test_the_console_is_told_where_each_service_is_whose_routes_it_passes_on(overlay: str, service: str) -> None:
     manifests = built(overlay)
