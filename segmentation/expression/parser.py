@@ -235,5 +235,5 @@ def _too_long(size: int) -> Problem:
     return problem(
         LanguageCode.SOURCE_TOO_LONG,
         f"the text has {size:,} bytes; at most {limits.SOURCE_BYTES_MAX:,} are allowed",
-        "keep what the conditions have in common as an attribute, or split the segment and use `in segment …`",
+        "send it in the JSON form, which has no such limit; or split the segment and use `in segment …`",
     )

@@ -242,6 +242,16 @@ def test_the_text_form_has_at_most_64_kibibytes() -> None:
     assert _codes(parse_text("`é`" + " " * (SOURCE_BYTES_MAX - 3), NO_ATTRIBUTES)) == ["source_too_long"]
 
 
+def test_a_set_whose_canonical_text_is_too_long_is_read_back_from_json_and_told_so() -> None:
+    expression = parse_text(f"a in [{','.join(f'v{number}' for number in range(9_000))}]", NO_ATTRIBUTES)
+    assert isinstance(expression, Expression)
+    assert parse_json(to_json(expression), NO_ATTRIBUTES) == expression
+    again = parse_text(to_text(expression), NO_ATTRIBUTES)
+    assert isinstance(again, Rejection)
+    assert [found.code for found in again.problems] == ["source_too_long"]
+    assert "JSON form" in again.problems[0].hint
+
+
 @given(st.text("abc", max_size=8), st.text("abc", max_size=8), st.integers(1, 5))
 def test_a_distance_is_exact_below_its_bound(left: str, right: str, bound: int) -> None:
     assert attributes._distance(left, right, bound) == min(_whole_distance(left, right), bound)
