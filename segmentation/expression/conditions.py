@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from segmentation.attributes import AttributeCatalogue, nearest_name
 from segmentation.errors import Problem
-from segmentation.expression import codes, literals, operands, words
+from segmentation.expression import codes, literals, operands, slips, words
 from segmentation.expression.codes import LanguageCode, problem
 from segmentation.expression.cursor import Cursor
 from segmentation.expression.lexer import Token, TokenKind
@@ -104,6 +104,8 @@ def _take_operator(cursor: Cursor, name: AttributeName, attributes: AttributeCat
         return _take_symbol(cursor)
     if cursor.take_words("is"):
         return _take_is(cursor, name)
+    if _refuse_phrase(cursor, token):
+        return None
     negated = _take_negation(cursor)
     symbol = cursor.here.kind is TokenKind.SYMBOL and not cursor.at_boundary()
     test = _take_symbol(cursor) if symbol else _take_test(cursor, name, attributes)
@@ -130,6 +132,12 @@ def _take_symbol(cursor: Cursor) -> Operator | None:
     if symbol in words.ORDER_SYMBOLS:
         ordered = literals.take_ordered(cursor, symbol)
         return None if ordered is None else Operator(Compare(words.ORDER_SYMBOLS[symbol], ordered))
+    if symbol in words.EQUAL_SYMBOLS and cursor.at_words("exactly") and cursor.ahead().kind in literals.WRITTEN:
+        meant = "is not exactly" if words.EQUAL_SYMBOLS[symbol] else "is exactly"
+        hint = f'write `{meant} "{shortened(cursor.ahead().value)}"`'
+        found = problem(LanguageCode.EXPECTS_VALUE, f"`exactly` does not go with `{symbol}`", hint)
+        cursor.report(found, token, cursor.ahead())
+        return None
     if symbol in words.EQUAL_SYMBOLS:
         literal = literals.take_literal(cursor, exact=False)
         return None if literal is None else Operator(Equals(literal), words.EQUAL_SYMBOLS[symbol])
@@ -140,6 +148,8 @@ def _take_symbol(cursor: Cursor) -> Operator | None:
 def _take_is(cursor: Cursor, name: AttributeName) -> Operator | None:
     """What follows `is`: presence, `exactly` or a value."""
     negated = cursor.take_words("not")
+    if _refuse_phrase(cursor, cursor.before):
+        return None
     after_word = cursor.at_boundary(1) or cursor.ahead().keyword in literals.POLICY_WORDS
     if after_word and cursor.take_any("set"):
         return Operator(IsSet(), negated)
@@ -149,8 +159,6 @@ def _take_is(cursor: Cursor, name: AttributeName) -> Operator | None:
     stands_alone = cursor.here.keyword in _STANDS_ALONE or cursor.here.is_symbol(*words.ALL_SYMBOLS)
     if not exact and not after_word and stands_alone:
         _refuse_is(cursor, name, negated)
-        return None
-    if not exact and _refuse_phrase(cursor, cursor.before):
         return None
     literal = literals.take_literal(cursor, exact)
     return None if literal is None else Operator(Equals(literal, exact), negated)
@@ -173,16 +181,21 @@ def _refuse_is(cursor: Cursor, name: AttributeName, negated: bool) -> None:
 
 
 def _refuse_phrase(cursor: Cursor, first: Token) -> bool:
-    """Two words that stand for an operator, as in `is greater than 5`. Gives whether there were any."""
-    meant = words.MEANT_PHRASES.get((cursor.here.keyword, cursor.ahead().keyword))
-    if meant is None:
+    """Words that stand for an operator, as in `is greater than 5`. Gives whether there were any."""
+    phrase = next((one for one in words.MEANT_PHRASES if cursor.at_words(*one)), None)
+    if phrase is None:
         return False
-    phrase = cursor.written(cursor.here, cursor.ahead())
-    if cursor.ahead(3).keyword in {"time", "times"}:
+    last, value = cursor.ahead(len(phrase) - 1), cursor.ahead(len(phrase))
+    written, meant = cursor.written(cursor.here, last), words.MEANT_PHRASES[phrase]
+    if value.kind is TokenKind.NUMBER:
+        meant = meant.replace("99", shortened(value.value))
+    if cursor.ahead(len(phrase) + 1).keyword in {"time", "times"}:
         found = codes.reserved_event_count()
     else:
-        found = problem(LanguageCode.EXPECTS_OPERATOR, f"`{phrase}` is not an operator", f"write `{meant}`")
-    cursor.report(found, first, cursor.ahead())
+        found = problem(LanguageCode.EXPECTS_OPERATOR, f"`{written}` is not an operator", f"write `{meant}`")
+    cursor.report(found, first, last)
+    # Over the words, since an OR among them ends no condition.
+    cursor.take_words(*phrase)
     return True
 
 
@@ -250,7 +263,9 @@ def _take_between(cursor: Cursor) -> Operator | None:
 
 def _take_in(cursor: Cursor) -> Operator | None:
     """What follows `in`: a side of now, or a set."""
-    if cursor.take_words("the", "past"):
+    if cursor.at_words("the") and slips.at_window(cursor.ahead(), cursor.ahead(2)):
+        cursor.take()
+    elif cursor.take_words("the", "past"):
         return Operator(InPast())
     if cursor.take_words("the", "future"):
         return Operator(InFuture())
@@ -258,31 +273,18 @@ def _take_in(cursor: Cursor) -> Operator | None:
         hint = "join it as a condition of its own: `… AND in segment active_users`"
         cursor.expected(LanguageCode.EXPECTS_SET, "a set", hint)
         return None
-    if cursor.here.keyword in {"past", "future"}:
-        hint = f"write `in the {cursor.here.keyword}`"
-        cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", hint)
+    if slips.refuse_reserved_window(cursor):
         return None
-    if _refuse_reserved_window(cursor):
-        return None
-    if cursor.here.keyword in {"last", "next"}:
-        hint = f"write `within {cursor.here.keyword} 7 days`"
+    if cursor.here.keyword in {"past", "future", "last", "next"}:
+        side = cursor.here.keyword
+        hint = f"write `in the {side}`"
+        if slips.at_window(cursor.here, cursor.ahead()):
+            hint = f"write `within {'last' if side == 'past' else side} {slips.amount_behind(cursor)}`"
         cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", hint)
         return None
     exact = cursor.take_words("exactly")
     values = literals.take_set(cursor, exact)
     return None if values is None else Operator(OneOf(values, exact))
-
-
-def _refuse_reserved_window(cursor: Cursor) -> bool:
-    """`in this month`, `in last month`, `in time zone …`. Gives whether it was one of them."""
-    word, after = cursor.here, cursor.ahead()
-    if word.keyword in {"time", "timezone"} and not cursor.at_boundary(1):
-        cursor.report(codes.reserved_time_zone(), word)
-        return True
-    window = word.keyword in {"this", "current"} or after.keyword in operands.CALENDAR_UNITS
-    if window and word.kind is TokenKind.WORD:
-        cursor.report(codes.reserved_calendar(shortened(cursor.written(word, after))), word, after)
-    return window and word.kind is TokenKind.WORD
 
 
 def _take_than(cursor: Cursor) -> Operator | None:

@@ -12,6 +12,7 @@ from segmentation.attributes import nearest_name
 from segmentation.errors import PROBLEMS_MAX, Problem
 from segmentation.expression import codes, limits, operands
 from segmentation.expression.codes import LanguageCode, problem
+from segmentation.expression.jsonwrite import COMBINATORS
 from segmentation.expression.limits import shortened
 from segmentation.expression.syntax import (
     BooleanLiteral,
@@ -65,6 +66,8 @@ _MEANT = {
     "since": "after",
     "until": "before",
 }
+_COMBINED = {"and": "all", "all": "all", "or": "any", "any": "any", "not": "not", "nor": "not"}
+"""What joins conditions, under names that other languages give it."""
 _RESERVED: dict[str, Callable[[], Problem]] = {
     "regex": codes.reserved_regular_expression,
     "regexp": codes.reserved_regular_expression,
@@ -119,6 +122,10 @@ def unknown_test(name: str, key: str) -> Problem:
     normal = key.lower().lstrip("$").replace(" ", "_")
     if normal in _RESERVED:
         return _RESERVED[normal]()
+    combinator = _COMBINED.get(name.lower().lstrip("$"))
+    if combinator is not None and name not in COMBINATORS:
+        hint = f'did you mean {{"{combinator}": …}}?'
+        return problem(LanguageCode.UNKNOWN_TEST, f"`{shortened(key)}` is not a test of `{shortened(name)}`", hint)
     meant = normal if normal in TESTS else _MEANT.get(normal) or nearest_name(normal, TESTS)
     hint = (
         f"did you mean `{meant}`?"
@@ -141,6 +148,8 @@ def _literal(value: object) -> ListLiteral | Problem:
         hint = 'write {"set": false} for a missing attribute'
         return problem(LanguageCode.NULL_VALUE, "null is no value: a missing attribute is just missing", hint)
     hint = "write a text, a number, true or false; a bare list means `in`"
+    if isinstance(value, dict):
+        hint = 'write a text, a number, true or false; to join conditions write {"any": […]} or {"all": […]}'
     return problem(LanguageCode.EXPECTS_VALUE, f"expected a value, found {kind_of(value)}", hint)
 
 
@@ -176,6 +185,8 @@ def _values(value: object, exact: bool) -> tuple[ListLiteral, ...] | list[Proble
         else:
             break
     whole = None if problems else operands.set_problem(literals, exact)
+    if whole is not None and whole.code == LanguageCode.EMPTY_SET:
+        whole = replace(whole, hint='put at least one value in it, for example ["US", "CA"]')
     return [whole] if whole is not None else problems or tuple(literals)
 
 
@@ -239,7 +250,10 @@ def _between(value: object, asked: Asked) -> Read:
         hint = 'for dates use both `after` and `before`: {"after": "2026-01-01", "before": "2026-02-01"}'
         return tuple(problems) or (problem(LanguageCode.EXPECTS_NUMBER, "`between` takes numbers", hint),)
     found = operands.range_operand(low, high)
-    return (found,) if isinstance(found, Problem) else found
+    if isinstance(found, Problem):
+        ends_text = f"[{number_text(high.value)}, {number_text(low.value)}]"
+        return (replace(found, hint=f'write "between": {ends_text}'),)
+    return found
 
 
 def _presence(value: object, _: Asked) -> Read:

@@ -72,6 +72,8 @@ _PLAIN_KINDS = {
     "instant": TokenKind.INSTANT,
     "symbol": TokenKind.SYMBOL,
 }
+_SIGNED = re.compile(r"[+-]?(?P<digits>\.[0-9]{1,60}|(?<=\+)[0-9]{1,60}(?:\.[0-9]{1,60})?)")
+_NEGATION = re.compile(r"\b(?P<verb>is|does|has|was|are|did)n(?P<quote>')t\b", re.IGNORECASE)
 _ESCAPE = re.compile(
     r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL
 )
@@ -118,7 +120,7 @@ class _Lexer:
         elif group == "open":
             self.take_open(match)
         elif group == "other":
-            self.report(_unknown_character(written), match.start(), 1)
+            self.report(_unknown_sign(match) or _unknown_character(written), match.start(), 1)
 
     def take_open(self, match: re.Match[str]) -> None:
         """Take a quote that nothing closes: everything behind it is lost, so it stands for the rest."""
@@ -128,7 +130,10 @@ class _Lexer:
         code = LanguageCode.UNTERMINATED_NAME if name else LanguageCode.UNTERMINATED_TEXT
         what = "this attribute name" if name else "this text"
         hint = f"close it with {quote}; inside, write the quote as \\{quote}"
-        if quote == "'" and self.source.text[match.start() - 1 : match.start()].isalpha():
+        negation = _NEGATION.search(self.source.text, max(0, match.start() - 5), match.end())
+        if negation is not None and negation.start("quote") == match.start():
+            hint = f"write `{negation['verb'].lower()} not`"
+        elif quote == "'" and self.source.text[match.start() - 1 : match.start()].isalpha():
             hint = 'a text with an apostrophe needs double quotes, for example "O\'Brien"'
         self.report(problem(code, f"{what} has no closing {quote}", hint), match.start(), len(first_line))
 
@@ -160,6 +165,17 @@ def tokenize(source: Source) -> tuple[list[Token], list[Problem]]:
             lexer.take(match)
     lexer.tokens.append(Token(TokenKind.END, "", len(source.text), 0))
     return lexer.tokens, lexer.problems
+
+
+def _unknown_sign(match: re.Match[str]) -> Problem | None:
+    """A sign that JSON numbers do not have, as in `.5` and `+5`."""
+    number = _SIGNED.match(match.string, match.start())
+    if number is None:
+        return None
+    minus = "-" if match[0] == "-" or match.string[max(0, match.start() - 1) : match.start()] == "-" else ""
+    digits = shortened(number["digits"])
+    hint = f"write {minus}{'0' if digits[0] == '.' else ''}{digits}"
+    return problem(LanguageCode.INVALID_CHARACTER, f"`{match[0]}` does not begin a number", hint)
 
 
 def _unknown_character(character: str) -> Problem:

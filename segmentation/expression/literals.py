@@ -6,11 +6,8 @@ leaves a token of the value behind, so an error in a value does not become a sec
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 from segmentation.errors import Problem
-from segmentation.expression import operands, words
+from segmentation.expression import operands, slips, words
 from segmentation.expression.codes import LanguageCode, problem, reserved_calendar
 from segmentation.expression.cursor import Cursor
 from segmentation.expression.lexer import Token, TokenKind
@@ -31,9 +28,8 @@ BOOLEANS = {"true": True, "false": False}
 POLICY_WORDS = frozenset(("excluding", "including"))
 _NULLS = frozenset(("null", "nil", "undefined"))
 _WORDLIKE = frozenset((TokenKind.WORD, TokenKind.NUMBER))
-_FIRST_GROUP = re.compile("-?[1-9][0-9]{0,2}")
-_GROUP = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
-"""What stands before and between the commas of `1,000,000.50`."""
+WRITTEN = _WORDLIKE | {TokenKind.TEXT}
+"""Tokens that can stand for a text."""
 
 
 def take_literal(cursor: Cursor, exact: bool) -> Literal | None:
@@ -76,11 +72,9 @@ def _simple(cursor: Cursor) -> Literal | Problem | None:
         )
     literal = plain_literal(token)
     if token.is_symbol("("):
-        cursor.skip_group()
-        inside = shortened(cursor.written(token, cursor.before).strip("()"))
-        return problem(LanguageCode.EXPECTS_VALUE, "a value stands without brackets", f"write {inside or 'a value'}")
-    if token.kind is TokenKind.NUMBER and (groups := _groups(cursor, token)) > 0:
-        return _refuse_separators(cursor, token, groups)
+        return slips.refuse_brackets(cursor, cursor.ahead(-2))
+    if token.kind is TokenKind.NUMBER and (groups := slips.groups_behind(cursor, token)) > 0:
+        return slips.refuse_separators(cursor, token, groups)
     if literal is None:
         return problem(
             LanguageCode.EXPECTS_VALUE,
@@ -108,8 +102,12 @@ def _more_words(cursor: Cursor) -> bool:
     token, after = cursor.here, cursor.ahead()
     if token.kind not in _WORDLIKE or cursor.at_boundary() or token.keyword in POLICY_WORDS:
         return False
-    begins_condition = after.keyword in words.OPERATOR_WORDS or after.is_symbol(*words.ALL_SYMBOLS)
-    return token.keyword != "not" and not begins_condition
+    return token.keyword != "not" and not _begins_condition(after)
+
+
+def _begins_condition(after: Token) -> bool:
+    """Whether this token makes the word before it an attribute."""
+    return after.keyword in words.OPERATOR_WORDS or after.is_symbol(*words.ALL_SYMBOLS)
 
 
 def plain_literal(token: Token) -> ListLiteral | Problem | None:
@@ -167,8 +165,8 @@ def _ordered(cursor: Cursor, token: Token, operator: str) -> OrderedLiteral | Pr
                 f"`{operator}` compares with a fixed number or instant, not with a duration",
                 f"write `more than {token.value} {unit} ago` or `within last {token.value} {unit}`",
             )
-        if (groups := _groups(cursor, token)) > 0:
-            return _refuse_separators(cursor, token, groups)
+        if (groups := slips.groups_behind(cursor, token)) > 0:
+            return slips.refuse_separators(cursor, token, groups)
         if isinstance(literal, NumberLiteral | Problem):
             return literal
     if token.keyword in BOOLEANS:
@@ -182,46 +180,6 @@ def _ordered(cursor: Cursor, token: Token, operator: str) -> OrderedLiteral | Pr
         f"expected a number after `{operator}`, found `{shortened(cursor.written(token))}`",
         "write a number, for example 99; two attributes cannot be compared",
     )
-
-
-def _groups(cursor: Cursor, first: Token) -> int:
-    """How many groups of three digits follow a number, each behind a comma and no space: two in `1,000,000.50`."""
-    groups, before = 0, first
-    while "." not in before.value:
-        comma, digits = cursor.ahead(2 * groups), cursor.ahead(2 * groups + 1)
-        end = before.offset + before.length
-        adjacent = comma.is_symbol(",") and comma.offset == end and digits.offset == end + 1
-        if not adjacent or digits.kind is not TokenKind.NUMBER or _GROUP.fullmatch(digits.value) is None:
-            break
-        groups, before = groups + 1, digits
-    return groups
-
-
-def _refuse_separators(cursor: Cursor, first: Token, groups: int) -> Problem:
-    for _ in range(2 * groups):
-        cursor.take()
-    digits = cursor.written(first, cursor.before).replace(",", "")
-    return problem(LanguageCode.EXPECTS_NUMBER, "numbers have no separators", f"write {shortened(digits)}")
-
-
-def _separators_in_set(cursor: Cursor, first: Token) -> Problem | None:
-    """`[1,000]`, which would be the number 1 and the text 000.
-
-    Only a group with a zero in front or a fraction behind tells: `[1,200]` may well be two numbers. Cost: a run of
-    groups is looked through once, from its first number, so a set takes linear time.
-    """
-    comma = cursor.ahead(-2)
-    behind_number = (
-        comma.is_symbol(",") and comma.offset + 1 == first.offset and cursor.ahead(-3).kind is TokenKind.NUMBER
-    )
-    within_run = behind_number and _GROUP.fullmatch(first.value) is not None
-    if first.kind is not TokenKind.NUMBER or within_run or _FIRST_GROUP.fullmatch(first.value) is None:
-        return None
-    groups = _groups(cursor, first)
-    if not any(cursor.ahead(2 * index + 1).value[0] == "0" for index in range(groups)):
-        return None
-    found = _refuse_separators(cursor, first, groups)
-    return replace(found, hint=f"{found.hint}; for several values, a space behind each comma")
 
 
 def take_fragment(cursor: Cursor, operator: str) -> str | None:
@@ -286,7 +244,7 @@ def _element(cursor: Cursor) -> ListLiteral | None:
         )
     elif token.kind is not TokenKind.SYMBOL and token.kind is not TokenKind.END:
         cursor.take()
-        literal = _separators_in_set(cursor, token) or _whole_text(cursor, token) or plain_literal(token)
+        literal = slips.separators_in_set(cursor, token) or _whole_text(cursor, token) or plain_literal(token)
     if isinstance(literal, Problem):
         cursor.report(literal, token, cursor.before)
         return None
@@ -369,6 +327,20 @@ def _refuse_opening(cursor: Cursor) -> None:
         )
         cursor.report(found, token, last)
         return
-    shown = shortened(cursor.written(token)) or "US"
-    cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", f"write [{shown}]")
+    pieces: list[str] = []
+    last = token
+    while cursor.here.kind in WRITTEN and not _begins_condition(cursor.ahead()) and not cursor.at_boundary():
+        first = cursor.take()
+        while _more_words(cursor):
+            cursor.take()
+        last = cursor.before
+        pieces.append(slips.as_element(cursor.written(first, last)))
+        if not cursor.take_symbol(","):
+            break
+    hint = f"write [{shortened(', '.join(pieces) or 'US, CA')}]"
+    if not pieces:
+        cursor.expected(LanguageCode.EXPECTS_SET, "a set in square brackets", hint)
+    else:
+        message = f"expected a set in square brackets, found `{shortened(cursor.written(token, last))}`"
+        cursor.report(problem(LanguageCode.EXPECTS_SET, message, hint), token, last)
     cursor.skip_to_boundary()

@@ -20,7 +20,7 @@ from segmentation.expression.syntax import (
     TextLiteral,
     VersionLiteral,
 )
-from segmentation.values import DAY_MS, number_text, read_instant, read_number, version_key
+from segmentation.values import DAY_MS, iso_text, number_text, read_instant, read_number, version_key
 
 UNIT_MS = {
     "s": 1_000,
@@ -131,11 +131,10 @@ def day_operand(value: str | float) -> OnDay | Problem:
         return found
     if isinstance(value, str) and found.at % DAY_MS == 0:
         return OnDay(found.at)
-    day = limits.shortened(value)[:10] if isinstance(value, str) else "2026-05-01"
     return problem(
         LanguageCode.EXPECTS_DAY,
         "`on` needs a whole day, without a time",
-        f"write `on {day}`, or compare with the instant: `is`, `before` or `after`",
+        f"write `on {iso_text(found.at)[:10]}`, or compare with the instant: `is`, `before` or `after`",
     )
 
 

@@ -23,7 +23,12 @@ NEAR_SYMBOLS = {"\u2265": ">=", "\u2264": "<=", "\u2260": "!=", "=>": ">=", "=<"
 PATTERN_SYMBOLS = frozenset(("~", "=~", "!~"))
 ALL_SYMBOLS = (*ORDER_SYMBOLS, *EQUAL_SYMBOLS, *NEAR_SYMBOLS, *PATTERN_SYMBOLS)
 OPERATORS_HINT = "operators are is, =, !=, >, >=, <, <=, between, in, contains, has any of, within, before, exists, …"
-MEANT_PHRASES = {
+MEANT_PHRASES: dict[tuple[str, ...], str] = {
+    ("greater", "than", "or", "equal", "to"): ">= 99",
+    ("more", "than", "or", "equal", "to"): ">= 99",
+    ("less", "than", "or", "equal", "to"): "<= 99",
+    ("greater", "or", "equal", "to"): ">= 99",
+    ("less", "or", "equal", "to"): "<= 99",
     ("one", "of"): "in [US, CA]",
     ("any", "of"): "has any of [a, b]",
     ("all", "of"): "has all of [a, b]",
@@ -39,8 +44,14 @@ MEANT_PHRASES = {
     ("equal", "to"): "= 99",
     ("older", "than"): "more than 30 days ago",
     ("newer", "than"): "within last 30 days",
+    ("not", "is"): "is not",
+    ("does", "exist"): "exists",
+    ("does", "contain"): "contains",
+    ("does", "start"): "starts with",
+    ("does", "end"): "ends with",
+    ("does", "have"): "has any of [a, b]",
 }
-"""Two words that people write for an operator, and an example of what was meant."""
+"""Words that people write for an operator, and an example of what was meant; the longer of two comes first."""
 MEANT_WORDS = {
     "does": "does not",
     "equals": "is",
@@ -49,6 +60,9 @@ MEANT_WORDS = {
     "are": "is",
     "was": "is",
     "isnt": "is not",
+    "isn": "is not",
+    "doesnt": "does not",
+    "doesn": "does not",
     "includes": "contains",
     "include": "contains",
     "containing": "contains",

@@ -1,0 +1,124 @@
+"""Values and stretches of time as people write them and the language does not: what was meant.
+
+Rule: nothing here is accepted. A function says whether the slip is there, or steps over it and gives or reports the
+problem, so that it stays one error.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from segmentation.errors import Problem
+from segmentation.expression import codes, operands, words
+from segmentation.expression.codes import LanguageCode, problem
+from segmentation.expression.cursor import Cursor
+from segmentation.expression.lexer import Token, TokenKind
+from segmentation.expression.limits import shortened
+
+_FIRST_GROUP = re.compile("-?[1-9][0-9]{0,2}")
+_GROUP = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
+"""What stands before and between the commas of `1,000,000.50`."""
+
+
+def groups_behind(cursor: Cursor, first: Token) -> int:
+    """How many groups of three digits follow a number, each behind a comma and no space: two in `1,000,000.50`."""
+    groups, before = 0, first
+    while "." not in before.value:
+        comma, digits = cursor.ahead(2 * groups), cursor.ahead(2 * groups + 1)
+        end = before.offset + before.length
+        adjacent = comma.is_symbol(",") and comma.offset == end and digits.offset == end + 1
+        if not adjacent or digits.kind is not TokenKind.NUMBER or _GROUP.fullmatch(digits.value) is None:
+            break
+        groups, before = groups + 1, digits
+    return groups
+
+
+def refuse_separators(cursor: Cursor, first: Token, groups: int) -> Problem:
+    """Step over the groups behind a number, and give the number without its commas."""
+    for _ in range(2 * groups):
+        cursor.take()
+    digits = cursor.written(first, cursor.before).replace(",", "")
+    return problem(LanguageCode.EXPECTS_NUMBER, "numbers have no separators", f"write {shortened(digits)}")
+
+
+def separators_in_set(cursor: Cursor, first: Token) -> Problem | None:
+    """`[1,000]`, which would be the number 1 and the text 000.
+
+    Only a group with a zero in front tells: `[1,200]` may well be two numbers. Cost: a run of groups is looked through
+    once, from its first number, so a set takes linear time.
+    """
+    comma = cursor.ahead(-2)
+    behind_number = (
+        comma.is_symbol(",") and comma.offset + 1 == first.offset and cursor.ahead(-3).kind is TokenKind.NUMBER
+    )
+    within_run = behind_number and _GROUP.fullmatch(first.value) is not None
+    if first.kind is not TokenKind.NUMBER or within_run or _FIRST_GROUP.fullmatch(first.value) is None:
+        return None
+    groups = groups_behind(cursor, first)
+    if not any(cursor.ahead(2 * index + 1).value[0] == "0" for index in range(groups)):
+        return None
+    found = refuse_separators(cursor, first, groups)
+    return replace(found, hint=f"{found.hint}; for several values, a space behind each comma")
+
+
+def refuse_brackets(cursor: Cursor, operator: Token) -> Problem:
+    """`plan is (Pro OR Free)`: what stands in the brackets, as a set if it is several values."""
+    pieces = _pieces(cursor)
+    hint = f"write {pieces[0] if pieces else 'a value'}"
+    if len(pieces) > 1:
+        negated = operator.keyword == "not" or words.EQUAL_SYMBOLS.get(operator.value, False)
+        hint = f"for one of several values write `{'not in' if negated else 'in'} [{shortened(', '.join(pieces))}]`"
+    return problem(LanguageCode.EXPECTS_VALUE, "a value stands without brackets", hint)
+
+
+def _pieces(cursor: Cursor) -> list[str]:
+    """What stands in a bracket that was taken, between the commas and ORs; the closing bracket is taken too."""
+    pieces: list[str] = []
+    first: Token | None = None
+    depth = 1
+    while depth > 0:
+        token = cursor.here
+        depth += token.is_symbol("(") - token.is_symbol(")")
+        apart = depth == 1 and (token.keyword == "or" or token.is_symbol(",", "|", "||"))
+        if (apart or depth == 0 or cursor.at_end()) and first is not None:
+            pieces.append(as_element(cursor.written(first, cursor.before)))
+            first = None
+        elif not apart:
+            first = first or token
+        if cursor.at_end():
+            break
+        cursor.take()
+    return pieces
+
+
+def as_element(written: str) -> str:
+    """A value as it stands in a set: without brackets, and several words in the quotes that they need."""
+    if written[0] == "(":
+        written = written.strip("() ") or "a value"
+    return f'"{written}"' if " " in written and written[0] not in "\"'" else written
+
+
+def at_window(word: Token, after: Token) -> bool:
+    """Whether a stretch of time begins here: `last 7 days`, `past 24 hours`."""
+    return word.keyword in {"last", "next"} or (word.keyword == "past" and after.value[:1].isdigit())
+
+
+def amount_behind(cursor: Cursor) -> str:
+    """The duration behind `last`, as far as one is there."""
+    first, unit = cursor.ahead(), cursor.ahead(2)
+    if first.kind is TokenKind.NUMBER and unit.keyword in operands.UNIT_MS:
+        return shortened(cursor.written(first, unit))
+    return shortened(first.value) if isinstance(operands.parse_duration(first.value), int) else "7 days"
+
+
+def refuse_reserved_window(cursor: Cursor) -> bool:
+    """`in this month`, `in last month`, `in time zone …`. Gives whether it was one of them."""
+    word, after = cursor.here, cursor.ahead()
+    if word.keyword in {"time", "timezone"} and not cursor.at_boundary(1):
+        cursor.report(codes.reserved_time_zone(), word)
+        return True
+    window = word.keyword in {"this", "current"} or after.keyword in operands.CALENDAR_UNITS
+    if window and word.kind is TokenKind.WORD:
+        cursor.report(codes.reserved_calendar(shortened(cursor.written(word, after))), word, after)
+    return window and word.kind is TokenKind.WORD
