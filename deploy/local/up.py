@@ -8,6 +8,7 @@ order; a second one at once.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,8 @@ def _announce(stack: LocalStack, plan: StackPlan, options: UpOptions, output: Ou
         ("API key", stack.key),
     ):
         output.say(f"  {what:<10}{where}")
+    if plan.data_directory != _usual_directory():
+        output.say(f"Other shells find it after: export TIDEGATE_DATA_DIR={shlex.quote(str(plan.data_directory))}")
 
 
 def _watch_with_guest(stack: LocalStack, plan: StackPlan, module: str) -> int:
@@ -191,7 +194,12 @@ def _data_directory(options: UpOptions) -> Iterator[Path]:
         finally:
             shutil.rmtree(directory, ignore_errors=True)
         return
-    yield (options.data_directory or platformdirs.user_data_path("tidegate")).expanduser().resolve()
+    yield options.data_directory.expanduser().resolve() if options.data_directory else _usual_directory()
+
+
+def _usual_directory() -> Path:
+    """Where every command looks for the stack when nothing is said."""
+    return platformdirs.user_data_path("tidegate").expanduser().resolve()
 
 
 def _ports(options: UpOptions) -> StackPorts:

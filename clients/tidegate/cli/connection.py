@@ -140,4 +140,4 @@ def _local_stack_url() -> str | None:
 def data_directory() -> Path:
     """Where the local stack keeps its files."""
     named = os.environ.get(DATA_DIR_VARIABLE)
-    return Path(named) if named else platformdirs.user_data_path("tidegate")
+    return Path(named).expanduser() if named else platformdirs.user_data_path("tidegate")

@@ -1,6 +1,7 @@
 """`tidegate up`: the whole system on this machine, with a real Kafka broker, until Ctrl-C.
 
-Rule: this module reads options; `deploy.local` does the work. It needs the services' dependencies.
+Rule: this module reads options; `deploy.local` does the work. It needs the services' dependencies. The data folder is
+named as it is to every other command.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ import typer
 from deploy.local.plan import EVALUATORS_MAX, PORT_BASE_MAX, PORT_BASE_MIN
 from deploy.local.up import UpOptions, run_stack
 from schemas.topics import PARTITIONS_MAX
+from tidegate.cli.connection import DATA_DIR_VARIABLE
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def up(
+    context: typer.Context,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Keep data here. Default: Tidegate's folder in the user's data folder.")
+        Path | None,
+        typer.Option(
+            envvar=DATA_DIR_VARIABLE, help="Keep data here. Default: Tidegate's folder in the user's data folder."
+        ),
     ] = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing: data is removed at the end.")] = False,
     port_base: Annotated[
@@ -47,10 +53,12 @@ def up(
     ] = None,
 ) -> None:
     """Start Kafka and the five services on this machine, and keep them running until Ctrl-C."""
+    source = context.get_parameter_source("data_dir")
+    is_from_environment = source is not None and source.name == "ENVIRONMENT"
     raise typer.Exit(
         run_stack(
             UpOptions(
-                data_directory=data_dir,
+                data_directory=None if ephemeral and is_from_environment else data_dir,
                 ephemeral=ephemeral,
                 port_base=port_base,
                 as_json=as_json,
