@@ -44,9 +44,14 @@ def tail(
 async def _follow(
     segment_id: str | None, count: int | None, url: str | None, key: str | None, *, as_json: bool
 ) -> None:
-    """Print changes; connect again when the connection breaks, but not when the first one cannot be made."""
+    """Print changes; connect again when the connection breaks, but not when the first one cannot be made.
+
+    Errors: raises NotFoundError for a segment that there is not, whose changes would be waited for in silence.
+    """
     shown, last_id = 0, None
     async with Tidegate(service_url(url), key=service_key(key)) as tidegate:
+        if segment_id is not None:
+            await tidegate.segment(segment_id)
         while True:
             try:
                 async with aclosing(tidegate.events(segment_id=segment_id, last_id=last_id)) as events:

@@ -148,10 +148,18 @@ def test_hostile_attribute_values_cannot_move_the_cursor_or_style_the_output(ser
 def test_tail_prints_one_line_a_change_and_stops_after_the_count(service: Service) -> None:
     stream = b"id: 5\nevent: change\ndata: " + orjson.dumps(CHANGE) + b"\n\n"
     service.routes["GET", "/api/v2/events"] = httpx.Response(200, content=stream)
+    service.on("GET", "/segments/pros", body=SEGMENT)
     result = run("tail", "pros", "--count", "1")
     assert result.exit_code == 0
     assert result.stdout.split()[1:] == ["enter", "pros", "u1", "(time)"]
-    assert service.asked[0].url.params["segment"] == "pros"
+    assert service.asked[-1].url.params["segment"] == "pros"
+
+
+def test_tail_of_a_segment_that_there_is_not_ends_instead_of_waiting(service: Service) -> None:
+    service.on("GET", "/segments/nosuch", status=404, body={"title": "no segment 'nosuch'"})
+    result = run("tail", "nosuch")
+    assert (result.exit_code, "no segment 'nosuch'" in result.stderr) == (connection.EXIT_NOT_FOUND, True)
+    assert [request.url.path for request in service.asked] == ["/api/v2/segments/nosuch"]
 
 
 def test_explain_shows_marks_values_and_what_would_flip_each_failing_test(service: Service) -> None:
