@@ -35,7 +35,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, num
     """Print rows under headers; the columns in `numbers` are right-aligned. Off a terminal: tabs, without headers."""
     if not sys.stdout.isatty():
         for row in rows:
-            sys.stdout.write("\t".join(plain(cell) for cell in row) + "\n")
+            print_row(row)
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     for index, header in enumerate(headers):
@@ -43,6 +43,11 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, num
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     Console(file=sys.stdout, highlight=False).print(table)
+
+
+def print_row(cells: Sequence[object]) -> None:
+    """Print one row for a program: tabs between the columns."""
+    sys.stdout.write("\t".join(plain(cell) for cell in cells) + "\n")
 
 
 def print_line(*parts: tuple[object, str]) -> None:

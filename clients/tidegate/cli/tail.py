@@ -7,6 +7,7 @@ last change shown.
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
@@ -14,7 +15,7 @@ import typer
 
 from tidegate.cli.connection import EXIT_INTERRUPTED, AsJson, Key, Url, fail, service_key, service_url
 from tidegate.cli.instants import clock_time
-from tidegate.cli.output import STYLES, complain, print_json, print_line
+from tidegate.cli.output import STYLES, complain, print_json, print_line, print_row
 from tidegate.client import Tidegate
 from tidegate.errors import NotReadyError, TidegateError, UnreachableError
 
@@ -71,11 +72,16 @@ async def _follow(
 
 
 def print_change(change: dict[str, Any], *, as_json: bool = False) -> None:
-    """One change in one line."""
-    if as_json:
-        print_json(change)
-        return
+    """One change in one line: in columns for a person, with tabs between them and its cause for a program."""
     kind = str(change["change"])
+    if as_json or not sys.stdout.isatty():
+        if as_json:
+            print_json(change)
+        else:
+            at, segment, contact = clock_time(change["at_ms"]), change["segment_id"], change["contact_id"]
+            print_row((at, kind, segment, contact, change["cause"]))
+        sys.stdout.flush()  # a pipe would hold changes back until it is full
+        return
     print_line(
         (f"{clock_time(change['at_ms'])}  ", "dim"),
         (f"{kind:<5}  ", STYLES.get(kind, "")),
