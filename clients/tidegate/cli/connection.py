@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
@@ -45,6 +46,14 @@ DATA_DIR_VARIABLE: Final = "TIDEGATE_DATA_DIR"
 LOCAL_KEY_FILE: Final = "local-key"
 LOCAL_STACK_FILE: Final = "stack.json"
 
+COMMANDS: Final = {
+    "segments": "`tidegate segments list`",
+    "dead-letters": "`tidegate dead-letters list`",
+    "keys": "`tidegate keys list`",
+}
+"""What gives on the command line the list that the API tells its clients to ask for."""
+_LIST_ASKED: Final = re.compile(r"`GET /api/v2/([a-z-]+)`")
+
 Url = Annotated[str | None, typer.Option("--url", help=f"Service address. Default: TIDEGATE_URL, else {DEFAULT_URL}.")]
 Key = Annotated[
     str | None, typer.Option("--key", help=f"API key. Default: {KEY_VARIABLE}, else the local stack's own.")
@@ -77,8 +86,13 @@ def talk(
 def fail(error: TidegateError, source: str | None = None) -> NoReturn:
     """Tell an error and end the command with its code."""
     faults = error.errors if isinstance(error, ProblemError) else ()
-    complain(str(error), [line for fault in faults for line in told(fault, source)])
+    complain(in_commands(str(error)), [in_commands(line) for fault in faults for line in told(fault, source)])
     raise typer.Exit(exit_code(error)) from error
+
+
+def in_commands(text: str) -> str:
+    """What the API says to any client, in the words of the command line."""
+    return _LIST_ASKED.sub(lambda asked: COMMANDS.get(asked[1], "the dashboard"), text)
 
 
 def exit_code(error: TidegateError) -> int:
@@ -107,9 +121,13 @@ def told(fault: FieldError, source: str | None = None) -> list[str]:
 
 
 def service_url(option: str | None) -> str:
-    """The address to talk to."""
+    """The address to talk to. Errors: raises BadParameter for one without a scheme or a host."""
     named = option or next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None)
-    return named or _local_stack_url() or DEFAULT_URL
+    if named is None:
+        return _local_stack_url() or DEFAULT_URL
+    if not re.match(r"https?://[^/]", named, re.IGNORECASE):
+        raise typer.BadParameter(f"{named!r} is not an address such as {DEFAULT_URL}", param_hint="--url")
+    return named
 
 
 def service_key(option: str | None) -> str | None:

@@ -162,6 +162,30 @@ def test_tail_of_a_segment_that_there_is_not_ends_instead_of_waiting(service: Se
     assert [request.url.path for request in service.asked] == ["/api/v2/segments/nosuch"]
 
 
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("segments", "`tidegate segments list`"),
+        ("dead-letters", "`tidegate dead-letters list`"),
+        ("imports", "the dashboard"),
+    ],
+)
+def test_a_hint_of_the_api_names_the_command_that_does_it(service: Service, what: str, told: str) -> None:
+    detail = f"`GET /api/v2/{what}` lists what there is"
+    service.on("GET", "/segments/nosuch", status=404, body={"title": "no such thing", "detail": detail})
+    result = run("segments", "show", "nosuch")
+    assert (result.exit_code, result.stderr) == (3, f"error: no such thing: {told} lists what there is\n")
+
+
+@pytest.mark.parametrize("arguments", [["segments", "list"], ["tail"], ["doctor"]])
+@pytest.mark.parametrize("url", ["foo", "localhost:8081", "http:///x"])
+def test_an_address_without_a_scheme_or_a_host_is_a_wrong_command_line(
+    service: Service, arguments: list[str], url: str
+) -> None:
+    result = run(*arguments, "--url", url)
+    assert (result.exit_code, url in result.stderr, service.asked) == (2, True, [])
+
+
 def test_explain_shows_marks_values_and_what_would_flip_each_failing_test(service: Service) -> None:
     tree = {"kind": "all", "holds": False, "children": [
         {"kind": "condition", "condition": 'plan is "pro"', "holds": True, "attribute": "plan", "value": "Pro",
