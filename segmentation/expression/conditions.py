@@ -187,6 +187,8 @@ def _refuse_phrase(cursor: Cursor, first: Token) -> bool:
         return False
     last, value = cursor.ahead(len(phrase) - 1), cursor.ahead(len(phrase))
     written, meant = cursor.written(cursor.here, last), words.MEANT_PHRASES[phrase]
+    if cursor.before.keyword == "not":
+        meant = words.MEANT_NEGATED.get(meant, f"not {meant}")
     if value.kind is TokenKind.NUMBER:
         meant = meant.replace("99", shortened(value.value))
     if cursor.ahead(len(phrase) + 1).keyword in {"time", "times"}:

@@ -317,15 +317,11 @@ def _refuse_opening(cursor: Cursor) -> None:
     """A set without square brackets: name what was meant, and step over it."""
     token = cursor.here
     if token.is_symbol("("):
-        last = token
         cursor.take()
-        cursor.skip_group()
-        last = cursor.before
-        written = cursor.written(token, last).strip("()")
-        found = problem(
-            LanguageCode.EXPECTS_SET, "sets are written in square brackets", f"write [{shortened(written)}]"
-        )
-        cursor.report(found, token, last)
+        values = ", ".join(slips.pieces_of_bracket(cursor)) or "US, CA"
+        hint = f"write [{shortened(values)}]"
+        found = problem(LanguageCode.EXPECTS_SET, "sets are written in square brackets", hint)
+        cursor.report(found, token, cursor.before)
         return
     pieces: list[str] = []
     last = token

@@ -64,7 +64,7 @@ def separators_in_set(cursor: Cursor, first: Token) -> Problem | None:
 
 def refuse_brackets(cursor: Cursor, operator: Token) -> Problem:
     """`plan is (Pro OR Free)`: what stands in the brackets, as a set if it is several values."""
-    pieces = _pieces(cursor)
+    pieces = pieces_of_bracket(cursor)
     hint = f"write {pieces[0] if pieces else 'a value'}"
     if len(pieces) > 1:
         negated = operator.keyword == "not" or words.EQUAL_SYMBOLS.get(operator.value, False)
@@ -72,7 +72,7 @@ def refuse_brackets(cursor: Cursor, operator: Token) -> Problem:
     return problem(LanguageCode.EXPECTS_VALUE, "a value stands without brackets", hint)
 
 
-def _pieces(cursor: Cursor) -> list[str]:
+def pieces_of_bracket(cursor: Cursor) -> list[str]:
     """What stands in a bracket that was taken, between the commas and ORs; the closing bracket is taken too."""
     pieces: list[str] = []
     first: Token | None = None

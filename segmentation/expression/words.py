@@ -52,6 +52,13 @@ MEANT_PHRASES: dict[tuple[str, ...], str] = {
     ("does", "have"): "has any of [a, b]",
 }
 """Words that people write for an operator, and an example of what was meant; the longer of two comes first."""
+MEANT_NEGATED = {
+    "= 99": "!= 99",
+    "not in [US, CA]": "in [US, CA]",
+    "has any of [a, b]": "has none of [a, b]",
+    "has all of [a, b]": "does not have all of [a, b]",
+}
+"""The same behind `not`, where it is more than `not` before it."""
 MEANT_WORDS = {
     "does": "does not",
     "equals": "is",
