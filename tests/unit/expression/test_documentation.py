@@ -87,3 +87,20 @@ def test_the_limits_in_the_grammar_are_the_limits_in_the_code() -> None:
         "Problems listed at once": PROBLEMS_MAX,
         "References that follow one another": REFERENCE_DEPTH_MAX,
     }
+
+
+@pytest.mark.parametrize("word", ["true", "false", "5", "null", "nil", "undefined", "set", "missing", "and", "not"])
+def test_the_words_that_the_page_says_need_quotes_are_no_text_without_them(word: str) -> None:
+    assert f"`{word}`" in LANGUAGE or word == "5"
+    quoted = parse_text(f'plan is "{word}"', NO_ATTRIBUTES)
+    assert isinstance(quoted, Expression)
+    assert parse_text(f"plan is {word}", NO_ATTRIBUTES) != quoted
+
+
+def test_the_page_says_how_many_errors_are_listed_at_once() -> None:
+    assert f"the first {PROBLEMS_MAX}, each" in LANGUAGE
+    assert f"the first {PROBLEMS_MAX};" in GRAMMAR
+
+
+def test_the_page_says_where_seconds_become_milliseconds() -> None:
+    assert f"{values.SECONDS_BELOW:,.0f} (1e11" in LANGUAGE
