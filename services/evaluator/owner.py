@@ -25,6 +25,8 @@ from services.evaluator.surroundings import KafkaSurroundings, OwnedLog, Surroun
 from services.evaluator.worker import CommitListener, PartitionWorker
 from services.runtime.logs import get_logger
 
+MARKER_OFFSETS = 1
+"""What the end of one transaction takes in a log."""
 STOP_TIMEOUT_S = 8.0
 """How long giving a partition up may wait for its last commit; then the next owner's fencing settles it."""
 
@@ -68,6 +70,8 @@ class Owned:
     expected: int | None = None
     on_fed: Callable[[Sequence[InputRecord]], None] | None = None
     doubted: int | None = None  # the offset at which a gap was seen once
+    believed: int | None = None  # the offset at which the log was asked about a gap, and has it from the beginning
+    asking: asyncio.Task[None] | None = None
 
 
 class PartitionOwner:
@@ -150,19 +154,51 @@ class PartitionOwner:
         owned = self.owned.get(partition)
         if owned is None or owned.worker is None or owned.expected is None or partition in self._seeks:
             return
+        if owned.asking is not None:
+            return
         if records[0].offset < owned.expected:
             records = [record for record in records if record.offset >= owned.expected]
             if not records:
                 return
-        if records[0].offset > owned.expected and owned.doubted != owned.expected:
-            # Transaction markers leave gaps in a log, and so would a lost fetch: a gap is believed when seen twice.
-            owned.doubted = owned.expected
-            self._seeks[partition] = owned.expected
+        if records[0].offset > owned.expected and not self._believes(owned, owned.expected, records[0].offset):
             return
         owned.expected = records[-1].offset + 1
         if owned.on_fed is not None:
             owned.on_fed(records)
         owned.worker.feed(records)
+
+    def _believes(self, owned: Owned, expected: int, found: int) -> bool:
+        """Whether a gap is the log's own.
+
+        Transaction markers leave gaps in a log, and so would a lost fetch: a gap is believed when seen twice. One that
+        is longer than a marker may be aborted records, but also what retention has removed under a slow evaluator: the
+        consumer goes on where the log begins then, without a word. So the log is asked where that is.
+        """
+        if owned.doubted != expected:
+            owned.doubted = expected
+            self._seeks[owned.index] = expected
+            return False
+        if found - expected <= MARKER_OFFSETS:
+            return True
+        if owned.believed == expected:
+            log.info("the input log has a gap", partition=owned.index, expected=expected, found=found)
+            return True
+        owned.asking = asyncio.create_task(self._ask(owned, expected), name=f"gap in partition {owned.index}")
+        owned.asking.add_done_callback(self._check)
+        return False
+
+    async def _ask(self, owned: Owned, expected: int) -> None:
+        """Look whether the log still begins at or before what is expected of it. Errors: `StartRefusedError` if not."""
+        changelogs = self._surroundings.changelogs()
+        try:
+            await changelogs.start()
+            bounds = await changelogs.bounds(Topic.CONTACT_CHANGES, owned.index)
+        finally:
+            await changelogs.close()
+        check_input(InputStart(owned.index, expected, None), bounds)
+        owned.believed, owned.asking = expected, None
+        if self.owned.get(owned.index) is owned:
+            self._seeks[owned.index] = expected
 
     def take_seeks(self) -> dict[int, int]:
         """Where the consumer must read on, by partition; to be applied before the next fetch."""
@@ -268,6 +304,9 @@ class PartitionOwner:
         QUEUED.remove(str(owned.index))
         if self._observer is not None:
             self._observer.stopping(owned.index)
+        if owned.asking is not None:
+            owned.asking.cancel()
+            await asyncio.wait({owned.asking})
         if owned.worker is not None and owned.task is not None:
             owned.worker.stop()
             done, _ = await asyncio.wait({owned.task}, timeout=STOP_TIMEOUT_S)

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from schemas.topics import topic_name
+from schemas.topics import Topic, topic_name
 from services.evaluator.measures import QUEUED
 from services.evaluator.owner import Observer, Owned, PartitionOwner
-from services.evaluator.ports import LogError
+from services.evaluator.ports import Bounds, LogError
 from services.evaluator.quarantine import Opened
-from services.evaluator.surroundings import KafkaSurroundings, OwnedLog, Workspace
+from services.evaluator.surroundings import ChangelogReader, KafkaSurroundings, OwnedLog, Workspace
 from services.evaluator.worker import PartitionWorker
 
 
@@ -56,6 +56,23 @@ class RefusingSurroundings(KafkaSurroundings):
 
     def log(self, partition: int) -> OwnedLog:
         return cast("OwnedLog", Refused())
+
+
+class BeginningSurroundings(KafkaSurroundings):
+    """The input log begins at `first`."""
+
+    first = 0
+
+    def changelogs(self) -> ChangelogReader:
+        return cast("ChangelogReader", Beginning(self.first))
+
+
+class Beginning(Started):
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    async def bounds(self, _topic: Topic, _partition: int) -> Bounds:
+        return Bounds(self._first, 1_000)
 
 
 class Refused(Started):
@@ -137,13 +154,46 @@ async def test_a_gap_seen_once_is_read_again(owner: PartitionOwner) -> None:
     assert fed(owner) == [10, 11, 12]
 
 
-async def test_a_gap_seen_again_after_the_seek_is_the_logs_own(owner: PartitionOwner) -> None:
-    owner.feed(3, records(12, 13))
+async def test_a_gap_of_a_marker_that_is_seen_again_after_the_seek_is_the_logs_own(owner: PartitionOwner) -> None:
+    owner.feed(3, records(11, 12))
     owner.take_seeks()
-    owner.feed(3, records(12, 13))
-    assert fed(owner) == [12, 13]
+    owner.feed(3, records(11, 12))
+    assert fed(owner) == [11, 12]
     owner.feed(3, records(15))
-    assert owner.take_seeks() == {3: 14}
+    assert owner.take_seeks() == {3: 13}
+
+
+@pytest.fixture
+async def asking(tmp_path: Path) -> PartitionOwner:
+    workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
+    owner = PartitionOwner(workspace, None, BeginningSurroundings(workspace))
+    owner.owned = {3: Owned(3, worker=cast("PartitionWorker", FedWorker()), expected=10)}
+    return owner
+
+
+async def test_a_longer_gap_is_believed_once_the_log_says_that_it_begins_before_it(asking: PartitionOwner) -> None:
+    for _ in range(2):
+        asking.feed(3, records(14, 15))
+        asking.take_seeks()
+    asking.feed(3, records(14, 15))
+    assert fed(asking) == []
+    asker = asking.owned[3].asking
+    assert asker is not None
+    await asker
+    assert asking.take_seeks() == {3: 10}
+    asking.feed(3, records(14, 15))
+    assert fed(asking) == [14, 15]
+    assert not asking.failed.done()
+
+
+async def test_input_that_was_removed_before_it_was_evaluated_ends_the_process(asking: PartitionOwner) -> None:
+    cast("BeginningSurroundings", asking._surroundings).first = 500
+    for _ in range(2):
+        asking.feed(3, records(500, 501))
+        asking.take_seeks()
+    await asyncio.wait({asking.failed}, timeout=10)
+    assert "retention has removed everything before 500" in str(asking.failed.exception())
+    assert fed(asking) == []
 
 
 async def test_a_full_queue_pauses_the_partition_and_room_resumes_it(owner: PartitionOwner) -> None:
