@@ -16,6 +16,7 @@ from segmentation.expression.cursor import Cursor
 from segmentation.expression.lexer import Token, TokenKind
 from segmentation.expression.limits import shortened
 
+_AND = re.compile(r"\sand\s", re.IGNORECASE)
 _FIRST_GROUP = re.compile("-?[1-9][0-9]{0,2}")
 _GROUP = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
 """What stands before and between the commas of `1,000,000.50`."""
@@ -66,7 +67,9 @@ def refuse_brackets(cursor: Cursor, operator: Token) -> Problem:
     """`plan is (Pro OR Free)`: what stands in the brackets, as a set if it is several values."""
     pieces = pieces_of_bracket(cursor)
     hint = f"write {pieces[0] if pieces else 'a value'}"
-    if len(pieces) > 1:
+    if any(_AND.search(piece) for piece in pieces):
+        hint = "to ask for several values write a condition for each and join them with AND, or `has all of [a, b]`"
+    elif len(pieces) > 1:
         negated = operator.keyword == "not" or words.EQUAL_SYMBOLS.get(operator.value, False)
         hint = f"for one of several values write `{'not in' if negated else 'in'} [{shortened(', '.join(pieces))}]`"
     return problem(LanguageCode.EXPECTS_VALUE, "a value stands without brackets", hint)
