@@ -32,11 +32,13 @@ export async function startStack() {
       const arguments_ = ["-m", "tests.browser.records", what, ready.kafka, ...(what === "malformed" ? [PARTITIONS] : []), ...rest];
       await promisify(execFile)(`${ROOT}.venv/bin/python`, arguments_, { cwd: ROOT, env: { ...process.env, PYTHONPATH: `${ROOT}:${ROOT}clients` } });
     },
+    /** A text is sent as CSV, anything else as JSON. */
     async api(method, path, body) {
+      const isText = typeof body === "string";
       const answer = await fetch(`${ready.console}/api/v2${path}`, {
         method,
-        headers: { Authorization: `Bearer ${ready.key}`, "Content-Type": "application/json", Prefer: "wait=5" },
-        body: body === undefined ? undefined : JSON.stringify(body),
+        headers: { Authorization: `Bearer ${ready.key}`, "Content-Type": isText ? "text/csv" : "application/json", Prefer: "wait=5" },
+        body: body === undefined || isText ? body : JSON.stringify(body),
       });
       if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
       return answer.status === 204 ? null : answer.json();
