@@ -196,21 +196,13 @@ def _one_of(value: object, asked: Asked) -> Read:
 
 
 def _has(test: type[HasAny | HasAll]) -> Callable[[object, Asked], Read]:
-    def read(value: object, _: Asked) -> Read:
+    def read(value: object, asked: Asked) -> Read:
         values = _values(value, exact=False)
+        if asked.exact:
+            return (_no_case(asked),)
         return tuple(values) if isinstance(values, list) else test(values)
 
     return read
-
-
-def _without_case(test: JsonTest) -> JsonTest:
-    """The same test, which refuses `"case": "exact"`: it would say nothing."""
-
-    def read(value: object, asked: Asked) -> Read:
-        found = test.read(value, asked)
-        return (*(found if isinstance(found, tuple) else ()), _no_case(asked)) if asked.exact else found
-
-    return replace(test, read=read)
 
 
 def _no_case(asked: Asked) -> Problem:
@@ -350,7 +342,7 @@ def _side(test: Test, opposite: str) -> Callable[[object, Asked], Read]:
     return read
 
 
-_TESTS: dict[str, JsonTest] = {
+TESTS: dict[str, JsonTest] = {
     "is": JsonTest(_equals),
     "is_not": JsonTest(_equals, negated=True),
     "exactly": JsonTest(_equals),
@@ -391,10 +383,3 @@ _TESTS: dict[str, JsonTest] = {
     "instant_is": JsonTest(_instant_equals),
     "instant_is_not": JsonTest(_instant_equals, negated=True),
 }
-_COMPARE_TEXT = frozenset(("is", "exactly", "in", "contains", "starts_with", "ends_with"))
-"""The tests that `"case": "exact"` goes with, apart from their complements."""
-TESTS = {
-    name: test if name.removeprefix("not_").removesuffix("_not") in _COMPARE_TEXT else _without_case(test)
-    for name, test in _TESTS.items()
-}
-"""Every test by its name."""
