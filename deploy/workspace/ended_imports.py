@@ -12,6 +12,7 @@ from fsspec import AbstractFileSystem
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.settings import OperatorSettings
 from segmentation.model import InstantMs
+from services.runtime.stored_files import last_write_ms
 
 FOLDER = "imports"
 IMPORT = "imp_"
@@ -64,8 +65,5 @@ def _is_ended(files: AbstractFileSystem, folder: str, now_ms: InstantMs) -> bool
 
 def _is_cut_off(files: AbstractFileSystem, folder: str, now_ms: InstantMs) -> bool:
     """Whether an upload has no record and none will come. A place that keeps no times says nothing."""
-    try:
-        last_s = max(files.modified(path).timestamp() for path in files.find(folder) or [folder])
-    except (FileNotFoundError, NotImplementedError):
-        return False
-    return now_ms - int(last_s * 1000) > UNFINISHED_MS
+    last_ms = last_write_ms(files, folder)
+    return last_ms is not None and now_ms - last_ms > UNFINISHED_MS

@@ -56,23 +56,11 @@ def membership_as_of(
         clock = ClockRow.decode(clock_row).clock if clock_row is not None else contact.position.clock
     if at is None:
         at = clock if contact.due is None else min(clock, InstantMs(contact.due - 1))
-    return at, _as_of(store, definitions, contact_id, contact, segment_id, at, clock)
-
-
-def _as_of(
-    store: Store,
-    definitions: DefinitionLog,
-    contact_id: ContactId,
-    contact: ContactState,
-    segment_id: SegmentId,
-    at: InstantMs,
-    clock: InstantMs,
-) -> MembershipAsOf:
     if at > clock or (contact.due is not None and contact.due <= at):
-        return MembershipAsOf(None, unknown=FUTURE)
+        return at, MembershipAsOf(None, unknown=FUTURE)
     if definitions.seq_through(contact_id, contact.position.seq) < definitions.seq:
-        return MembershipAsOf(None, unknown=SETTLING)
-    return _from_history(store, contact_id, contact, segment_id, at, clock)
+        return at, MembershipAsOf(None, unknown=SETTLING)
+    return at, _from_history(store, contact_id, contact, segment_id, at, clock)
 
 
 def _from_history(

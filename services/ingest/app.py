@@ -19,11 +19,12 @@ from services.ingest.contacts import ContactRoutes
 from services.ingest.edge import Edge
 from services.ingest.guard import SECURITY_SCHEME, Guard, secured
 from services.ingest.hot import HotRoute
-from services.ingest.idempotency import KEY_CHARACTERS_MAX, Idempotency
+from services.ingest.idempotency import Idempotency
 from services.ingest.once import Once
 from services.ingest.posts import Posts
 from services.runtime.keys import Scope
 from services.runtime.problems import HANDLERS
+from services.runtime.repeats import KEY_CHARACTERS_MAX
 
 API: Final = "/api/v2"
 TITLE: Final = "Tidegate ingest"

@@ -20,9 +20,8 @@ from services.ingest.once import Once
 from services.ingest.posts import Posts
 from services.runtime.errors import ServiceError
 from services.runtime.problems import ProblemError, answer_service_error, problem_response
+from services.runtime.repeats import HEADER, identity_of
 
-HEADER: Final = "idempotency-key"
-KEY_CHARACTERS_MAX: Final = 255
 STREAMED: Final = frozenset({"/api/v2/imports"})
 
 
@@ -69,17 +68,6 @@ class Idempotency:
             lambda: _run(self._app, request.scope, body),
             lambda answer: kept_bodies(request, answer),
         )
-
-
-def identity_of(request: Request) -> str | None:
-    """What tells an admitted request apart, by its API key and its own; None without one. Errors: ProblemError 400."""
-    wanted = request.headers.get(HEADER)
-    if wanted is None:
-        return None
-    if not 0 < len(wanted) <= KEY_CHARACTERS_MAX:
-        title = f"an idempotency key has 1 to {KEY_CHARACTERS_MAX} characters"
-        raise ProblemError(400, "invalid_idempotency_key", title)
-    return hashlib.sha256(f"{request.state.key_id}\0{wanted}".encode(errors="surrogatepass")).hexdigest()
 
 
 async def _run(app: ASGIApp, scope: Scope, body: bytes) -> Response:

@@ -23,13 +23,13 @@ from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.logs import get_logger
 from services.runtime.problems import ProblemError
+from services.runtime.repeats import REPLAYED
 
 KEPT_HEADERS: Final = frozenset({"content-type", "etag", "location", "preference-applied"})
 KEPT_BYTES_MAX: Final = 512 * 1024
 """A longer body is packed, and one that is longer even so is kept shorter. 1,000 receipts have about 120 KiB."""
 IN_PROGRESS_WAIT_S: Final = 5
 """How long a repeat waits for the answer to the first request."""
-REPLAYED: Final = {"Idempotency-Replayed": "true"}
 _NOT_NOW: Final = frozenset({408, 429})
 _NOT_CARRIED_OUT: Final = frozenset({401, 403, 404, 405})
 _NOTHING_KEPT: Final = orjson.dumps({"notice": "The request was carried out. Its answer was too long to be kept."})

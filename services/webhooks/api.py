@@ -21,13 +21,14 @@ from services.runtime import clock
 from services.runtime.keys import ApiKey
 from services.runtime.logs import get_logger
 from services.runtime.problems import HANDLERS, ProblemError, not_found
+from services.runtime.repeats import REPLAYED, identity_of
 from services.webhooks import documents
 from services.webhooks.addresses import AddressRefusedError, NameUnresolvedError, read_url, resolve
 from services.webhooks.bodies import read_webhook
 from services.webhooks.documents import REPEATABLE, SECURED, WebhookRequest, answers, taking
 from services.webhooks.follower import Follower, present_end
 from services.webhooks.guard import Edge, Guard
-from services.webhooks.once import REPLAYED, Answers, identity_of, reused
+from services.webhooks.once import Answers, reused
 from services.webhooks.registry import WEBHOOKS_MAX, Registry
 from services.webhooks.replays import KEPT_MS
 from services.webhooks.sender import StoppedError

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.record import WireSegmentId
 from schemas.webhook import SEGMENTS_PER_WEBHOOK_MAX
 from services.runtime.keys import Scope
+from services.runtime.repeats import HEADER, KEY_CHARACTERS_MAX
 from services.webhooks.addresses import URL_CHARACTERS_MAX
-from services.webhooks.once import HEADER, KEY_CHARACTERS_MAX
 
 VERSION: Final = "2.0"
 SECURITY_SCHEME: Final = "key"

@@ -8,34 +8,19 @@ with another request before is known for 24 hours to the process that it came to
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from fastapi import Request
 from fastapi.responses import Response
 
 from services.runtime import clock
 from services.runtime.problems import ProblemError
+from services.runtime.repeats import REPLAYED
 
-HEADER: Final = "Idempotency-Key"
-KEY_CHARACTERS_MAX: Final = 255
 KEPT_S: Final = 24 * 3_600
 ANSWERS_MAX: Final = 1_000
 """Past that the oldest is forgotten. An answer has about 20 bytes."""
-REPLAYED: Final = {"Idempotency-Replayed": "true"}
-
-
-def identity_of(request: Request) -> str | None:
-    """What tells the request apart, by its sender's key and its own; None without one. Errors: ProblemError 400."""
-    wanted = request.headers.get(HEADER)
-    if wanted is None:
-        return None
-    if not 0 < len(wanted) <= KEY_CHARACTERS_MAX:
-        title = f"an idempotency key has 1 to {KEY_CHARACTERS_MAX} characters"
-        raise ProblemError(400, "invalid_idempotency_key", title)
-    return hashlib.sha256(f"{request.state.key_id}\0{wanted}".encode(errors="surrogatepass")).hexdigest()
 
 
 def reused() -> ProblemError:

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from segmentation.model import InstantMs
 from services.ingest.imports.limits import PIECE_BYTES
 from services.ingest.imports.records import Checkpoint, ImportRecord
+from services.runtime.stored_files import last_write_ms
 
 _UPLOAD: Final = "upload.csv"
 _RECORD: Final = "import.json"
@@ -74,11 +75,8 @@ class ImportFiles:
 
     def last_write(self, import_id: str) -> InstantMs | None:
         """When anything of an import was last written; None when it has gone, or when the place does not say."""
-        try:
-            paths = self._files.find(self._at(import_id)) or [self._at(import_id)]
-            return InstantMs(int(max(self._files.modified(path).timestamp() for path in paths) * 1000))
-        except (FileNotFoundError, NotImplementedError):
-            return None
+        at = last_write_ms(self._files, self._at(import_id))
+        return None if at is None else InstantMs(at)
 
     # The record and the checkpoint
 

@@ -19,7 +19,6 @@ from segmentation.errors import Problem, Rejection
 from services.ingest.answers import json_response
 from services.ingest.bodies import is_number_up_to, path_text, read_json
 from services.ingest.guard import Guard, secured
-from services.ingest.idempotency import identity_of
 from services.ingest.imports import docs
 from services.ingest.imports.errors_report import report_header
 from services.ingest.imports.inspection import preview
@@ -32,9 +31,10 @@ from services.ingest.imports.resource import import_json, import_summary_json
 from services.ingest.imports.service import Arrived, Imports
 from services.ingest.imports.upload import arriving, check_declared_length, check_kind
 from services.ingest.imports.upload_query import UploadQuery, read_upload_query
-from services.ingest.once import REPLAYED, Once
+from services.ingest.once import Once
 from services.runtime.keys import Scope
 from services.runtime.problems import ProblemError, invalid, model_faults
+from services.runtime.repeats import REPLAYED, identity_of
 
 LIST_LIMIT: Final = 50
 _BEFORE_COMMIT: Final = frozenset({ImportState.UPLOADED, ImportState.CHECKING, ImportState.CHECKED})

@@ -24,11 +24,11 @@ class NoContacts:
     """Stands for the owners of contacts, whom nobody asks here."""
 
     async def attributes_of(self, contact_ids: Sequence[ContactId]) -> Mapping[ContactId, Attributes]:
-        raise NotImplementedError(contact_ids)
+        raise AssertionError(f"asked for {contact_ids}")
 
 
 def no_log() -> NoReturn:
-    raise NotImplementedError
+    raise AssertionError("no import is carried out here")
 
 
 @pytest.fixture(params=["folder", "object store"])
@@ -68,7 +68,7 @@ async def test_a_folder_that_got_no_file_is_removed_too(tmp_path: Path) -> None:
 
 async def test_where_no_times_are_kept_nothing_is_removed(files: ImportFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(path: str) -> NoReturn:
-        raise NotImplementedError(path)
+        raise NotImplementedError(path)  # what fsspec raises for a place that keeps no times
 
     monkeypatch.setattr(files._files, "modified", unknown)
     later = InstantMs(clock.now_ms() + UNFINISHED_MS + 1)
