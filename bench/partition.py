@@ -29,11 +29,10 @@ from segmentation.attributes import AttributeCatalogue
 from segmentation.expression.jsonform import parse_json
 from segmentation.expression.syntax import Expression
 from segmentation.model import SegmentId
-from services.evaluator import rows
+from services.evaluator import garbage, rows
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord
 from services.evaluator.restored import restore
-from services.evaluator.service import tune_garbage_collection
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.worker import Pace
 from services.runtime import clock
@@ -164,7 +163,8 @@ def measure(segments: int, updates: int, pace: Pace) -> bool:
             _settle(driven)
             driven.published.clear()
         logs = _logs(list(workspace.updates(updates)), ends)
-        tune_garbage_collection()
+        garbage.collect_rarely()
+        garbage.settle()
         watch.spent.clear()
         _work_off(all_driven, logs, watch, pace)
         gc.unfreeze()

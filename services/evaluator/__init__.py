@@ -6,6 +6,7 @@ The process
     service: what runs, started and ended together
     settings, state_directory
     allocator: glibc is told to give freed write buffers back
+    garbage: when unreachable objects are looked for
 
 Transport and ownership
     transport: Faust as the control plane; everything of its that we override

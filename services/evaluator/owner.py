@@ -107,6 +107,12 @@ class PartitionOwner:
         return done and recovering is not None and recovering.exception() is None
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether no record waits here, nor anything for a commit."""
+        workers = [owned.worker for owned in self.owned.values() if owned.worker is not None]
+        return not any(worker.queued or worker.partition.has_outputs for worker in workers)
+
+    @property
     def held(self) -> dict[int, int]:
         """How many contacts are held, of the partitions that hold any."""
         workers = {index: owned.worker for index, owned in self.owned.items() if owned.worker is not None}

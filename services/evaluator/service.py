@@ -6,11 +6,11 @@ Rule: every part runs in this one loop and ends with it; the first failure of an
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from schemas.topics import Topic, topic_name
+from services.evaluator.garbage import collect_in_quiet, collect_rarely, settle
 from services.evaluator.kafka_log import lower_transaction_backoff
 from services.evaluator.owner import PartitionOwner
 from services.evaluator.read_api import create_read_api
@@ -41,8 +41,6 @@ TOPICS = (
     Topic.DEAD_LETTERS,
     Topic.EVALUATOR_STATUS,
 )
-GC_THRESHOLDS = (100_000, 50, 1_000)
-"""Collections of the youngest objects are rarer than Python's default, which costs the tail of latencies."""
 READY_POLL_S = 0.1
 """While partitions are recovered or none is assigned."""
 READY_AGAIN_S = 0.5
@@ -59,7 +57,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     context.health.not_ready("waiting for Kafka")
     await verify_topics(settings, TOPICS)
     lower_transaction_backoff()
-    gc.set_threshold(*GC_THRESHOLDS)  # recovery makes millions of objects that live for a moment
+    collect_rarely()
     claim_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions)
     serving = Serving(_trace(context), settings.preview_memory_mib << 20)
     listening = listen(settings.read_api_host, settings.read_api_port)
@@ -96,6 +94,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         asyncio.create_task(app.start(), name="faust"),
         asyncio.create_task(_crash_of(app), name="faust crash"),
         asyncio.create_task(_report_readiness(context, owner), name="readiness"),
+        asyncio.create_task(collect_in_quiet(lambda: owner.is_quiet, clock.monotonic), name="garbage"),
     }
     stop = asyncio.create_task(context.stopping.wait(), name="stop")
     try:
@@ -149,14 +148,14 @@ async def _crash_of(app: App) -> None:
 
 async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: PartitionOwner) -> None:
     """Declare the process ready while every assigned partition is recovered."""
-    frozen = False
+    settled_for: float | None = None
     while True:
         if owner.ready:
             partitions = sorted(owner.owned)
             context.health.ready(working(partitions, owner.held) if partitions else "standing by")
-            if not frozen:
-                frozen = True
-                tune_garbage_collection()
+            if owner.recovered_at != settled_for:
+                settled_for = owner.recovered_at
+                settle()
             owner.refresh_metrics()
         elif owner.owned:
             percents = [each.recovery.percent if each.recovery is not None else 0.0 for each in owner.owned.values()]
@@ -170,10 +169,3 @@ def working(partitions: Sequence[int], held: Mapping[int, int]) -> str:
         return f"working partitions {partitions}"
     told = ", ".join(f"{count} in partition {index}" for index, count in held.items())
     return f"working partitions {partitions}, but contacts are held because their evaluation fails: {told}; see the log"
-
-
-def tune_garbage_collection() -> None:
-    """What recovery built stays: it need not be looked through again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)

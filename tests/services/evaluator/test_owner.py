@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 import pytest
@@ -88,6 +89,14 @@ class FedWorker:
 
     def feed(self, records: Sequence[Any]) -> None:
         self.offsets += [record.offset for record in records]
+
+
+class WaitingWorker:
+    """Has so many records queued; of its decisions some may wait for a commit."""
+
+    def __init__(self, queued: int, has_outputs: bool) -> None:
+        self.queued = queued
+        self.partition = SimpleNamespace(has_outputs=has_outputs)
 
 
 class Watching:
@@ -201,6 +210,15 @@ async def test_a_full_queue_pauses_the_partition_and_room_resumes_it(owner: Part
     assert owner.paused == {3}
     owner._on_flow(3, full=False)
     assert owner.paused == set()
+
+
+@pytest.mark.parametrize(("queued", "has_outputs", "is_quiet"), [(0, False, True), (1, False, False), (0, True, False)])
+async def test_an_owner_is_quiet_while_no_record_waits_and_nothing_for_a_commit(
+    owner: PartitionOwner, queued: int, has_outputs: bool, is_quiet: bool
+) -> None:
+    resting, worker = (cast("PartitionWorker", WaitingWorker(*state)) for state in ((0, False), (queued, has_outputs)))
+    owner.owned = {0: Owned(0, worker=resting), 1: Owned(1), 2: Owned(2, worker=worker)}
+    assert owner.is_quiet is is_quiet
 
 
 async def test_a_partition_that_was_given_up_has_no_queue_to_be_measured_any_more(owner: PartitionOwner) -> None:

@@ -1,0 +1,74 @@
+"""When unreachable objects are looked for: in a quiet moment, and in time all the same where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from services.evaluator import garbage
+from services.runtime import clock
+from tests.waiting import until
+
+WAIT_S = 30.0
+
+
+class Knot:
+    """Refers to itself, so that only a collection frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    monkeypatch.setattr(garbage, "COLLECT_EVERY_S", 0.01)
+    monkeypatch.setattr(garbage, "LOOK_EVERY_S", 0.001)
+    garbage.collect_rarely()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+async def _collected(knot: weakref.ref[Knot]) -> None:
+    await until(lambda: knot() is None, WAIT_S, "a collection")
+
+
+async def test_what_is_unreachable_goes_once_nothing_waits() -> None:
+    busy = True
+    looked = asyncio.Event()
+
+    def is_quiet() -> bool:
+        looked.set()
+        return not busy
+
+    knot = weakref.ref(Knot())
+    collecting = asyncio.create_task(garbage.collect_in_quiet(is_quiet, clock.monotonic))
+    await looked.wait()
+    assert knot() is not None
+    busy = False
+    await _collected(knot)
+    collecting.cancel()
+
+
+async def test_a_process_that_is_never_quiet_collects_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "LOOKS_MAX", 5)
+    knot = weakref.ref(Knot())
+    collecting = asyncio.create_task(garbage.collect_in_quiet(lambda: False, clock.monotonic))
+    await _collected(knot)
+    collecting.cancel()
+
+
+def test_what_was_settled_is_walked_over_no_more_and_the_next_time_looked_at_again() -> None:
+    kept = Knot()
+    knot = weakref.ref(kept)
+    garbage.settle()
+    del kept
+    gc.collect()
+    assert knot() is not None
+    garbage.settle()
+    assert knot() is None
