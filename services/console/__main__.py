@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from schemas.topics import Topic
 from services.console.app import build_app
@@ -19,7 +18,7 @@ from services.runtime.application import ServiceContext, run_service
 from services.runtime.clock import now_ms
 from services.runtime.keys import KeyFile
 from services.runtime.topics import verify_topics
-from services.runtime.web import listen, serve
+from services.runtime.web import listen, raise_ended, serve
 
 READS = (Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.ATTRIBUTES, Topic.DEAD_LETTERS)
 
@@ -43,15 +42,14 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
         asyncio.create_task(tell_counts(board, feed, hour), name="counts"),
     ]
     try:
-        await _first_done([*followers, asyncio.create_task(_both(caught_up, feed.started), name="caught up")])
-        serving = asyncio.create_task(serve(app, listening, context.stopping, context.health.ready), name="serve")
+        ready = asyncio.create_task(_both(caught_up, feed.started), name="caught up")
+        await asyncio.wait([*followers, ready], return_when=asyncio.FIRST_COMPLETED)
+        raise_ended(followers)
         ending = asyncio.create_task(_end_streams(context.stopping, feed), name="end streams")
         try:
-            await _first_done([*followers, serving])
+            await serve(app, listening, context.stopping, context.health.ready, followers)
         finally:
             ending.cancel()
-            context.stopping.set()
-            await serving
     finally:
         for follower in followers:
             follower.cancel()
@@ -71,13 +69,6 @@ async def _end_streams(stopping: asyncio.Event, feed: Feed) -> None:
     """Live readers are told that the console stops, so that their requests end."""
     await stopping.wait()
     feed.close()
-
-
-async def _first_done(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Wait for one of these to end; a failure is raised here and ends the process."""
-    done, _ = await asyncio.wait(list(tasks), return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
 
 
 if __name__ == "__main__":

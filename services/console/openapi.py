@@ -18,10 +18,10 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from services.console import documents
 from services.console.forward import API
+from services.runtime.admission import SECURITY_SCHEME, SECURITY_SCHEMES
 from services.runtime.keys import Scope
 
 VERSION: Final = "2.0"
-SECURITY_SCHEME: Final = "key"
 REFERENCE: Final = "#/components/schemas/{model}"
 METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 TITLES: Final = {
@@ -116,7 +116,7 @@ def describe(app: FastAPI) -> Json:
     of_parameters = document.get("components", {}).get("schemas", {})
     document["components"] = {
         "schemas": {name: each for name, each in of_parameters.items() if "ValidationError" not in name} | _schemas(),
-        "securitySchemes": {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tg_…"}},
+        "securitySchemes": SECURITY_SCHEMES,
     }
     return document
 

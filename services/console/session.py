@@ -20,8 +20,8 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from services.console.access import BEARER
 from services.console.forward import API
+from services.runtime.admission import BEARER
 from services.runtime.bodies import read_body
 from services.runtime.keys import TOKEN_CHARACTERS_MAX, ApiKey, KeyFile
 from services.runtime.problems import ProblemError, problem_response

@@ -1,6 +1,7 @@
 """`python -m services.ingest`: run the write API.
 
-Rule: assembly and life only. A broker that goes away later costs answers of 503, never the process.
+Rule: assembly and life only. A broker that goes away later costs answers of 503, never the process; that ends when what
+it reads of the log ends, for it would answer from what was true once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ async def main(context: ServiceContext[IngestSettings]) -> None:
         # What stands now stands as long as the process; collections need not walk it again and again.
         gc.collect()
         gc.freeze()
-        await serve(ingest.app, listening, context.stopping, lambda: context.health.ready("taking writes"))
+        await serve(
+            ingest.app, listening, context.stopping, lambda: context.health.ready("taking writes"), ingest.reading
+        )
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from services.ingest import contact_docs
 from services.ingest.answers import json_response
 from services.ingest.contacts import ContactRoutes
 from services.ingest.edge import Edge
-from services.ingest.guard import SECURITY_SCHEME, Guard, secured
+from services.ingest.guard import Guard, secured
 from services.ingest.hot import HotRoute
 from services.ingest.idempotency import Idempotency
 from services.ingest.once import Once
 from services.ingest.posts import Posts
+from services.runtime.admission import SECURITY_SCHEMES
 from services.runtime.keys import Scope
 from services.runtime.problems import HANDLERS
 from services.runtime.repeats import KEY_CHARACTERS_MAX
@@ -101,5 +102,5 @@ def describe(app: FastAPI, schemas: dict[str, Any]) -> dict[str, Any]:
                 item["post"]["responses"].setdefault(str(status), answer)
     components = document.setdefault("components", {})
     components["schemas"] = {**components.get("schemas", {}), **schemas}
-    components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tg_…"}}
+    components["securitySchemes"] = SECURITY_SCHEMES
     return document

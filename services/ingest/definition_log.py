@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
@@ -31,11 +31,9 @@ from services.ingest import metrics
 from services.ingest.segment_history import SegmentHistory
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
-from services.runtime.kafka import client_options
+from services.runtime.following import Following, pass_by
 from services.runtime.logs import get_logger
 
-POLL_TIMEOUT_MS: Final = 1_000
-RETRY_WAIT_S: Final = 1.0
 CAUGHT_UP_WITHIN_S: Final = 60.0
 OUTCOMES_MAX: Final = 10_000
 """How many acceptances are remembered for those who wait for their own."""
@@ -59,7 +57,6 @@ class DefinitionTopics:
     """Follows `segments` and `attributes` from their beginnings. One per process."""
 
     def __init__(self, settings: IngestSettings, producer: Any) -> None:
-        self._settings = settings
         self._producer = producer
         self._timeout_s = settings.append_timeout_ms / 1000
         self._segments = TopicPartition(topic_name(settings.topic_prefix, Topic.SEGMENTS), 0)
@@ -68,8 +65,7 @@ class DefinitionTopics:
         self._declared: dict[AttributeName, AttributeDeclarationRecord] = {}
         self._catalogue = AttributeCatalogue.empty()
         self._outcomes: OrderedDict[tuple[TopicPartition, int], Refusal | None] = OrderedDict()
-        self._read_through: dict[TopicPartition, int] = {self._segments: -1, self._attributes: -1}
-        self._progress = asyncio.Condition()
+        self._following = Following(settings, {self._segments: 0, self._attributes: 0}, self._take)
         self.registry = SegmentRegistry()
         self.history = SegmentHistory()
 
@@ -112,68 +108,33 @@ class DefinitionTopics:
                 sent = await self._producer.send_and_wait(
                     partition.topic, value, key=key.encode(), partition=partition.partition, headers=list(headers)
                 )
-                async with self._progress:
-                    await self._progress.wait_for(lambda: self._read_through[partition] >= sent.offset)
+                await self._following.passed(partition, sent.offset)
         except (TimeoutError, KafkaError) as error:
             raise UnacknowledgedError("the broker did not answer in time", topic=partition.topic) from error
         return self._outcomes.get((partition, sent.offset))
 
+    @property
+    def reading(self) -> asyncio.Task[None]:
+        """The task that follows; it ends by itself only when something is broken."""
+        return self._following.reading
+
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Read both topics to their present ends, then go on reading. Errors: ServiceError."""
-        options = client_options(self._settings)
-        consumer = AIOKafkaConsumer(
-            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=POLL_TIMEOUT_MS, **options
-        )
-        try:
-            await consumer.start()
-            consumer.assign([self._segments, self._attributes])
-            for partition in (self._segments, self._attributes):
-                # An explicit offset: a seek to the beginning can be overtaken by the client's own first reset.
-                consumer.seek(partition, 0)
-            ends = await consumer.end_offsets([self._segments, self._attributes])
-        except (KafkaError, OSError) as error:
-            await consumer.stop()
-            raise ServiceError(f"no Kafka broker answers at {self._settings.kafka_bootstrap}") from error
-        following = asyncio.create_task(self._follow(consumer), name="definition topics")
-        try:
-            async with asyncio.timeout(CAUGHT_UP_WITHIN_S), self._progress:
-                await self._progress.wait_for(
-                    lambda: all(self._read_through[partition] >= end - 1 for partition, end in ends.items())
-                )
+        async with self._following.running(within_s=CAUGHT_UP_WITHIN_S):
             log.info("definitions read", segments=len(self._known), attributes=len(self._declared))
             yield
-        finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
-            await consumer.stop()
 
-    async def _follow(self, consumer: Any) -> None:
-        while True:
-            try:
-                polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)
-            except KafkaError as error:
-                log.warning("definitions cannot be read", error=repr(error))
-                await asyncio.sleep(RETRY_WAIT_S)
+    def _take(self, partition: TopicPartition, records: Sequence[Any], _: int) -> None:
+        for record in records:
+            if partition == self._attributes:
+                self._take_declaration(record)
                 continue
-            for partition, records in polled.items():
-                for record in records:
-                    self._take(partition, record)
-            async with self._progress:
-                for partition in self._read_through:
-                    self._read_through[partition] = await consumer.position(partition) - 1
-                self._progress.notify_all()
-
-    def _take(self, partition: TopicPartition, record: Any) -> None:
-        if partition == self._attributes:
-            self._take_declaration(record.key, record.value)
-            return
-        outcome = self._take_definition(record)
-        metrics.SEGMENT_RECORDS_READ.labels(str(outcome is None).lower()).inc()
-        self._outcomes[(partition, record.offset)] = outcome
-        if len(self._outcomes) > OUTCOMES_MAX:
-            self._outcomes.popitem(last=False)
+            outcome = self._take_definition(record)
+            metrics.SEGMENT_RECORDS_READ.labels(str(outcome is None).lower()).inc()
+            self._outcomes[(partition, record.offset)] = outcome
+            if len(self._outcomes) > OUTCOMES_MAX:
+                self._outcomes.popitem(last=False)
 
     def _take_definition(self, taken: Any) -> Refusal | None:
         try:
@@ -191,18 +152,17 @@ class DefinitionTopics:
             self._known[record.segment_id] = KnownSegment(record, taken.timestamp)
         return refusal
 
-    def _take_declaration(self, key: bytes | None, value: bytes | None) -> None:
-        if key is None:
+    def _take_declaration(self, taken: Any) -> None:
+        try:
+            name = AttributeName(taken.key.decode())
+            declared = None if taken.value is None else AttributeDeclarationRecord.decode(taken.value)
+        except (ValidationError, AttributeError, UnicodeDecodeError) as error:
+            pass_by(taken, repr(error))
             return
-        name = AttributeName(key.decode(errors="replace"))
-        if value is None:
+        if declared is None:
             self._declared.pop(name, None)
         else:
-            try:
-                self._declared[name] = AttributeDeclarationRecord.decode(value)
-            except ValidationError:
-                log.warning("a declaration cannot be read", attribute=name)
-                return
+            self._declared[name] = declared
         self._catalogue = AttributeCatalogue.of(
             {known: AttributeDeclaration(record.type, record.direction) for known, record in self._declared.items()}
         )

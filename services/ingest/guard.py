@@ -7,17 +7,14 @@ matrix. A token is never logged or echoed.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Depends, Request
 
+from services.runtime.admission import SECURITY_SCHEME, admitted, counted
 from services.runtime.audit import Actor
 from services.runtime.keys import ApiKey, KeyFile, Scope
-from services.runtime.problems import ProblemError
 from services.runtime.rates import Rates
-
-BEARER: Final = "bearer "
-SECURITY_SCHEME: Final = "key"
 
 
 class Guard:
@@ -35,34 +32,14 @@ class Guard:
         """The dependency itself."""
 
         async def admit(request: Request) -> ApiKey:
-            key = self._key_of(request)
-            if scope is not None and not key.allows(scope):
-                detail = f"key {key.id} lacks it; make a key that has it"
-                raise ProblemError(403, "scope_missing", f"this needs the scope {scope}", detail)
-            if not hasattr(request.state, "limits"):
-                self._count(request, key)
+            key = admitted(request, self._keys, scope)
+            if not hasattr(request.state, "limits"):  # once, though one with an idempotency key passes two guards
+                limits = counted(key, self._rates)
+                request.state.limits = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
             request.state.key_id, request.state.key_name = key.id, key.name
             return key
 
         return admit
-
-    def _count(self, request: Request, key: ApiKey) -> None:
-        """Take the request from the key's rate: once, though a request with an idempotency key passes two guards."""
-        left = self._rates.take(key.id)
-        limits = self._rates.told(left)
-        if left < 0:
-            detail = f"at most {self._rates.limit_per_s} requests a second"
-            raise ProblemError(429, "rate_limited", "too many requests", detail, headers={**limits, "Retry-After": "1"})
-        request.state.limits = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
-
-    def _key_of(self, request: Request) -> ApiKey:
-        header = request.headers.get("authorization", "")
-        if header[: len(BEARER)].lower() != BEARER:
-            raise ProblemError(401, "no_key", "an API key is needed", "send `Authorization: Bearer tg_…`")
-        key = self._keys.verify(header[len(BEARER) :].strip())
-        if key is None:
-            raise ProblemError(401, "unknown_key", "the API key is not known, was revoked or has expired")
-        return key
 
 
 def actor_of(request: Request) -> Actor:

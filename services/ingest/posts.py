@@ -13,7 +13,8 @@ from typing import Any
 from fastapi import Request
 from starlette.routing import compile_path
 
-from services.ingest.guard import SECURITY_SCHEME, Guard
+from services.ingest.guard import Guard
+from services.runtime.admission import SECURITY_SCHEME
 from services.runtime.keys import ApiKey, Scope
 
 Admission = Callable[[Request], Awaitable[ApiKey]]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
@@ -22,16 +22,9 @@ from schemas.topics import Topic, topic_name
 from services.ingest.request_store import RequestStore, Step
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
-from services.runtime.kafka import client_options
-from services.runtime.logs import get_logger
+from services.runtime.following import Following, pass_by
 
-POLL_TIMEOUT_MS: Final = 1_000
-RETRY_WAIT_S: Final = 1.0
-TOLD_EVERY_S: Final = 5.0
-"""How often a start that reads for long says how far it is."""
 STORE_FILE: Final = "requests.sqlite"
-
-log = get_logger("request_log")
 
 
 class RequestLog:
@@ -43,14 +36,11 @@ class RequestLog:
         self._timeout_s = settings.append_timeout_ms / 1000
         self._partition = TopicPartition(topic_name(settings.topic_prefix, Topic.REQUESTS), 0)
         self._store: RequestStore | None = None
-        self._read_through = -1
-        self._progress = asyncio.Condition()
+        self._following: Following | None = None
 
     def get(self, digest: str) -> tuple[RequestRecord, int] | None:
         """What stands for a request, and since when by the broker's clock."""
-        if self._store is None:
-            raise AssertionError("the log is not being followed")
-        return self._store.get(digest)
+        return self._table.get(digest)
 
     async def claim(self, digest: str, fingerprint: str) -> str | None:
         """Claim a request: the claim if it is ours now, None if another stands. Errors: ServiceError."""
@@ -59,8 +49,7 @@ class RequestLog:
         try:
             async with asyncio.timeout(self._timeout_s):
                 offset = await self._append(digest, record)
-                async with self._progress:
-                    await self._progress.wait_for(lambda: self._read_through >= offset)
+                await self._followed.passed(self._partition, offset)
         except TimeoutError as error:
             raise ServiceError("a claim was not read back in time", topic=self._partition.topic) from error
         standing = self.get(digest)
@@ -74,8 +63,8 @@ class RequestLog:
             return standing is None or standing[0].state is not RequestState.CLAIMED
 
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s), self._progress:
-                await self._progress.wait_for(is_settled)
+            async with asyncio.timeout(timeout_s):
+                await self._followed.until(is_settled)
 
     async def finish(self, digest: str, record: RequestRecord) -> None:
         """Keep an answer, or release the request. Errors: ServiceError."""
@@ -91,72 +80,44 @@ class RequestLog:
             raise ServiceError("the broker did not answer in time", topic=self._partition.topic) from error
         return int(sent.offset)
 
+    @property
+    def reading(self) -> asyncio.Task[None]:
+        """The task that follows; it ends by itself only when something is broken."""
+        return self._followed.reading
+
     @contextlib.asynccontextmanager
     async def following(self, directory: Path, tell: Callable[[str], None] = lambda _: None) -> AsyncIterator[None]:
         """Fold the topic from where the local table stands to its end, then for as long as the process runs.
 
         `tell` is told how far the first part is. Errors: ServiceError when no broker answers.
         """
-        self._store = RequestStore(directory / STORE_FILE, self._partition.topic)
-        consumer = AIOKafkaConsumer(
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=POLL_TIMEOUT_MS,
-            **client_options(self._settings),
-        )
+        self._store = store = RequestStore(directory / STORE_FILE, self._partition.topic)
+        self._following = Following(self._settings, {self._partition: store.position}, self._fold)
         try:
-            await consumer.start()
-            consumer.assign([self._partition])
-            end = (await consumer.end_offsets([self._partition]))[self._partition]
-            # A table that is ahead of the topic belongs to a topic that is gone.
-            start = min(self._store.position, end)
-            consumer.seek(self._partition, start)
-            self._read_through = start - 1
-            following = asyncio.create_task(self._follow(consumer, self._store), name="requests topic")
-        except (KafkaError, OSError) as error:
-            await consumer.stop()
-            self._store.close()
-            raise ServiceError(f"no Kafka broker answers at {self._settings.kafka_bootstrap}") from error
-        try:
-            await self._caught_up(end, following, tell)
-            yield
+            async with self._following.running(tell):
+                yield
         finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
-            await consumer.stop()
-            self._store.close()
+            store.close()
 
-    async def _caught_up(self, end: int, following: asyncio.Task[None], tell: Callable[[str], None]) -> None:
-        while self._read_through < end - 1:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TOLD_EVERY_S), self._progress:
-                    await self._progress.wait_for(lambda: self._read_through >= end - 1)
-                    return
-            if following.done():
-                following.result()
-            tell(f"reading requests: {self._read_through + 1} of {end}")
-            log.info("reading requests", read=self._read_through + 1, end=end)
+    def _fold(self, _: TopicPartition, records: Sequence[Any], position: int) -> None:
+        self._table.fold([step for record in records for step in _steps(record)], position)
 
-    async def _follow(self, consumer: Any, store: RequestStore) -> None:
-        while True:
-            try:
-                polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)
-            except KafkaError as error:
-                log.warning("requests cannot be read", error=repr(error))
-                await asyncio.sleep(RETRY_WAIT_S)
-                continue
-            position = await consumer.position(self._partition)
-            if position - 1 > self._read_through:
-                store.fold([step for record in polled.get(self._partition, ()) for step in _steps(record)], position)
-                async with self._progress:
-                    self._read_through = position - 1
-                    self._progress.notify_all()
+    @property
+    def _table(self) -> RequestStore:
+        if self._store is None:
+            raise AssertionError("the log is not being followed")
+        return self._store
+
+    @property
+    def _followed(self) -> Following:
+        if self._following is None:
+            raise AssertionError("the log is not being followed")
+        return self._following
 
 
 def _steps(record: Any) -> list[Step]:
     try:
         return [Step(record.key.decode(), record.timestamp, RequestRecord.decode(record.value))]
-    except (ValidationError, AttributeError, UnicodeDecodeError):
-        log.warning("a request record cannot be read", offset=record.offset)
+    except (ValidationError, AttributeError, UnicodeDecodeError) as error:
+        pass_by(record, repr(error))
         return []

@@ -16,6 +16,7 @@ from typing import IO, Final
 import orjson
 
 from schemas.request_record import RequestRecord, RequestState
+from services.runtime.errors import ServiceError
 
 HONOURED_MS: Final = 24 * 3_600_000
 CLAIM_STALE_MS: Final = 60_000
@@ -71,19 +72,24 @@ class RequestStore:
         return (RequestRecord.decode(row[0]), int(row[1])) if row is not None else None
 
     def fold(self, steps: Iterable[Step], next_offset: int) -> None:
-        """Take steps in log order; all of them or none."""
+        """Take steps in log order; all of them or none. Errors: ServiceError when the disk refuses."""
+        try:
+            self._fold_all(steps, next_offset)
+        except sqlite3.Error as error:
+            raise ServiceError("the table of requests cannot be written") from error
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _fold_all(self, steps: Iterable[Step], next_offset: int) -> None:
         newest = 0
         self._db.execute("BEGIN")
-        try:
-            for step in steps:
-                newest = max(newest, step.at)
-                self._fold(step)
-            if newest:
-                self._db.execute("DELETE FROM requests WHERE at < ?", (newest - HONOURED_MS,))
-            self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", (self._topic, next_offset))
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+        for step in steps:
+            newest = max(newest, step.at)
+            self._fold(step)
+        if newest:
+            self._db.execute("DELETE FROM requests WHERE at < ?", (newest - HONOURED_MS,))
+        self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", (self._topic, next_offset))
         self._db.execute("COMMIT")
 
     def _fold(self, step: Step) -> None:

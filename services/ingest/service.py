@@ -6,6 +6,7 @@ nothing more.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Ingest:
     contact_log: ContactLog
     topics: DefinitionTopics
     imports: Imports
+    reading: tuple[asyncio.Task[None], ...]
+    """What follows the log; one that ends by itself is broken."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -118,6 +121,7 @@ class Ingest:
                 contact_log,
                 topics,
                 imports,
+                (topics.reading, requests.reading),
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -57,8 +57,17 @@ def listen(host: str, port: int) -> socket.socket:
     return taken
 
 
-async def serve(app: Any, listening: socket.socket, stopping: asyncio.Event, started: Callable[[], None]) -> None:
-    """Serve an ASGI application until `stopping` is set; `started` is called once requests are answered."""
+async def serve(
+    app: Any,
+    listening: socket.socket,
+    stopping: asyncio.Event,
+    started: Callable[[], None],
+    beside: Collection[asyncio.Task[None]] = (),
+) -> None:
+    """Serve an ASGI application until `stopping` is set; `started` is called once requests are answered.
+
+    What runs `beside` it runs until it is cancelled. Errors: what one of them fails with, after the requests in hand.
+    """
     config = uvicorn.Config(
         app,
         http=BoundedHttpProtocol,
@@ -75,9 +84,18 @@ async def serve(app: Any, listening: socket.socket, stopping: asyncio.Event, sta
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     stop = asyncio.create_task(stopping.wait(), name="http stop")
     try:
-        await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, stop, *beside}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await serving
+        raise_ended(beside)
     finally:
         stop.cancel()
         listening.close()
+
+
+def raise_ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Raise what one of these tasks ended by; they are all meant to run until they are cancelled."""
+    for task in tasks:
+        if task.done():
+            task.result()
+            raise AssertionError(f"{task.get_name()} ended by itself")

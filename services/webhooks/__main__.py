@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from schemas.topics import Topic
 from services.runtime.application import ServiceContext, run_service
 from services.runtime.topics import verify_topics
@@ -18,14 +16,7 @@ async def main(context: ServiceContext[WebhookSettings]) -> None:
     listening = listen(settings.host, settings.webhooks_port)
     await verify_topics(settings, (Topic.WEBHOOKS, Topic.MEMBERSHIPS))
     async with running(settings) as (app, working):
-        serving = asyncio.create_task(
-            serve(app, listening, context.stopping, lambda: context.health.ready("delivering")), name="api"
-        )
-        await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            serving.cancel()
-            working.result()
-        await serving
+        await serve(app, listening, context.stopping, lambda: context.health.ready("delivering"), [working])
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.record import WireSegmentId
 from schemas.webhook import SEGMENTS_PER_WEBHOOK_MAX
+from services.runtime.admission import SECURITY_SCHEME, SECURITY_SCHEMES
 from services.runtime.keys import Scope
 from services.runtime.repeats import HEADER, KEY_CHARACTERS_MAX
 from services.webhooks.addresses import URL_CHARACTERS_MAX
 
 VERSION: Final = "2.0"
-SECURITY_SCHEME: Final = "key"
 TITLES: Final = {
     400: "The body cannot be read, or the Idempotency-Key not be used",
     401: "No key, or one that is not known",
@@ -165,7 +165,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     components["schemas"] = {
         name: schema for name, schema in sorted(components["schemas"].items()) if "ValidationError" not in name
     }
-    components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tg_…"}}
+    components["securitySchemes"] = SECURITY_SCHEMES
     for item in document["paths"].values():
         for operation in item.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):

@@ -15,11 +15,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
+from services.runtime.admission import admitted, counted
 from services.runtime.keys import ApiKey, KeyFile, Scope
-from services.runtime.problems import ProblemError
 from services.runtime.rates import Rates
 
-BEARER: Final = "bearer "
 REQUEST_ID: Final = "X-Request-Id"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -33,20 +32,8 @@ class Guard:
 
     async def admit(self, request: Request) -> ApiKey:
         """The request's key. Errors: ProblemError 401, 403, 429."""
-        header = request.headers.get("authorization", "")
-        if header[: len(BEARER)].lower() != BEARER:
-            raise ProblemError(401, "no_key", "an API key is needed", "send `Authorization: Bearer tg_…`")
-        key = self._keys.verify(header[len(BEARER) :].strip())
-        if key is None:
-            raise ProblemError(401, "unknown_key", "the API key is not known, was revoked or has expired")
-        if not key.allows(Scope.ADMIN):
-            detail = f"key {key.id} lacks it; make a key that has it"
-            raise ProblemError(403, "scope_missing", f"this needs the scope {Scope.ADMIN}", detail)
-        left = self._rates.take(key.id)
-        request.state.limits = self._rates.told(left)
-        if left < 0:
-            detail = f"at most {self._rates.limit_per_s} requests a second"
-            raise ProblemError(429, "rate_limited", "too many requests", detail, headers={"Retry-After": "1"})
+        key = admitted(request, self._keys, Scope.ADMIN)
+        request.state.limits = counted(key, self._rates)
         request.state.key_id = key.id
         return key
 

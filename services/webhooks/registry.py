@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from schemas.topics import Topic, topic_name
 from schemas.webhook import (
@@ -30,8 +31,7 @@ from schemas.webhook import (
 )
 from segmentation.model import InstantMs
 from services.runtime.errors import ServiceError
-from services.runtime.kafka import client_options
-from services.runtime.logs import get_logger
+from services.runtime.following import Following, pass_by
 from services.webhooks import metrics
 from services.webhooks.replays import Replays
 from services.webhooks.settings import WebhookSettings
@@ -42,12 +42,7 @@ FAILURES_MAX: Final = 1_000
 """Given-up deliveries kept for one webhook."""
 FAILURE_KEPT_MS: Final = 30 * 24 * 3_600_000
 """As long as a dead letter."""
-FETCH_WAIT_MS: Final = 5_000
-"""The broker answers at once when there is something; this is only how long it waits when there is nothing."""
-POLL_TIMEOUT_MS: Final = 10_000
-RETRY_WAIT_S: Final = 1.0
-
-log = get_logger("registry")
+CAUGHT_UP_WITHIN_S: Final = 60.0
 
 
 class Registry:
@@ -60,10 +55,7 @@ class Registry:
         self._webhooks: dict[str, WebhookRecord] = {}
         self._failures: dict[str, dict[str, WebhookFailureRecord]] = {}
         self._replays = Replays()
-        self._read_through = -1
-        self._progress = asyncio.Condition()
-        self.reading: asyncio.Task[None] | None = None
-        """The task that follows; it ends only by a defect."""
+        self._following = Following(settings, {self._partition: 0}, self._take)
         self.changed = asyncio.Event()
         """Set whenever a webhook came or went; whoever looks clears it."""
 
@@ -134,52 +126,24 @@ class Registry:
         """Give a claim back: it was not delivered. Errors: ServiceError."""
         await self._append(replay_key(replay.webhook_id, replay.failure_id), None)
 
+    @property
+    def reading(self) -> asyncio.Task[None]:
+        """The task that follows; it ends by itself only when something is broken."""
+        return self._following.reading
+
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Read the topic to its end, then follow it. Errors: ServiceError when no broker answers."""
-        consumer = AIOKafkaConsumer(
-            group_id=None,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            **client_options(self._settings),
-        )
-        try:
-            try:
-                await consumer.start()
-                consumer.assign([self._partition])
-                consumer.seek(self._partition, 0)
-                end = (await consumer.end_offsets([self._partition]))[self._partition]
-                while await consumer.position(self._partition) < end:
-                    await self._read(consumer)
-            except (KafkaError, OSError) as error:
-                raise ServiceError("the webhooks cannot be read", topic=self._partition.topic) from error
-            self.reading = asyncio.create_task(self._follow(consumer), name="webhooks registry")
-            try:
-                yield
-            finally:
-                self.reading.cancel()
-                await asyncio.wait([self.reading])
-        finally:
-            await consumer.stop()
+        async with self._following.running(within_s=CAUGHT_UP_WITHIN_S):
+            yield
 
-    async def _follow(self, consumer: Any) -> None:
-        while True:
-            try:
-                await self._read(consumer)
-            except KafkaError as error:
-                log.warning("the webhooks cannot be read now", error=repr(error))
-                await asyncio.sleep(RETRY_WAIT_S)
-
-    async def _read(self, consumer: Any) -> None:
-        fetched = await consumer.getmany(self._partition, timeout_ms=POLL_TIMEOUT_MS)
-        records = fetched.get(self._partition, ())
+    def _take(self, _: TopicPartition, records: Sequence[Any], __: int) -> None:
         for record in records:
-            self._apply(record.key.decode(), record.value)
-            self._read_through = record.offset
-        if records:
-            metrics.FAILURES_KEPT.set(sum(map(len, self._failures.values())))
-            async with self._progress:
-                self._progress.notify_all()
+            try:
+                self._apply(record.key.decode(), record.value)
+            except (ValidationError, AttributeError, UnicodeDecodeError) as error:
+                pass_by(record, repr(error))
+        metrics.FAILURES_KEPT.set(sum(map(len, self._failures.values())))
 
     def _apply(self, key: str, value: bytes | None) -> None:
         kind, _, name = key.partition("|")
@@ -205,7 +169,6 @@ class Registry:
         try:
             async with asyncio.timeout(self._settings.webhooks_append_timeout_ms / 1000):
                 written = await self._producer.send_and_wait(topic, value, key=key, partition=0)
-                async with self._progress:
-                    await self._progress.wait_for(lambda: self._read_through >= written.offset)
+                await self._following.passed(self._partition, written.offset)
         except (KafkaError, TimeoutError) as error:
             raise ServiceError("the broker did not take a record and give it back in time", topic=topic) from error

@@ -19,6 +19,7 @@ from services.runtime.kafka import client_options
 from services.runtime.keys import KeyFile
 from services.runtime.logs import get_logger
 from services.runtime.rates import Rates
+from services.runtime.web import raise_ended
 from services.webhooks.api import WebhookRoutes, build_app, served
 from services.webhooks.follower import Follower
 from services.webhooks.guard import Guard
@@ -85,16 +86,12 @@ class Followers:
 
     async def _await_news(self) -> None:
         news = asyncio.create_task(self._registry.changed.wait())
-        others = {task for _, task in self._at_work.values()}
-        if self._registry.reading is not None:
-            others.add(self._registry.reading)
+        others = [self._registry.reading, *(task for _, task in self._at_work.values())]
         try:
-            done, _ = await asyncio.wait({news, *others}, timeout=FORGET_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({news, *others}, timeout=FORGET_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             news.cancel()
-        for task in done - {news}:
-            task.result()
-            raise AssertionError("what should run until it is stopped ended by itself")
+        raise_ended(others)
 
 
 @contextlib.asynccontextmanager

@@ -77,15 +77,19 @@ class Owner(httpx.AsyncBaseTransport):
 
 async def report_owner(settings: IngestSettings) -> None:
     """Say on the status topic that somebody owns every partition."""
+    for partition in range(settings.partitions):
+        record = PartitionStatusRecord(
+            partition=partition, owner="http://owner", state=PartitionState.READY, reported_at=InstantMs(1)
+        )
+        await write(settings, Topic.EVALUATOR_STATUS, partition_status_key(partition), record.encode())
+
+
+async def write(settings: IngestSettings, topic: Topic, key: bytes, value: bytes) -> None:
+    """Append a record to a topic's first partition, past ingest."""
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
-    topic = topic_name(settings.topic_prefix, Topic.EVALUATOR_STATUS)
     await producer.start()
     try:
-        for partition in range(settings.partitions):
-            record = PartitionStatusRecord(
-                partition=partition, owner="http://owner", state=PartitionState.READY, reported_at=InstantMs(1)
-            )
-            await producer.send_and_wait(topic, record.encode(), key=partition_status_key(partition))
+        await producer.send_and_wait(topic_name(settings.topic_prefix, topic), value, key=key, partition=0)
     finally:
         await producer.stop()
 

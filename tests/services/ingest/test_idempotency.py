@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,18 @@ import httpx
 import pytest
 
 from schemas.request_record import RequestRecord, RequestState
-from schemas.topics import Topic
-from services.ingest import request_log
+from schemas.topics import Topic, topic_name
 from services.ingest.contact_log import ContactLog, NotAppended
-from services.ingest.request_log import RequestLog
 from services.ingest.request_store import CLAIM_STALE_MS, HONOURED_MS, RequestStore, Step
 from services.ingest.service import Ingest
+from services.runtime import following
+from services.runtime.errors import ServiceError
 from services.runtime.keys import KeyFile, Scope
 from services.runtime.metrics import REGISTRY
-from tests.services.ingest.conftest import Running, client_of, read_all
+from services.runtime.web import listen, serve
+from tests.services.ingest.conftest import Running, client_of, read_all, write
 
+WAIT_S = 60.0
 CONTACT = {"id": "u_17", "attributes": {"plan": "pro"}}
 
 
@@ -102,15 +106,17 @@ async def test_a_process_with_a_cold_table_serves_nobody_before_it_has_read_the_
 ) -> None:
     for number in range(5):
         await post(running.http, f"k{number}")
-    may_read, told = asyncio.Event(), asyncio.Event()
-    follow = RequestLog._follow
+    can_fold, told = asyncio.Event(), asyncio.Event()
+    fold = RequestStore.fold
 
-    async def follow_late(log: RequestLog, consumer: Any, store: RequestStore) -> None:
-        await may_read.wait()
-        await follow(log, consumer, store)
+    def fold_late(store: RequestStore, steps: Iterable[Step], position: int) -> None:
+        if not can_fold.is_set():
+            raise ServiceError("the disk is full")
+        fold(store, steps, position)
 
-    monkeypatch.setattr(RequestLog, "_follow", follow_late)
-    monkeypatch.setattr(request_log, "TOLD_EVERY_S", 0.05)
+    monkeypatch.setattr(RequestStore, "fold", fold_late)
+    monkeypatch.setattr(following, "TOLD_EVERY_S", 0.05)
+    monkeypatch.setattr(following, "RETRY_WAIT_S", 0.05)
     said: list[str] = []
 
     def tell(reason: str) -> None:
@@ -131,8 +137,9 @@ async def test_a_process_with_a_cold_table_serves_nobody_before_it_has_read_the_
 
     serving = asyncio.create_task(serve())
     await told.wait()
-    assert (said[0], served.is_set()) == ("reading requests: 0 of 10", False)
-    may_read.set()
+    topic = topic_name(settings.topic_prefix, Topic.REQUESTS)
+    assert (said[0], served.is_set()) == (f"reading {topic}: 0 of 10", False)
+    can_fold.set()
     assert await serving == 202
 
 
@@ -322,3 +329,40 @@ def test_the_table_goes_on_where_it_stood_and_starts_anew_for_another_topic(tmp_
     other = RequestStore(path, "other.requests")
     assert (other.position, other.get("d")) == (0, None)
     other.close()
+
+
+def test_a_disk_that_takes_no_more_is_a_failure_that_leaves_nothing_half_folded(tmp_path: Path) -> None:
+    store = RequestStore(tmp_path / "requests.sqlite", "requests")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, hard))
+    try:
+        with pytest.raises(ServiceError, match="cannot be written"):
+            store.fold([step("a", CLAIMED, 1)], 7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (store.position, store.get("d")) == (0, None)
+    store.fold([step("a", CLAIMED, 1)], 7)
+    assert (store.position, store.get("d") is not None) == (7, True)
+    store.close()
+
+
+@pytest.mark.broker
+async def test_an_ingest_whose_reading_of_the_log_broke_ends_and_one_record_without_sense_breaks_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {"topic": topic_name(running.settings.topic_prefix, Topic.REQUESTS)}
+    await write(running.settings, Topic.REQUESTS, b"\xff", b"no record")
+    assert (await post(running.http, "k1")).status_code == 202
+    assert REGISTRY.get_sample_value("tidegate_unreadable_log_records_total", labels) == 1
+
+    def broken(_store: RequestStore, _steps: Iterable[Step], _position: int) -> None:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(RequestStore, "fold", broken)
+    ingest = running.ingest
+    serving = asyncio.create_task(
+        serve(ingest.app, listen("127.0.0.1", 0), asyncio.Event(), lambda: None, ingest.reading)
+    )
+    await post(running.http, "k2")
+    with pytest.raises(ValueError, match="a defect"):
+        await asyncio.wait_for(serving, WAIT_S)

@@ -6,9 +6,12 @@ import asyncio
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from schemas.topics import Topic, topic_name
+from services.runtime.metrics import REGISTRY
 from services.webhooks import api
 from services.webhooks.addresses import Target, resolve
 from services.webhooks.settings import WebhookSettings
@@ -89,3 +92,20 @@ async def test_a_webhook_made_again_under_its_key_gets_nothing_from_before_it_wa
         assert (second["id"], second["secret"] != first["secret"]) == (first["id"], True)
         await stream.commit(Step("u", 3, ("since",)))
         await receiver.until_told({"u": ["enter a", "enter since"]})
+
+
+async def test_a_record_that_is_no_webhook_is_passed_by_and_counted(
+    settings: WebhookSettings, receiver: Receiver
+) -> None:
+    topic = topic_name(settings.topic_prefix, Topic.WEBHOOKS)
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    await producer.start()
+    try:
+        for key, value in ((b"webhook|1", b"no record"), (b"\xff", b"{}")):
+            await producer.send_and_wait(topic, value, key=key, partition=0)
+    finally:
+        await producer.stop()
+    async with service(settings) as http:
+        made = await make(http, receiver.url)
+        assert [webhook["id"] for webhook in (await http.get("/webhooks")).json()["webhooks"]] == [made["id"]]
+    assert REGISTRY.get_sample_value("tidegate_unreadable_log_records_total", {"topic": topic}) == 2

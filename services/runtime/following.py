@@ -1,0 +1,152 @@
+"""Reads small topics whole and goes on reading them, for a service that knows nothing but what its log says.
+
+Rule: what was appended counts once it was read back, so whoever appends waits for its own offset. A broker that is
+away and a taker that cannot take now are waited for; any other failure ends `reading`, and with it the process, because
+one that reads no more would serve what was true once. Knows Kafka, not what the records mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.runtime.errors import ServiceError
+from services.runtime.kafka import client_options
+from services.runtime.logs import get_logger
+from services.runtime.metrics import UNREADABLE_LOG_RECORDS
+from services.runtime.settings import RuntimeSettings
+
+FETCH_WAIT_MS: Final = 5_000
+"""The broker answers at once when there is something; this is only how long it waits when there is nothing."""
+POLL_TIMEOUT_MS: Final = 10_000
+RETRY_WAIT_S: Final = 1.0
+TOLD_EVERY_S: Final = 5.0
+"""How often a start that reads for long says how far it is."""
+
+log = get_logger("following")
+
+Taker = Callable[[TopicPartition, Sequence[Any], int], None]
+"""Takes the next records of a partition, in order, and the offset after them. Raises `ServiceError` only if it has
+taken none of them and may be given them again."""
+
+
+def pass_by(record: Any, reason: str) -> None:
+    """Count and log a record that cannot be read: someone wrote it past us, or with a later version of ours."""
+    UNREADABLE_LOG_RECORDS.labels(record.topic).inc()
+    log.warning("a record cannot be read", topic=record.topic, offset=record.offset, reason=reason)
+
+
+class Following:
+    """Reads partitions from where it is told to, one after the other record of each; use `running`."""
+
+    def __init__(self, settings: RuntimeSettings, starts: Mapping[TopicPartition, int], take: Taker) -> None:
+        self._settings = settings
+        self._next = dict(starts)
+        self._take = take
+        self._progress = asyncio.Condition()
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def reading(self) -> asyncio.Task[None]:
+        """The task that reads; it ends by itself only when something is broken."""
+        if self._reading is None:
+            raise AssertionError("nothing is being read yet")
+        return self._reading
+
+    async def passed(self, partition: TopicPartition, offset: int) -> None:
+        """Return once the record at an offset has been taken."""
+        await self.until(lambda: self._next[partition] > offset)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Return once something holds; it is looked at after each reading."""
+        async with self._progress:
+            await self._progress.wait_for(holds)
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, tell: Callable[[str], None] = lambda _: None, within_s: float | None = None
+    ) -> AsyncIterator[None]:
+        """Read to the present ends, then go on until the end of the block.
+
+        `tell` is told how far the first part is. Errors: ServiceError when no broker answers, or if the first part
+        takes longer than `within_s`; what `take` fails with in it.
+        """
+        consumer = AIOKafkaConsumer(
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            **client_options(self._settings),
+        )
+        try:
+            ends = await self._started(consumer)
+            self._reading = asyncio.create_task(self._read_on(consumer), name="following")
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._caught_up(ends, tell)
+            except TimeoutError as error:
+                raise ServiceError(f"{self._names} could not be read to the end within {within_s:.0f} s") from error
+            yield
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+                await asyncio.wait([self._reading])
+            await consumer.stop()
+
+    @property
+    def _names(self) -> str:
+        return " and ".join(sorted({partition.topic for partition in self._next}))
+
+    async def _started(self, consumer: Any) -> dict[TopicPartition, int]:
+        """Connect and seek; where the partitions end. Who is ahead of a topic has read one that is gone: begin anew."""
+        try:
+            await consumer.start()
+            consumer.assign(list(self._next))
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(list(self._next))
+        except (KafkaError, OSError) as error:
+            raise ServiceError(f"no Kafka broker answers at {self._settings.kafka_bootstrap}") from error
+        for partition, end in ends.items():
+            if self._next[partition] > end:
+                self._next[partition] = 0
+            # An explicit offset: a seek to the beginning can be overtaken by the client's own first reset.
+            consumer.seek(partition, self._next[partition])
+        return ends
+
+    async def _caught_up(self, ends: Mapping[TopicPartition, int], tell: Callable[[str], None]) -> None:
+        caught_up = asyncio.create_task(self.until(lambda: all(self._next[at] >= end for at, end in ends.items())))
+        try:
+            while not caught_up.done():
+                await asyncio.wait({caught_up, self.reading}, timeout=TOLD_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                if self.reading.done():
+                    self.reading.result()
+                if not caught_up.done():
+                    for partition, end in ends.items():
+                        if self._next[partition] < end:
+                            tell(f"reading {partition.topic}: {self._next[partition]} of {end}")
+        finally:
+            caught_up.cancel()
+
+    async def _read_on(self, consumer: Any) -> None:
+        while True:
+            try:
+                await self._read(consumer)
+            except (KafkaError, ServiceError) as error:
+                log.warning("cannot be read now", topics=self._names, error=str(error), cause=repr(error.__cause__))
+                for partition, offset in self._next.items():
+                    consumer.seek(partition, offset)
+                await asyncio.sleep(RETRY_WAIT_S)
+
+    async def _read(self, consumer: Any) -> None:
+        polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)
+        for partition in self._next:
+            position = await consumer.position(partition)
+            if position > self._next[partition]:
+                self._take(partition, polled.get(partition, ()), position)
+                self._next[partition] = position
+        async with self._progress:
+            self._progress.notify_all()
