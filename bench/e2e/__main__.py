@@ -66,7 +66,7 @@ def _broker(named: str | None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as directory:
         port, controller_port = free_ports(2)
-        kafka = LocalKafka(Path(directory), port, controller_port, to_standard_error, compiles_fully=True)
+        kafka = LocalKafka(Path(directory), port, controller_port, to_standard_error, as_in_production=True)
         kafka.start()
         try:
             yield kafka.bootstrap

@@ -33,12 +33,7 @@ STOP_GRACE_S = 12
 POLL_INTERVAL_S = 0.1
 REQUEST_TIMEOUT_MS = 5_000
 GROUP_COORDINATOR, TRANSACTION_COORDINATOR = 0, 1
-HEAP = "512m"
-
 _JVM = (
-    f"-Xmx{HEAP}",
-    "-Xms64m",
-    "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "-Xshare:auto",
@@ -47,9 +42,17 @@ _JVM = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 )
-
-_FIRST_COMPILER_ALONE = "-XX:TieredStopAtLevel=1"
+_FRUGAL = ("-Xmx512m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """A broker that runs for minutes on a shared machine is done sooner, and idles cheaper."""
+_AS_KAFKA_STARTS = (
+    "-Xmx1G",
+    "-Xms1G",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+)
+"""What Kafka's own start script gives a broker."""
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -94,12 +97,13 @@ class LocalKafka:
         between_polls: Callable[[], None] = lambda: None,
         properties: Mapping[str, str] | None = None,
         *,
-        compiles_fully: bool = False,
+        as_in_production: bool = False,
     ) -> None:
         """`between_polls` is called while the broker gets ready; what it raises ends the wait.
 
-        `properties` come after the broker's own and replace those of the same name. A broker that `compiles_fully` is
-        slower for its first minutes and then faster, as one in production is.
+        `properties` come after the broker's own and replace those of the same name. `as_in_production` gives the broker
+        the heap, the collector and both compilers that Kafka's own start script gives it: it is slower for its first
+        minutes and then faster, and stands still for a shorter time.
         """
         self._directory = directory
         self._port = port
@@ -107,7 +111,7 @@ class LocalKafka:
         self._say = say
         self._between_polls = between_polls
         self._replaced = "".join(f"{name}={value}\n" for name, value in (properties or {}).items())
-        self._jvm = _JVM if compiles_fully else (*_JVM, _FIRST_COMPILER_ALONE)
+        self._jvm = (*_JVM, *(_AS_KAFKA_STARTS if as_in_production else _FRUGAL))
         self._command: list[str | Path] = []
         self._child: Child | None = None
 

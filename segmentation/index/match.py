@@ -25,32 +25,22 @@ EqualTables = dict[Reading, dict[Any, tuple[Equal, ...]]]
 
 
 class MatchTable:
-    """Equality, substrings and readability. Places: the set of atoms that hold."""
+    """Equality, substrings and readability. Places: the set of atoms that hold.
 
-    __slots__ = (
-        "_elements",
-        "_equal",
-        "_memory",
-        "_readable",
-        "_readable_by_lists",
-        "_substrings",
-        "_texts",
-        "place",
-        "step",
-    )
+    Nothing that it is made of refers back to it, so that a table goes with its last catalogue, unaided.
+    """
+
+    __slots__ = ("_equal", "_readable", "_substrings", "place", "step")
 
     def __init__(self, equal: EqualTables, substrings: tuple[Substring, ...], readable: tuple[Readable, ...]) -> None:
         self._equal = equal
         self._substrings = substrings
         self._readable = readable
-        self._elements = _Elements(self)
-        self._memory: dict[tuple[type, Scalar, bool], frozenset[Atom]] = {}
-        self._readable_by_lists = frozenset[Atom](atom for atom in readable if atom.lists)
-        self._texts: dict[str, frozenset[Atom]] = {}
-        self.place: Placer = self._placer()
-        self.step: Stepper = self._stepper()
+        matcher = _Matcher(equal, substrings, readable)
+        self.place: Placer = _placer(matcher)
+        self.step: Stepper = _stepper(matcher, self.place)
         if not equal and not substrings:
-            self.place = _readability_placer(self._matching(0, False), self.place)
+            self.place = _readability_placer(matcher.matching(0, False), self.place)
             self.step = _readability_stepper(self.place)
 
     def with_atoms(self, atoms: Iterable[Any]) -> MatchTable:
@@ -94,61 +84,41 @@ class MatchTable:
         """The symmetric difference, by direction."""
         return new - old, old - new
 
-    def _placer(self) -> Placer:
-        texts = self._texts
-        learn, matching_list, remembered = self._learn, self._matching_list, self._remembered
 
-        def place(value: Value | None, _: InstantMs) -> Place:
-            if value.__class__ is str:
-                found = texts.get(value)
-                return learn(texts, value, False) if found is None else found
-            if value is None:
-                return NOTHING
-            return matching_list(value) if isinstance(value, list) else remembered(value, False)
+class _Matcher:
+    """From a value to the atoms that hold for it, remembered."""
 
-        return place
+    __slots__ = ("_equal", "_memory", "_readable", "_substrings", "readable_by_lists", "texts")
 
-    def _stepper(self) -> Stepper:
-        texts, other = self._texts, stepper_of(self.place)
+    def __init__(self, equal: EqualTables, substrings: tuple[Substring, ...], readable: tuple[Readable, ...]) -> None:
+        self._equal = equal
+        self._substrings = substrings
+        self._readable = readable
+        self._memory: dict[tuple[type, Scalar, bool], frozenset[Atom]] = {}
+        self.readable_by_lists = frozenset[Atom](atom for atom in readable if atom.lists)
+        self.texts: dict[str, frozenset[Atom]] = {}
 
-        def step(old: Value | None, new: Value | None, now: InstantMs) -> Step | None:
-            if old.__class__ is str and new.__class__ is str:
-                was, will = texts.get(old), texts.get(new)
-                if was is not None and will is not None:
-                    return None if was == will else (was, will)
-            return other(old, new, now)
-
-        return step
-
-    def _matching_list(self, value: list[Scalar]) -> frozenset[Atom]:
-        """The atoms that hold for a list: those that hold for any element, and readability by any list."""
-        return self._readable_by_lists.union(*map(self._elements.__getitem__, value))
-
-    def element(self, value: Scalar) -> frozenset[Atom]:
-        """The atoms that hold for an element of a list that is not remembered."""
-        return self._learn(self._elements, value, True) if isinstance(value, str) else self._remembered(value, True)
-
-    def _learn(self, memory: dict[str, frozenset[Atom]], text: str, in_list: bool) -> frozenset[Atom]:
-        """`_matching` of a text that the memory does not know; a long one is not worth its room there."""
-        found = self._matching(text, in_list)
+    def learn(self, memory: dict[str, frozenset[Atom]], text: str, in_list: bool) -> frozenset[Atom]:
+        """`matching` of a text that the memory does not know; a long one is not worth its room there."""
+        found = self.matching(text, in_list)
         if len(text) <= REMEMBERED_CHARS_MAX:
             if len(memory) >= PLACES_MAX:
                 memory.clear()
             memory[text] = found
         return found
 
-    def _remembered(self, value: Scalar, in_list: bool) -> frozenset[Atom]:
-        """`_matching` of what is no text, with a memory; its keys have the type, for `1` and `True` are equal to it."""
+    def remembered(self, value: Scalar, in_list: bool) -> frozenset[Atom]:
+        """`matching` of what is no text, with a memory; its keys have the type, for `1` and `True` are equal to it."""
         memory = self._memory
         key = (value.__class__, value, in_list)
         found = memory.get(key)
         if found is None:
             if len(memory) >= PLACES_MAX:
                 memory.clear()
-            found = memory[key] = self._matching(value, in_list)
+            found = memory[key] = self.matching(value, in_list)
         return found
 
-    def _matching(self, value: Scalar, in_list: bool) -> frozenset[Atom]:
+    def matching(self, value: Scalar, in_list: bool) -> frozenset[Atom]:
         """The atoms that hold for a scalar, alone or as an element of a list."""
         found: list[Atom] = []
         for reading, table in self._equal.items():
@@ -165,6 +135,47 @@ class MatchTable:
                 atom for atom in self._readable if any(READERS[reading](value) is not None for reading in atom.readings)
             ]
         return frozenset(found) if found else NOTHING
+
+
+class _Elements(dict[Any, frozenset[Atom]]):
+    """Text → the atoms that hold for it in a list. What is no text is found and not kept: `1` is `True` to it."""
+
+    def __init__(self, matcher: _Matcher) -> None:
+        super().__init__()
+        self._matcher = matcher
+
+    def __missing__(self, element: Scalar) -> frozenset[Atom]:
+        matcher = self._matcher
+        return matcher.learn(self, element, True) if isinstance(element, str) else matcher.remembered(element, True)
+
+
+def _placer(matcher: _Matcher) -> Placer:
+    texts, learn, remembered = matcher.texts, matcher.learn, matcher.remembered
+    by_lists, element = matcher.readable_by_lists, _Elements(matcher).__getitem__
+
+    def place(value: Value | None, _: InstantMs) -> Place:
+        if value.__class__ is str:
+            found = texts.get(value)
+            return learn(texts, value, False) if found is None else found
+        if value is None:
+            return NOTHING
+        # A list is where any of its elements is, and where it is readable itself.
+        return by_lists.union(*map(element, value)) if isinstance(value, list) else remembered(value, False)
+
+    return place
+
+
+def _stepper(matcher: _Matcher, place: Placer) -> Stepper:
+    texts, other = matcher.texts, stepper_of(place)
+
+    def step(old: Value | None, new: Value | None, now: InstantMs) -> Step | None:
+        if old.__class__ is str and new.__class__ is str:
+            was, will = texts.get(old), texts.get(new)
+            if was is not None and will is not None:
+                return None if was == will else (was, will)
+        return other(old, new, now)
+
+    return step
 
 
 def _readability_placer(whole: frozenset[Atom], other: Placer) -> Placer:
@@ -185,17 +196,6 @@ def _readability_stepper(place: Placer) -> Stepper:
         return other(old, new, now)
 
     return step
-
-
-class _Elements(dict[Any, frozenset[Atom]]):
-    """Text → the atoms that hold for it in a list. What is no text is found and not kept: `1` is `True` to it."""
-
-    def __init__(self, table: MatchTable) -> None:
-        super().__init__()
-        self._table = table
-
-    def __missing__(self, element: Scalar) -> frozenset[Atom]:
-        return self._table.element(element)
 
 
 def _has(atom: Substring, text: str, in_list: bool) -> bool:

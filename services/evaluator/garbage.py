@@ -1,8 +1,8 @@
 """When unreachable objects are looked for: once partitions are recovered, then rarely, when nothing waits.
 
 A collection walks over every contact in memory, and everything waits for it: 70 ms for 100,000 young objects. Records
-leave nothing that it could find; definitions, reads and rebalances leave a little. Rule: the interpreter begins none by
-itself, unless so much has grown that memory matters more than latency.
+and definitions leave nothing that it could find; reads and rebalances leave a little. Rule: the interpreter begins none
+by itself, unless so much has grown that memory matters more than latency.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import pairwise
 
 import pytest
@@ -49,6 +50,25 @@ def test_partitions_that_take_the_same_step_share_the_successor() -> None:
     assert one is other
     assert first.define(segment("rich", score_from(11))) is not one
     assert set(first.segments) == {PRO}
+
+
+def test_a_catalogue_that_another_has_taken_the_place_of_goes_without_the_garbage_collector() -> None:
+    catalogue = Catalogue.empty(wide_over=0)
+    contact: Contact = {PLAN: "pro", SCORE: 10, TAGS: ["a", "b"], SEEN_AT: NOW}
+    gc.collect()
+    gc.disable()
+    try:
+        for version, text in enumerate("abcdefgh", start=1):
+            where = AllOf((AnyOf((plan_is(text), tagged(text))), score_from(version), plan_is_not("free")))
+            for segment_id in ("pro", f"of_{text}"):
+                catalogue = catalogue.define(segment(segment_id, where, version=version))
+            seen = Condition(SEEN_AT, Within(Direction.LAST, version * DAY_MS))
+            catalogue = catalogue.define(segment("seen", seen, version=version))
+            members = catalogue.members(contact, NOW)
+            catalogue.flips(contact, {**contact, PLAN: text}, [PLAN], NOW, members)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_partitions_that_recover_the_same_segments_share_one_catalogue() -> None:
