@@ -27,6 +27,7 @@ class Knot:
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     thresholds = gc.get_threshold()
     monkeypatch.setattr(garbage, "COLLECT_EVERY_S", 0.01)
+    monkeypatch.setattr(garbage, "WATCH_EVERY_S", 0.001)
     monkeypatch.setattr(garbage, "LOOK_EVERY_S", 0.001)
     garbage.collect_rarely()
     yield
@@ -59,6 +60,27 @@ async def test_a_process_that_is_never_quiet_collects_all_the_same(monkeypatch: 
     monkeypatch.setattr(garbage, "LOOKS_MAX", 5)
     knot = weakref.ref(Knot())
     collecting = asyncio.create_task(garbage.collect_in_quiet(lambda: False, clock.monotonic))
+    await _collected(knot)
+    collecting.cancel()
+
+
+async def test_memory_that_has_grown_is_looked_at_long_before_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "COLLECT_EVERY_S", 1_000_000.0)
+    resident = 100 << 20
+    knot = weakref.ref(Knot())
+    looked = asyncio.Event()
+
+    def resident_bytes() -> int:
+        looked.set()
+        return resident
+
+    collecting = asyncio.create_task(garbage.collect_in_quiet(lambda: True, clock.monotonic, resident_bytes))
+    for grown in (0, garbage.GROWN_BYTES_MIN - 1):
+        resident = (100 << 20) + grown
+        looked.clear()
+        await looked.wait()
+        assert knot() is not None
+    resident += 1
     await _collected(knot)
     collecting.cancel()
 
