@@ -42,7 +42,7 @@ def pass_by(record: Any, reason: str) -> None:
 
 
 class Following:
-    """Reads partitions from where it is told to, one after the other record of each; use `running`."""
+    """Reads partitions, each in order from where it is told to start; use `running`."""
 
     def __init__(self, settings: RuntimeSettings, starts: Mapping[TopicPartition, int], take: Taker) -> None:
         self._settings = settings

@@ -141,7 +141,7 @@ class Registry:
         for record in records:
             try:
                 self._apply(record.key.decode(), record.value)
-            except (ValidationError, AttributeError, UnicodeDecodeError) as error:
+            except (ValidationError, UnicodeDecodeError) as error:
                 pass_by(record, repr(error))
         metrics.FAILURES_KEPT.set(sum(map(len, self._failures.values())))
 

@@ -347,14 +347,15 @@ def test_a_disk_that_takes_no_more_is_a_failure_that_leaves_nothing_half_folded(
 
 
 @pytest.mark.broker
-async def test_an_ingest_whose_reading_of_the_log_broke_ends_and_one_record_without_sense_breaks_nothing(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_record_without_sense_is_passed_by_and_counted(running: Running) -> None:
     labels = {"topic": topic_name(running.settings.topic_prefix, Topic.REQUESTS)}
     await write(running.settings, Topic.REQUESTS, b"\xff", b"no record")
     assert (await post(running.http, "k1")).status_code == 202
     assert REGISTRY.get_sample_value("tidegate_unreadable_log_records_total", labels) == 1
 
+
+@pytest.mark.broker
+async def test_an_ingest_whose_reading_of_the_log_broke_ends(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_store: RequestStore, _steps: Iterable[Step], _position: int) -> None:
         raise ValueError("a defect")
 
@@ -363,6 +364,24 @@ async def test_an_ingest_whose_reading_of_the_log_broke_ends_and_one_record_with
     serving = asyncio.create_task(
         serve(ingest.app, listen("127.0.0.1", 0), asyncio.Event(), lambda: None, ingest.reading)
     )
-    await post(running.http, "k2")
+    await post(running.http, "k1")
     with pytest.raises(ValueError, match="a defect"):
         await asyncio.wait_for(serving, WAIT_S)
+
+
+@pytest.mark.broker
+async def test_a_table_that_is_ahead_of_the_topic_is_of_one_that_is_gone_and_reads_it_from_its_beginning(
+    running: Running, tmp_path: Path
+) -> None:
+    first = await post(running.http, "k1")
+    settings = running.settings.model_copy(
+        update={"data_dir": tmp_path / "new", "key_file": running.settings.keys_path}
+    )
+    store = RequestStore(settings.data_dir / "requests.sqlite", topic_name(settings.topic_prefix, Topic.REQUESTS))
+    store.fold([], 1_000)
+    store.close()
+    token = running.http.headers["authorization"].removeprefix("Bearer ")
+    async with Ingest.running(settings) as restarted, client_of(restarted.app, token) as http:
+        again = await post(http, "k1")
+    assert again.json() == first.json()
+    assert await written(running) == 1
