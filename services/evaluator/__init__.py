@@ -29,6 +29,7 @@ Recovery
 The live path
     worker: drain, decide, send, commit, apply; the only writer of a partition's state
     partition: what records do to the state, in memory; never talks to the broker
+    transaction: what the records since the last commit have changed, and the rows that follow from it
     definitions: a segment on the wire, compiled
     rows: the keys and rows of the store
     recent: contacts of the last transactions, decoded, to save reading them again

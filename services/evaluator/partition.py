@@ -29,9 +29,8 @@ from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide, erase_as_it_stands
 from segmentation.definitions import BackfillCursor
-from segmentation.expression.compiler import CompiledSegment
-from segmentation.model import AttributeName, Change, ContactId, ContactState, InstantMs, Offset, SegmentId
-from services.evaluator import history, rows
+from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
+from services.evaluator import rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
 from services.evaluator.deadlines import DueContacts
 from services.evaluator.definitions import UnusableDefinition, compile_definition
@@ -40,7 +39,7 @@ from services.evaluator.ports import InputRecord, OutputRecord, Store
 from services.evaluator.recent import RecentContacts
 from services.evaluator.restored import RestoredPartition
 from services.evaluator.tally import Tally, Unsent
-from services.evaluator.unreadable import attributes_of
+from services.evaluator.transaction import Derived, Transaction
 
 CONTACT_INPUTS = (ContactWrite, ContactDelete)
 CONTACT_ROW_BYTES_MAX = 4 << 20
@@ -73,15 +72,10 @@ class Partition:
         self._input_topic = input_topic
         self._store = store
         self._marks = restored.marks
+        self._derived = Derived(self.counts, self.unreadable, store)
         self._overlay: dict[ContactId, ContactState | None] = {}
-        self._committed: dict[ContactId, ContactState | None] = {}  # of each changed contact, the committed state
+        self._transaction = Transaction()
         self._recent = RecentContacts()
-        self._control: dict[bytes, bytes | None] = {}
-        self._defined: list[CompiledSegment] = []
-        self._written: dict[ContactId, list[AttributeName] | None] = {}  # what writes changed; None for everything
-        self._sealed: dict[bytes, bytes | None] = {}
-        self._changes: list[Change] = []
-        self._erased: dict[ContactId, int] = {}  # how many of the changes came before each erasure
 
     # The live path
 
@@ -137,9 +131,9 @@ class Partition:
         placed = self.definitions.place(compiled, self.clock, Offset(record.offset))
         if placed is None:
             return
-        self._defined.append(compiled)
+        self._transaction.defined.append(compiled)
         row = DefinitionRow(seq=placed.seq, clock=placed.clock, offset=placed.offset, definition=definition)
-        self._control[definition_key(definition.segment_id, definition.version)] = row.encode()
+        self._transaction.control[definition_key(definition.segment_id, definition.version)] = row.encode()
         self.failures.retry()  # it may be the repair
 
     # Background work: one slice at a time, between live batches
@@ -190,7 +184,7 @@ class Partition:
         if len(found) < limit:
             self._finish_backfill()
         cursor = self.definitions.durable_cursor
-        self._control[CURSOR_KEY] = CursorRow(
+        self._transaction.control[CURSOR_KEY] = CursorRow(
             passed=self.definitions.passed,
             target=cursor.target if cursor is not None else None,
             after=cursor.after if cursor is not None else None,
@@ -205,7 +199,7 @@ class Partition:
         """Fix the target. A scan of the store would pass by contacts that are not committed yet, so they go first."""
         cursor = self.definitions.begin_backfill()
         if cursor is not None:
-            for contact_id in list(self._committed):
+            for contact_id in list(self._transaction.before):
                 self._catch_up(contact_id, self._overlay[contact_id])
         return cursor
 
@@ -216,7 +210,7 @@ class Partition:
             return
         for superseded in self.definitions.finish_backfill():
             segment = superseded.segment
-            self._control[definition_key(segment.segment_id, segment.version)] = None
+            self._transaction.control[definition_key(segment.segment_id, segment.version)] = None
 
     # The transaction
 
@@ -228,12 +222,12 @@ class Partition:
     @property
     def has_outputs(self) -> bool:
         """Whether anything but the position waits for a commit."""
-        return bool(self._committed or self._control or self.unsent)
+        return not self._transaction.is_empty or bool(self.unsent)
 
     @property
     def changed_contacts(self) -> int:
         """How many contact rows the next commit writes."""
-        return len(self._committed)
+        return len(self._transaction.before)
 
     def take_unsent(self) -> Unsent:
         """The outputs since the last call."""
@@ -242,39 +236,20 @@ class Partition:
 
     def seal(self) -> tuple[list[OutputRecord], list[OutputRecord]]:
         """The contact and control records of this transaction: each changed contact once, as it now stands."""
-        self._sealed = sealed = {}
-        for contact_id, before in self._committed.items():
-            contact = self._overlay[contact_id]
-            sealed[contact_id.encode()] = encode_contact(contact) if contact is not None else None
-            self.contacts += (contact is not None) - (before is not None)
+        transaction = self._transaction
+        self.contacts += transaction.seal(self._overlay)
         clock = ClockRow(clock=self.clock, offset=self.next_offset, contacts=self.contacts)
-        self._control[CLOCK_KEY] = clock.encode()
-        return list(starmap(OutputRecord, sealed.items())), list(starmap(OutputRecord, self._control.items()))
+        transaction.control[CLOCK_KEY] = clock.encode()
+        sealed, control = transaction.sealed.items(), transaction.control.items()
+        return list(starmap(OutputRecord, sealed)), list(starmap(OutputRecord, control))
 
     def committed(self, ends: Mapping[Topic, int], now: InstantMs) -> list[Change]:
         """The sealed transaction is committed: put it into the store, and give its changes.
 
         `ends` are the changelogs' next offsets; `now` is for the store's age only.
         """
-        batch = rows.CommitRows(self.counts)
-        dues: list[tuple[InstantMs, ContactId]] = []
-        for (contact_id, before), (raw_id, row) in zip(self._committed.items(), self._sealed.items(), strict=True):
-            contact = self._overlay[contact_id]
-            batch.put_contact(raw_id, before, contact, row)
-            changed = self._written[contact_id]
-            self.unreadable.change(contact_id, attributes_of(before), attributes_of(contact), changed)
-            if contact is not None and contact.due is not None:
-                dues.append((contact.due, contact_id))
-        if self._erased:
-            history.erase(batch, list(self._erased), self._store)
-        if self._changes:
-            history.put(batch, self._remembered(), self._store, self._is_new)
-        batch.put_counts()
-        for segment in self._defined:
-            self.unreadable.define(segment)
-        self.unreadable.put(batch.rows)
-        for key, row in self._control.items():
-            batch.rows[rows.control_key(key)] = row
+        transaction, self._transaction = self._transaction, Transaction()
+        written, dues = transaction.rows(self._overlay, self._derived)
         self.due.committed(dues)
         self._marks = rows.Marks(
             self.next_offset,
@@ -284,30 +259,16 @@ class Partition:
             self.failures.scan_from(self.due.scan_from),
             now,
         )
-        batch.rows[rows.MARKS_KEY] = self._marks.encode()
-        batch.rows.update(self.failures.passed(self.next_offset))
-        self._store.write(batch.rows)
+        written[rows.MARKS_KEY] = self._marks.encode()
+        written.update(self.failures.passed(self.next_offset))
+        self._store.write(written)
         if self.on_contacts is not None:
-            self.on_contacts(self._committed)
+            self.on_contacts(transaction.before)
         self._recent.keep(self._overlay)
-        changes, self._changes = self._changes, []
-        self._overlay, self._committed, self._written, self._control, self._erased = {}, {}, {}, {}, {}
-        self._defined = []
-        return changes
+        self._overlay = {}
+        return transaction.changes
 
     # Within
-
-    def _remembered(self) -> list[Change]:
-        """The changes without those before an erasure: of a contact that came back, only its present life is kept."""
-        if not self._erased:
-            return self._changes
-        began = self._erased.get
-        return [change for place, change in enumerate(self._changes) if place >= began(change.contact_id, 0)]
-
-    def _is_new(self, change: Change) -> bool:
-        """Whether the contact had never been in the segment before this transaction."""
-        before = self._committed[change.contact_id]
-        return before is None or not (change.segment_id in before.members or change.segment_id in before.left)
 
     def _load(self, contact_ids: Sequence[ContactId]) -> None:
         """Have each contact in the overlay, from memory if it was there lately, else from the store in one look-up."""
@@ -340,24 +301,15 @@ class Partition:
             ]
             changes = [event for event in decision.events if isinstance(event, Change)]
             self.unsent.memberships += outputs
-            self._changes += changes
+            self._transaction.changes += changes
             self.tally.changes += len(changes)
         if self.failures.held:
             self.failures.release(contact_id)
         if not decision.contact_changed:
             return
         contact = self._overlay[contact_id] = decision.contact
-        if before is None or contact is None:
-            self._committed.setdefault(contact_id, before)
-            self._written[contact_id] = None
-        elif contact_id not in self._committed:
-            self._committed[contact_id] = before
-            self._written[contact_id] = list(decision.changed)
-        elif (written := self._written[contact_id]) is not None:
-            written += decision.changed
-        if contact is None:
-            self._erased[contact_id] = len(self._changes)
-        elif contact.due is not None and (before is None or before.due != contact.due):
+        self._transaction.place(contact_id, before, decision)
+        if contact is not None and contact.due is not None and (before is None or before.due != contact.due):
             self.due.note(contact.due, contact_id)
 
     def _refuse(self, record: InputRecord, code: str, message: str) -> None:
