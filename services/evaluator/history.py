@@ -2,7 +2,8 @@
 
 Shape: `h` segment id `|` slot → one change · `g` contact id → a line that lists the segments whose histories name the
 contact, then a line a change, oldest first. Rule: an erased contact is named by no row, whatever became of its segments
-and whether a commit or a recovery brings the erasure; the first line of its own row says where to look.
+and whether a commit or a recovery brings the erasure; the first line of its own row says where to look. A segment that
+is gone takes its own history along, and stays in those of its contacts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import orjson
 
 from segmentation.model import CauseKind, Change, ChangeKind, ContactId, SegmentId, Version
 from services.evaluator.ports import Store
-from services.evaluator.rows import CommitRows
+from services.evaluator.rows import CommitRows, Count, count_key
 
 CONTACT_HISTORY_START = b"g"
 SEGMENT_HISTORY_MAX = 1_000
@@ -22,6 +23,8 @@ SEGMENT_HISTORY_MAX = 1_000
 CONTACT_HISTORY_MAX = 20
 """Latest changes kept of one contact."""
 ERASED_AT_ONCE = 100
+FORGOTTEN_AT_ONCE = 4
+"""Segments that are gone, whose histories one commit removes: a few milliseconds."""
 CONTACT_PLACE = 2
 """Where a row of `encode_change` has the contact."""
 
@@ -100,6 +103,23 @@ def erasing(batch: CommitRows, contact_ids: Sequence[ContactId], store: Store) -
     for segment_id in segments:
         batch.rows.update(dict.fromkeys(_naming(gone, segment_id, store)))
         yield
+
+
+def forget(
+    written: dict[bytes, bytes | None], counts: dict[SegmentId, Count], known: Set[SegmentId], store: Store
+) -> bool:
+    """Have a commit's rows remove the history and the count of segments that are not known; whether none is left.
+
+    One that the commit itself has a change of waits for the next. Cost: `FORGOTTEN_AT_ONCE` bounded histories read.
+    """
+    gone = [segment_id for segment_id in counts if segment_id not in known]
+    now = [segment_id for segment_id in gone if count_key(segment_id) not in written][:FORGOTTEN_AT_ONCE]
+    for segment_id in now:
+        prefix = segment_history_prefix(segment_id)
+        written.update(dict.fromkeys(key for key, _ in store.scan(prefix, prefix + b"\xff", SEGMENT_HISTORY_MAX)))
+        written[count_key(segment_id)] = None
+        del counts[segment_id]
+    return len(now) == len(gone)
 
 
 def kept_of_contact(store: Store, contact_id: ContactId) -> list[KeptChange]:

@@ -30,7 +30,7 @@ from schemas.topics import Topic
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide, erase_as_it_stands
 from segmentation.definitions import BackfillCursor
 from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
-from services.evaluator import rows
+from services.evaluator import history, rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
 from services.evaluator.deadlines import DueContacts
 from services.evaluator.definitions import UnusableDefinition, compile_definition
@@ -76,6 +76,7 @@ class Partition:
         self._overlay: dict[ContactId, ContactState | None] = {}
         self._transaction = Transaction()
         self._recent = RecentContacts()
+        self._has_gone = True  # whether there may be rows of segments that are gone
 
     # The live path
 
@@ -208,6 +209,7 @@ class Partition:
         if self.failures.held:
             self.failures.alone_are_behind = True
             return
+        self._has_gone = True
         for superseded in self.definitions.finish_backfill():
             segment = superseded.segment
             self._transaction.control[definition_key(segment.segment_id, segment.version)] = None
@@ -250,6 +252,8 @@ class Partition:
         """
         transaction, self._transaction = self._transaction, Transaction()
         written, dues = transaction.rows(self._overlay, self._derived)
+        if self._has_gone:
+            self._has_gone = not history.forget(written, self.counts, self.definitions.segment_ids(), self._store)
         self.due.committed(dues)
         self._marks = rows.Marks(
             self.next_offset,

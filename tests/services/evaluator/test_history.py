@@ -1,4 +1,4 @@
-"""Erasures from the histories kept for people: they leave nothing of a contact, and cost what the segments cost."""
+"""Histories kept for people: what erasing a contact and deleting a segment leave of them, and what it costs."""
 
 from __future__ import annotations
 
@@ -103,3 +103,70 @@ async def test_a_recovery_that_erases_reads_one_history_between_two_turns_of_the
     assert len(at) >= len(SEGMENTS)
     assert len(set(at)) == len(at)
     assert named(away) == named(kept) == {"ann-2", "bob"}
+
+
+def delete_segments(written: Written, partition: Partition, segment_ids: Sequence[SegmentId], first: int) -> None:
+    written.commit(
+        partition,
+        *(
+            definition(first + place, [{"plan": "pro"}], each, version=2, state="deleted")
+            for place, each in enumerate(segment_ids)
+        ),
+    )
+
+
+def segments_of_histories(store: Store) -> set[str]:
+    return {key[1:].split(b"|")[0].decode() for key, _ in store.scan(b"h", b"i", 10_000)}
+
+
+def test_a_deleted_segment_takes_its_history_and_its_count_along(stores: tuple[RocksStore, RocksStore]) -> None:
+    store = stores[0]
+    partition, written = filled(store)
+    gone, kept = SEGMENTS[:5], SEGMENTS[5:]
+    delete_segments(written, partition, gone, 30)
+    for offset in range(50, 54):
+        written.commit(partition, write(offset, "somebody", country="pt"))
+    assert segments_of_histories(store) == set(kept) == set(partition.counts)
+    assert {key[1:].decode() for key, _ in store.scan(b"n", b"o", 100)} == set(kept)
+    own = history.kept_of_contact(store, CONTACTS[0])
+    assert {each.change.segment_id for each in own} == set(SEGMENTS), "a contact's own history tells of the deletion"
+
+
+def test_a_commit_reads_few_histories_of_deleted_segments(stores: tuple[RocksStore, RocksStore]) -> None:
+    store = Counted(stores[0])
+    partition, written = filled(cast("Store", store))
+    delete_segments(written, partition, SEGMENTS, 30)
+    written.commit(partition, write(50, "somebody", country="pt"))
+    store.scanned = []
+    written.commit(partition, write(51, "somebody", country="br"))
+    assert 0 < len(store.scanned) <= history.FORGOTTEN_AT_ONCE
+
+
+def test_what_a_crash_left_of_a_deleted_segment_goes_with_the_next_commit(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    store = stores[0]
+    partition, written = filled(store)
+    left = dict(store.scan(b"h", b"i", 10_000)) | dict(store.scan(b"n", b"o", 100))
+    delete_segments(written, partition, SEGMENTS, 30)
+    for offset in range(50, 54):
+        written.commit(partition, write(offset, "somebody", country="pt"))
+    assert not segments_of_histories(store)
+    store.write(left)
+    again = Partition(0, 1, "contact-changes", store, restore(store))
+    for offset in range(60, 63):
+        written.commit(again, write(offset, "somebody", country="nl"))
+    assert not segments_of_histories(store)
+
+
+def test_a_segment_that_is_defined_again_begins_its_history_anew(stores: tuple[RocksStore, RocksStore]) -> None:
+    store = stores[0]
+    partition, written = filled(store)
+    delete_segments(written, partition, SEGMENTS, 30)
+    for offset in range(50, 54):
+        written.commit(partition, write(offset, "somebody", country="pt"))
+    written.commit(partition, definition(60, [{"plan": "pro"}], SEGMENTS[0], version=3))
+    written.commit(partition, write(61, "somebody", country="nl"))
+    kept = history.kept_of_segment(store, SEGMENTS[0])
+    assert {each.change.contact_id for each in kept} == set(CONTACTS)
+    assert all(each.is_first and each.change.segment_version == 3 for each in kept)
