@@ -17,6 +17,7 @@ from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.topics import Topic
+from services.evaluator.fetching import fetch
 from services.evaluator.ledger import OUTPUTS, Ledger
 from services.evaluator.ports import Bounds, Drained, FencedError, LogError, OutputRecord, TopicPart
 
@@ -29,7 +30,7 @@ CLOSE_TIMEOUT_S = 5.0
 DRAIN_RECORDS_MAX = 10_000
 DRAIN_PARTITION_BYTES_MAX = 2 << 20
 DRAIN_WAIT_MS = 50
-DRAIN_POLL_MS = 20
+DRAIN_POLL_S = 0.02
 
 READ = (Topic.CONTACT_CHANGES, *OUTPUTS)
 """The topics of which a recovery asks where they begin and end."""
@@ -256,7 +257,7 @@ class KafkaChangelogs:
             for wanted in open_ends:
                 consumer.seek(wanted, ranges[wanted].first)
             while open_ends:
-                fetched = await consumer.getmany(*open_ends, timeout_ms=DRAIN_POLL_MS, max_records=DRAIN_RECORDS_MAX)
+                fetched = await fetch(consumer, open_ends, DRAIN_POLL_S, DRAIN_RECORDS_MAX)
                 for wanted, records in fetched.items():
                     yield Drained(topics[wanted.topic], wanted.partition, records)
                 # The position, not the last record's offset: compaction and markers leave holes at the end.

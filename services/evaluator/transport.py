@@ -23,6 +23,7 @@ from mode.threads import ServiceThread
 from mode.utils.futures import maybe_async
 
 from schemas.topics import Topic, topic_name
+from services.evaluator.fetching import fetch
 from services.evaluator.owner import PartitionOwner
 from services.evaluator.settings import EvaluatorSettings
 from services.runtime.kafka import client_options
@@ -47,6 +48,10 @@ logging.getLogger(__name__).setLevel(logging.WARNING)
 
 OVERRIDES: Mapping[tuple[type, str], str] = {
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): "(self, transport)",
+    (
+        driver.AIOKafkaConsumerThread,
+        "_fetch_records",
+    ): "(self, consumer, active_partitions, timeout=None, max_records=None)",
     (driver.AIOKafkaConsumerThread, "call_thread"): "(self, fun, *args, **kwargs)",
     (driver.AIOKafkaConsumerThread, "_gather_remaining_tasks"): "(self)",
     (driver.AIOKafkaConsumerThread, "_serve"): "(self)",
@@ -86,7 +91,7 @@ class LoopWorker:
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer without its thread; its fetch does not wait 1.5 s, and reads committed records only."""
+    """Faust's consumer without its thread; it fetches whole batches of committed records, and does not wait 1.5 s."""
 
     Worker = LoopWorker  # type: ignore[assignment]  # it starts and stops as a thread does
 
@@ -96,6 +101,18 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _gather_remaining_tasks(self) -> None:
         """Nothing: what else runs on the loop is not the consumer's to end."""
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: Any = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: Any = None,
+    ) -> Any:
+        """Take whole batches."""
+        if not self.consumer.flow_active:
+            return {}
+        return await fetch(consumer, active_partitions, timeout, max_records)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -1,0 +1,199 @@
+"""Whole batches of a fetch hold what the client itself makes of it, skip what it skips, and raise what it raises."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, OffsetOutOfRangeError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.topics import Topic, topic_name
+from services.evaluator import fetching
+from services.evaluator.fetching import fetch
+from services.runtime.settings import RuntimeSettings
+from services.runtime.topics import ensure_topics
+from tests.waiting import until
+
+AT = TopicPartition("t", 0)
+NOW = 1_790_000_000_000
+WITHIN_S = 20.0
+ATTRIBUTES_AT = 21
+CONTROL_BIT = 0x20
+NO_PRODUCER = -1
+
+
+class Batch(NamedTuple):
+    """A batch as a broker keeps it: `holes` offsets at its end were taken by compaction."""
+
+    records: int
+    holes: int = 0
+    producer: int = NO_PRODUCER
+    marker: int | None = None  # 0 aborts what the producer wrote, 1 commits it
+    compressed: bool = False
+
+
+def as_fetched(batches: Sequence[Batch]) -> bytes:
+    fetched, base = b"", 0
+    for batch in batches:
+        builder = DefaultRecordBatchBuilder(
+            magic=2,
+            compression_type=int(batch.compressed),
+            is_transactional=batch.producer != NO_PRODUCER,
+            producer_id=batch.producer,
+            producer_epoch=0,
+            base_sequence=0,
+            batch_size=1 << 20,
+        )
+        if batch.marker is not None:
+            builder.append(0, NOW, struct.pack(">hh", 0, batch.marker), b"\0" * 6, [])
+        else:
+            for number in range(batch.records):
+                builder.append(number, NOW + number, b"k%d" % number, b"v" * number or None, [("h", b"%d" % base)])
+        raw = bytearray(builder.build())
+        last_delta = struct.unpack_from(">i", raw, 23)[0] + batch.holes
+        struct.pack_into(">q", raw, 0, base)
+        struct.pack_into(">i", raw, 23, last_delta)
+        if batch.marker is not None:
+            raw[ATTRIBUTES_AT + 1] |= CONTROL_BIT
+        base += last_delta + 1
+        fetched += bytes(raw)
+    return fetched
+
+
+def unread(fetched: bytes, aborted: Sequence[tuple[int, int]], start: int, isolation: int) -> PartitionRecords:
+    return PartitionRecords(AT, MemoryRecords(fetched), list(aborted), start, None, None, False, isolation)
+
+
+def told(records: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return [(each.offset, each.timestamp, each.key, each.value, list(each.headers)) for each in records]
+
+
+producers = st.sampled_from([NO_PRODUCER, 7, 8])
+data = st.builds(Batch, st.integers(1, 5), st.integers(0, 3), producers, st.none(), st.booleans())
+markers = st.builds(Batch, st.just(1), st.just(0), st.sampled_from([7, 8]), st.sampled_from([0, 1]), st.just(False))
+
+
+@given(
+    st.lists(st.one_of(data, markers), min_size=1, max_size=8),
+    st.lists(st.tuples(st.sampled_from([7, 8]), st.integers(0, 30)), max_size=4),
+    st.integers(0, 12),
+    st.sampled_from([READ_COMMITTED, READ_UNCOMMITTED]),
+)
+def test_whatever_a_fetch_holds_it_is_read_as_the_client_reads_it(
+    batches: list[Batch], aborted: list[tuple[int, int]], start: int, isolation: int
+) -> None:
+    fetched = as_fetched(batches)
+    theirs, ours = (unread(fetched, aborted, start, isolation) for _ in range(2))
+    assert told(fetching._read(ours)) == told(list(theirs))
+    assert ours.next_fetch_offset == theirs.next_fetch_offset
+
+
+def test_a_damaged_batch_is_refused() -> None:
+    damaged = bytearray(as_fetched([Batch(3), Batch(3)]))
+    damaged[-1] ^= 1
+    records = PartitionRecords(AT, MemoryRecords(bytes(damaged)), [], 0, None, None, True, READ_COMMITTED)
+    with pytest.raises(CorruptRecordException):
+        fetching._read(records)
+
+
+@pytest.fixture
+async def consumer(broker: str, topic_prefix: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Reads the one partition of a topic with a committed and an aborted transaction, and plain records around them."""
+    await ensure_topics(RuntimeSettings(kafka_bootstrap=broker, topic_prefix=topic_prefix, partitions=1))
+    topic = topic_name(topic_prefix, Topic.CONTACT_CHANGES)
+    for transactional_id in (None, f"{topic_prefix}id"):
+        producer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=transactional_id, linger_ms=50)
+        async with producer:
+            for commits in (True, False, True):
+                if transactional_id is not None:
+                    await producer.begin_transaction()
+                sent = [await producer.send(topic, b"%d" % commits, b"%d" % each, partition=0) for each in range(4)]
+                await asyncio.gather(*sent)
+                if transactional_id is not None:
+                    await (producer.commit_transaction() if commits else producer.abort_transaction())
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker, isolation_level="read_committed", auto_offset_reset="none", enable_auto_commit=False
+    )
+    async with consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        consumer.seek(TopicPartition(topic, 0), 0)
+        yield consumer
+
+
+async def read_on(consumer: AIOKafkaConsumer, count: int) -> list[Any]:
+    (at,) = consumer.assignment()
+    found: list[Any] = []
+    async with asyncio.timeout(WITHIN_S):
+        while len(found) < count:
+            found += (await fetch(consumer, {at}, 0.1, 1_000)).get(at, [])
+    return found
+
+
+async def test_committed_records_are_read_to_the_end_and_the_position_is_behind_the_markers(
+    consumer: AIOKafkaConsumer,
+) -> None:
+    (at,) = consumer.assignment()
+    found = await read_on(consumer, 20)
+    assert [each.key for each in found] == [b"0", b"1", b"2", b"3"] * 5
+    assert [each.value for each in found[12:]] == [b"1"] * 8
+    end = (await consumer.end_offsets([at]))[at]
+    async with asyncio.timeout(WITHIN_S):
+        while await consumer.position(at) < end:
+            assert await fetch(consumer, {at}, 0.1, 1_000) == {}
+
+
+async def test_a_seek_into_the_middle_of_a_batch_reads_from_there(consumer: AIOKafkaConsumer) -> None:
+    (at,) = consumer.assignment()
+    await read_on(consumer, 20)
+    consumer.seek(at, 2)
+    assert (await read_on(consumer, 18))[0].offset == 2
+
+
+async def test_what_was_fetched_before_a_seek_is_not_given(consumer: AIOKafkaConsumer) -> None:
+    (at,) = consumer.assignment()
+    await until(lambda: consumer._fetcher._records, WITHIN_S, "fetching")
+    consumer.seek(at, 6)
+    assert (await read_on(consumer, 14))[0].offset == 6
+
+
+async def test_partitions_that_are_not_asked_for_keep_what_was_fetched(consumer: AIOKafkaConsumer) -> None:
+    (at,) = consumer.assignment()
+    assert await fetch(consumer, {TopicPartition(at.topic, 1)}, 0.5, 1_000) == {}
+    assert (await read_on(consumer, 20))[0].offset == 0
+
+
+async def test_an_offset_that_the_log_does_not_have_is_an_error_once(consumer: AIOKafkaConsumer) -> None:
+    (at,) = consumer.assignment()
+    consumer.seek(at, 10_000)
+    with pytest.raises(OffsetOutOfRangeError):
+        await read_on(consumer, 1)
+    consumer.seek(at, 0)
+    assert len(await read_on(consumer, 20)) == 20
+
+
+async def test_a_consumer_that_was_stopped_says_so(consumer: AIOKafkaConsumer) -> None:
+    (at,) = consumer.assignment()
+    await consumer.stop()
+    with pytest.raises(ConsumerStoppedError):
+        await fetch(consumer, {at}, 0.1, 1_000)
+
+
+async def test_it_comes_back_from_waiting_when_it_is_cancelled_and_reads_on(consumer: AIOKafkaConsumer) -> None:
+    (at,) = consumer.assignment()
+    await read_on(consumer, 20)
+    waiting = asyncio.create_task(fetch(consumer, {at}, WITHIN_S, 1_000))
+    await asyncio.sleep(0.3)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert not consumer._fetcher._fetch_waiters
+    consumer.seek(at, 0)
+    assert len(await read_on(consumer, 20)) == 20
