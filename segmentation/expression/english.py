@@ -17,7 +17,6 @@ from segmentation.expression.syntax import (
     BooleanLiteral,
     Compare,
     Condition,
-    Direction,
     Equals,
     Expression,
     HasAll,
@@ -151,10 +150,8 @@ def _when(test: OnDay | Within | MoreThanAgo | MoreThanFromNow | InPast | InFutu
     match test:
         case OnDay(start):
             return f"on {_date(start)} (UTC)"
-        case Within(Direction.LAST, duration_ms):
-            return f"within the last {_duration(duration_ms)}"
-        case Within(_, duration_ms):
-            return f"within the next {_duration(duration_ms)}"
+        case Within(direction, duration_ms):
+            return f"within the {direction.value} {_duration(duration_ms).removeprefix('1 ')}"
         case MoreThanAgo(duration_ms):
             return f"more than {_duration(duration_ms)} ago"
         case MoreThanFromNow(duration_ms):
@@ -230,5 +227,5 @@ def _duration(duration_ms: int) -> str:
     for unit, length_ms in _UNITS_MS:
         if duration_ms % length_ms == 0:
             count = duration_ms // length_ms
-            return unit if count == 1 else f"{count:,} {unit}s"
+            return f"1 {unit}" if count == 1 else f"{count:,} {unit}s"
     raise AssertionError(f"a duration of {duration_ms} ms is not a whole number of seconds")
