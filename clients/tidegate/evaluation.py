@@ -139,11 +139,21 @@ def _now(given: object, needed: bool, problems: list[Problem]) -> InstantMs | No
 
 
 def _members(question: Question) -> set[SegmentId]:
-    """The given segments that hold, each evaluated after those it refers to. An unknown one does not hold."""
-    members: set[SegmentId] = set()
-    done: set[SegmentId] = set()
+    """The given segments that hold, each evaluated after those it refers to. An unknown one does not hold.
 
-    def evaluate(segment_id: SegmentId, path: tuple[SegmentId, ...]) -> None:
+    References are followed as far as a save would: `where` refers as a segment does.
+    """
+    members: set[SegmentId] = set()
+    depths: dict[SegmentId, int] = {}
+    """How many references follow one another from each segment that was evaluated."""
+
+    def deepest(references: frozenset[SegmentId], path: tuple[SegmentId, ...]) -> int:
+        depth = max((1 + evaluate(reference, path) for reference in sorted(references)), default=0)
+        if depth > REFERENCE_DEPTH_MAX:
+            raise _Refused(_too_deep())
+        return depth
+
+    def evaluate(segment_id: SegmentId, path: tuple[SegmentId, ...]) -> int:
         if segment_id in path:
             circle = " → ".join((*path, segment_id))
             hint = "break the circle by removing one of these references"
@@ -151,21 +161,24 @@ def _members(question: Question) -> set[SegmentId]:
                 _problem("reference_cycle", f"these segments refer to one another: {circle}", hint, "/segments")
             )
         if len(path) > REFERENCE_DEPTH_MAX:
-            hint = "write the conditions of one of the segments out in place of the reference"
-            message = f"references follow one another more than {REFERENCE_DEPTH_MAX} deep"
-            raise _Refused(_problem("references_too_deep", message, hint, "/segments"))
+            raise _Refused(_too_deep())
         segment = question.segments.get(segment_id)
-        if segment is None or segment_id in done:
-            return
-        for reference in sorted(segment.references):
-            evaluate(reference, (*path, segment_id))
-        done.add(segment_id)
-        if segment.holds(question.attributes, question.now, members):
-            members.add(segment_id)
+        if segment is not None and segment_id not in depths:
+            depths[segment_id] = deepest(segment.references, (*path, segment_id))
+            if segment.holds(question.attributes, question.now, members):
+                members.add(segment_id)
+        return depths.get(segment_id, 0)
 
     for segment_id in question.segments:
         evaluate(segment_id, ())
+    deepest(question.where.references, ())
     return members
+
+
+def _too_deep() -> Problem:
+    hint = "write the conditions of one of the segments out in place of the reference"
+    message = f"references follow one another more than {REFERENCE_DEPTH_MAX} deep"
+    return _problem("references_too_deep", message, hint, "/segments")
 
 
 def _problem(code: str, message: str, hint: str, pointer: str) -> Problem:

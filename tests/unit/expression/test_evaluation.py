@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from segmentation.registry import REFERENCE_DEPTH_MAX
 from tidegate.cli.eval import CHUNK_BYTES, answer_lines, app
 from tidegate.evaluation import answer
 
@@ -51,13 +53,21 @@ def test_what_is_wrong_is_answered_with_all_its_errors(line: object, errors: lis
     assert _errors(line) == errors
 
 
-def test_references_nest_to_eight_and_no_further() -> None:
-    def chain(length: int) -> dict[str, object]:
-        segments = {f"s{number}": f"in segment s{number + 1}" for number in range(length)} | {f"s{length}": "a"}
-        return {"where": "in segment s0", "segments": segments, "attributes": {"a": True}}
+@pytest.mark.parametrize("order", [list, reversed], ids=["from above", "from below"])
+def test_references_nest_to_eight_from_where_and_no_further(order: Callable[[list[int]], Iterable[int]]) -> None:
+    def chain(references: int) -> dict[str, object]:
+        refers = {number: f"in segment s{number + 1}" for number in range(1, references)} | {references: "a"}
+        segments = {f"s{number}": refers[number] for number in order([*refers])}
+        return {"where": "in segment s1", "segments": segments, "attributes": {"a": True}}
 
-    assert answer(chain(8)) == {"member": True}
-    assert _errors(chain(9)) == [("references_too_deep", "/segments")]
+    assert answer(chain(REFERENCE_DEPTH_MAX)) == {"member": True}
+    assert _errors(chain(REFERENCE_DEPTH_MAX + 1)) == [("references_too_deep", "/segments")]
+    assert _errors(chain(2_000)) == [("references_too_deep", "/segments")]
+
+
+def test_given_segments_nest_no_further_though_where_refers_to_none_of_them() -> None:
+    refers = {f"s{number}": f"in segment s{number + 1}" for number in reversed(range(10))}
+    assert _errors({"where": "a", "segments": refers}) == [("references_too_deep", "/segments")]
 
 
 def test_null_and_nested_attributes_are_as_ingest_takes_them() -> None:
