@@ -187,8 +187,7 @@ def _refuse_phrase(cursor: Cursor, first: Token) -> bool:
         return False
     last, value = cursor.ahead(len(phrase) - 1), cursor.ahead(len(phrase))
     written, meant = cursor.written(cursor.here, last), words.MEANT_PHRASES[phrase]
-    if cursor.before.keyword == "not":
-        meant = words.MEANT_NEGATED.get(meant, f"not {meant}")
+    meant = _as_said(cursor, meant)
     if value.kind is TokenKind.NUMBER:
         meant = meant.replace("99", shortened(value.value))
     if cursor.ahead(len(phrase) + 1).keyword in {"time", "times"}:
@@ -199,6 +198,11 @@ def _refuse_phrase(cursor: Cursor, first: Token) -> bool:
     # Over the words, since an OR among them ends no condition.
     cursor.take_words(*phrase)
     return True
+
+
+def _as_said(cursor: Cursor, meant: str) -> str:
+    """What is meant, turned round behind `not`."""
+    return words.MEANT_NEGATED.get(meant, f"not {meant}") if cursor.before.keyword == "not" else meant
 
 
 def _take_within(cursor: Cursor, direction: Direction) -> Operator | None:
@@ -386,9 +390,9 @@ def _refuse_operator(cursor: Cursor) -> None:
     meant = words.MEANT_WORDS.get(token.keyword) or nearest_name(token.keyword, sorted(words.OPERATOR_WORDS))
     hint = words.OPERATORS_HINT
     if token.keyword == "exactly":
-        hint = '`exactly` follows an operator: write `is exactly "aB"`'
+        hint = f'`exactly` follows an operator: write `{_as_said(cursor, "is")} exactly "aB"`'
     elif meant is not None:
-        hint = f"did you mean `{meant}`?"
+        hint = f"did you mean `{_as_said(cursor, meant)}`?"
     elif token.keyword:
         hint = f"{hint}; an attribute's name with a space in it needs backticks"
     cursor.expected(LanguageCode.EXPECTS_OPERATOR, "an operator", hint)

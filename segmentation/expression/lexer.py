@@ -17,6 +17,7 @@ from segmentation.errors import PROBLEMS_MAX, Problem
 from segmentation.expression.codes import LanguageCode, problem
 from segmentation.expression.limits import shortened
 from segmentation.expression.syntax import Span
+from segmentation.expression.words import CONTRACTED
 
 
 class TokenKind(Enum):
@@ -73,7 +74,7 @@ _PLAIN_KINDS = {
     "symbol": TokenKind.SYMBOL,
 }
 _SIGNED = re.compile(r"[+-]?(?P<digits>\.[0-9]{1,60}|(?<=\+)[0-9]{1,60}(?:\.[0-9]{1,60})?)")
-_NEGATION = re.compile(r"\b(?P<verb>is|does|has|was|are|did)n(?P<quote>')t\b", re.IGNORECASE)
+_CONTRACTED = re.compile(rf"\b(?P<verb>{'|'.join(CONTRACTED)})n(?P<quote>')t\b", re.IGNORECASE)
 _ESCAPE = re.compile(
     r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL
 )
@@ -130,9 +131,9 @@ class _Lexer:
         code = LanguageCode.UNTERMINATED_NAME if name else LanguageCode.UNTERMINATED_TEXT
         what = "this attribute name" if name else "this text"
         hint = f"close it with {quote}; inside, write the quote as \\{quote}"
-        negation = _NEGATION.search(self.source.text, max(0, match.start() - 5), match.end())
-        if negation is not None and negation.start("quote") == match.start():
-            hint = f"write `{negation['verb'].lower()} not`"
+        contracted = _CONTRACTED.search(self.source.text, max(0, match.start() - 5), match.end())
+        if contracted is not None and contracted.start("quote") == match.start():
+            hint = f"write `{CONTRACTED[contracted['verb'].lower()]}`"
         elif quote == "'" and self.source.text[match.start() - 1 : match.start()].isalpha():
             hint = 'a text with an apostrophe needs double quotes, for example "O\'Brien"'
         self.report(problem(code, f"{what} has no closing {quote}", hint), match.start(), len(first_line))
