@@ -104,7 +104,7 @@ def _take_operator(cursor: Cursor, name: AttributeName, attributes: AttributeCat
         return _take_symbol(cursor)
     if cursor.take_words("is"):
         return _take_is(cursor, name)
-    if _refuse_phrase(cursor, token):
+    if slips.refuse_phrase(cursor, token):
         return None
     negated = _take_negation(cursor)
     symbol = cursor.here.kind is TokenKind.SYMBOL and not cursor.at_boundary()
@@ -148,7 +148,7 @@ def _take_symbol(cursor: Cursor) -> Operator | None:
 def _take_is(cursor: Cursor, name: AttributeName) -> Operator | None:
     """What follows `is`: presence, `exactly` or a value."""
     negated = cursor.take_words("not")
-    if _refuse_phrase(cursor, cursor.before):
+    if slips.refuse_phrase(cursor, cursor.before):
         return None
     after_word = cursor.at_boundary(1) or cursor.ahead().keyword in literals.POLICY_WORDS
     if after_word and cursor.take_any("set"):
@@ -178,31 +178,6 @@ def _refuse_is(cursor: Cursor, name: AttributeName, negated: bool) -> None:
         _take_symbol(cursor)
     else:
         _take_test(cursor, name, AttributeCatalogue.empty())
-
-
-def _refuse_phrase(cursor: Cursor, first: Token) -> bool:
-    """Words that stand for an operator, as in `is greater than 5`. Gives whether there were any."""
-    phrase = next((one for one in words.MEANT_PHRASES if cursor.at_words(*one)), None)
-    if phrase is None:
-        return False
-    last, value = cursor.ahead(len(phrase) - 1), cursor.ahead(len(phrase))
-    written, meant = cursor.written(cursor.here, last), words.MEANT_PHRASES[phrase]
-    meant = _as_said(cursor, meant)
-    if value.kind is TokenKind.NUMBER:
-        meant = meant.replace("99", shortened(value.value))
-    if cursor.ahead(len(phrase) + 1).keyword in {"time", "times"}:
-        found = codes.reserved_event_count()
-    else:
-        found = problem(LanguageCode.EXPECTS_OPERATOR, f"`{written}` is not an operator", f"write `{meant}`")
-    cursor.report(found, first, last)
-    # Over the words, since an OR among them ends no condition.
-    cursor.take_words(*phrase)
-    return True
-
-
-def _as_said(cursor: Cursor, meant: str) -> str:
-    """What is meant, turned round behind `not`."""
-    return words.MEANT_NEGATED.get(meant, f"not {meant}") if cursor.before.keyword == "not" else meant
 
 
 def _take_within(cursor: Cursor, direction: Direction) -> Operator | None:
@@ -321,6 +296,8 @@ def _take_absolute(cursor: Cursor, operator: str) -> Operator | None:
     if cursor.at_boundary() or token.kind in {TokenKind.SYMBOL, TokenKind.NAME}:
         cursor.expected(LanguageCode.EXPECTS_INSTANT, "a date or an instant", f"write `{operator} 2026-05-01`")
         return None
+    if slips.refuse_distance(cursor, cursor.before):
+        return None
     cursor.take()
     on_day = operator == "on"
     found = operands.day_operand(token.value) if on_day else operands.instant_operand(token.value, operator)
@@ -382,17 +359,20 @@ def _take_test(cursor: Cursor, name: AttributeName, attributes: AttributeCatalog
 
 def _refuse_operator(cursor: Cursor) -> None:
     token = cursor.here
-    if cursor.told_all or _refuse_phrase(cursor, token):
+    if cursor.told_all or slips.refuse_phrase(cursor, token):
         return
     if token.keyword in words.RESERVED_WORDS:
         cursor.report(words.RESERVED_WORDS[token.keyword](), token)
         return
+    negated = cursor.before.keyword == "not"
     meant = words.MEANT_WORDS.get(token.keyword) or nearest_name(token.keyword, sorted(words.OPERATOR_WORDS))
     hint = words.OPERATORS_HINT
     if token.keyword == "exactly":
-        hint = f'`exactly` follows an operator: write `{_as_said(cursor, "is")} exactly "aB"`'
+        hint = f'`exactly` follows an operator: write `is {"not " if negated else ""}exactly "aB"`'
     elif meant is not None:
-        hint = f"did you mean `{_as_said(cursor, meant)}`?"
+        hint = f"did you mean `{slips.negation_of(meant) if negated else meant}`?"
+    elif (amount := slips.amount_at(cursor)) is not None:
+        hint = f"write `more than {amount} ago` or `within last {amount}`"
     elif token.keyword:
         hint = f"{hint}; an attribute's name with a space in it needs backticks"
     cursor.expected(LanguageCode.EXPECTS_OPERATOR, "an operator", hint)

@@ -20,6 +20,7 @@ _AND = re.compile(r"\sand\s", re.IGNORECASE)
 _FIRST_GROUP = re.compile("-?[1-9][0-9]{0,2}")
 _GROUP = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
 """What stands before and between the commas of `1,000,000.50`."""
+_UNITS = operands.UNIT_MS.keys() | operands.CALENDAR_UNITS
 
 
 def groups_behind(cursor: Cursor, first: Token) -> int:
@@ -100,6 +101,78 @@ def as_element(written: str) -> str:
     if written[0] == "(":
         written = written.strip("() ") or "a value"
     return f'"{written}"' if " " in written and written[0] not in "\"'" else written
+
+
+def refuse_phrase(cursor: Cursor, first: Token) -> bool:
+    """Words that stand for an operator, as in `is greater than 5`. Gives whether there were any."""
+    phrase = next((one for one in words.MEANT_PHRASES if cursor.at_words(*one)), None)
+    if phrase is None:
+        return False
+    written, meant = cursor.written(cursor.here, cursor.ahead(len(phrase) - 1)), words.MEANT_PHRASES[phrase]
+    # Over the words, since an OR among them ends no condition.
+    cursor.take_words(*phrase)
+    last, value, after = cursor.before, cursor.here, cursor.ahead()
+    negated = cursor.ahead(-1 - len(phrase)).keyword == "not"
+    amount = amount_at(cursor)
+    if amount is not None:
+        side = _take_distance(cursor)
+        meant = words.MEANT_DISTANCES.get((meant.rstrip("= 9"), side), meant).replace("30 days", amount)
+        last = cursor.before
+    if negated:
+        meant = negation_of(meant)
+    if value.kind is TokenKind.NUMBER:
+        meant = meant.replace("99", shortened(value.value))
+    if after.keyword in {"time", "times"}:
+        found = codes.reserved_event_count()
+    else:
+        found = problem(LanguageCode.EXPECTS_OPERATOR, f"`{written}` is not an operator", f"write `{meant}`")
+    cursor.report(found, first, last)
+    return True
+
+
+def negation_of(meant: str) -> str:
+    """An operator turned round."""
+    return words.MEANT_NEGATED.get(meant, f"not {meant}")
+
+
+def amount_at(cursor: Cursor) -> str | None:
+    """The duration that comes next, as it is written: `7 days`, `7d`; None if there is none."""
+    first, unit = cursor.here, cursor.ahead()
+    if first.kind is TokenKind.NUMBER and isinstance(operands.duration_of(first.value, unit.value), int):
+        return shortened(cursor.written(first, unit))
+    word = first.kind is TokenKind.WORD and isinstance(operands.parse_duration(first.value), int)
+    return shortened(first.value) if word else None
+
+
+def refuse_distance(cursor: Cursor, operator: Token) -> bool:
+    """`before 7 days ago`: a distance from now where an instant belongs. Gives whether there was one."""
+    first, unit, amount = cursor.here, cursor.ahead(), amount_at(cursor)
+    if amount is None and (first.kind is not TokenKind.NUMBER or unit.keyword not in _UNITS):
+        return False
+    side = _take_distance(cursor)
+    if amount is None:
+        duration = operands.duration_of(first.value, unit.value)
+        if isinstance(duration, Problem):
+            cursor.report(duration, first, cursor.before)
+        return True
+    meant = words.MEANT_DISTANCES.get((operator.keyword, side), "more than 30 days ago` or `within last 30 days")
+    written = shortened(cursor.written(first, cursor.before))
+    found = problem(
+        LanguageCode.EXPECTS_INSTANT,
+        f"`{operator.keyword}` needs a date or an instant; `{written}` is neither",
+        f"write `{meant.replace('30 days', amount)}`",
+    )
+    cursor.report(found, operator, cursor.before)
+    return True
+
+
+def _take_distance(cursor: Cursor) -> str:
+    """Step over a duration and the side of now behind it. Gives the side, if it is said."""
+    if cursor.take().kind is TokenKind.NUMBER:
+        cursor.take()
+    if cursor.take_words("ago"):
+        return "ago"
+    return "from now" if cursor.take_words("from", "now") else ""
 
 
 def at_window(word: Token, after: Token) -> bool:

@@ -73,6 +73,19 @@ MEANT_NEGATED = {
     "does not": "does not",
 }
 """What is meant behind `not`, where it is more than `not` before it."""
+MEANT_DISTANCES = {
+    (">", "ago"): "more than 30 days ago",
+    (">", ""): "more than 30 days ago",
+    (">", "from now"): "more than 30 days from now",
+    ("<", "ago"): "within last 30 days",
+    ("<", ""): "within last 30 days",
+    ("<", "from now"): "within next 30 days",
+    ("before", "ago"): "more than 30 days ago",
+    ("before", "from now"): "within next 30 days",
+    ("after", "ago"): "within last 30 days",
+    ("after", "from now"): "more than 30 days from now",
+}
+"""What is meant by an operator before a distance, such as 30 days, and the side of now behind it."""
 CONTRACTED = {
     "is": "is not",
     "are": "is not",
