@@ -274,7 +274,7 @@ def _text_match(kind: TextMatchKind) -> Callable[[object, Asked], Read]:
     def read(value: object, asked: Asked) -> Read:
         text = read_text(value) if isinstance(value, str | bool | int | float) else None
         if text is None:
-            hint = 'write a text, for example "@acme."; for several values use `any_of`'
+            hint = 'write one text; for several {"any": […]} with a condition each, or for lists `any_of`'
             return (problem(LanguageCode.EXPECTS_TEXT, f"`{operator}` needs a text, found {kind_of(value)}", hint),)
         found = operands.fragment_problem(text, operator)
         return (found,) if found is not None else TextMatch(kind, text, asked.exact)

@@ -90,11 +90,10 @@ def _whole_text(cursor: Cursor, first: Token) -> Problem | None:
         return None
     while _more_words(cursor):
         cursor.take()
-    return problem(
-        LanguageCode.UNQUOTED_TEXT,
-        "a text of several words needs quotes",
-        f'write "{shortened(cursor.written(first, cursor.before))}"',
-    )
+    hint = f'write "{shortened(cursor.written(first, cursor.before))}"'
+    if first.keyword == "either":
+        hint = f"for one of several values write `in [US, CA]`; for that text, {hint}"
+    return problem(LanguageCode.UNQUOTED_TEXT, "a text of several words needs quotes", hint)
 
 
 def _more_words(cursor: Cursor) -> bool:
@@ -185,15 +184,9 @@ def _ordered(cursor: Cursor, token: Token, operator: str) -> OrderedLiteral | Pr
 def take_fragment(cursor: Cursor, operator: str) -> str | None:
     """The text of `contains`, `starts with` or `ends with`; a number or boolean there is its spelling."""
     token = cursor.here
-    if token.is_symbol("["):
-        cursor.report(
-            problem(
-                LanguageCode.EXPECTS_TEXT,
-                f"`{operator}` takes one text, not a set",
-                "use `has any of […]` or `has all of […]` for several values",
-            ),
-            token,
-        )
+    if token.is_symbol("[") or (cursor.ahead().keyword == "of" and cursor.ahead(2).is_symbol("[")):
+        hint = f"write `{operator}` once for each and join them with OR; for lists `has any of […]` or `has all of […]`"
+        cursor.report(problem(LanguageCode.EXPECTS_TEXT, f"`{operator}` takes one text, not a set", hint), token)
         cursor.skip_to_boundary()
         return None
     if cursor.at_boundary() or token.kind in {TokenKind.SYMBOL, TokenKind.NAME}:

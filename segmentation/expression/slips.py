@@ -106,9 +106,13 @@ def as_element(written: str) -> str:
 def refuse_phrase(cursor: Cursor, first: Token) -> bool:
     """Words that stand for an operator, as in `is greater than 5`. Gives whether there were any."""
     phrase = next((one for one in words.MEANT_PHRASES if cursor.at_words(*one)), None)
+    if phrase is None and first is cursor.before and cursor.ahead().kind is TokenKind.NUMBER:
+        # `is above 5`; alone behind `is`, such a word is a text.
+        phrase = next((one for one in words.MEANT_BEHIND_IS if cursor.at_words(*one)), None)
     if phrase is None:
         return False
-    written, meant = cursor.written(cursor.here, cursor.ahead(len(phrase) - 1)), words.MEANT_PHRASES[phrase]
+    written = cursor.written(cursor.here, cursor.ahead(len(phrase) - 1))
+    meant = words.MEANT_PHRASES.get(phrase) or words.MEANT_BEHIND_IS[phrase]
     # Over the words, since an OR among them ends no condition.
     cursor.take_words(*phrase)
     last, value, after = cursor.before, cursor.here, cursor.ahead()

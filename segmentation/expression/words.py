@@ -52,6 +52,13 @@ MEANT_PHRASES: dict[tuple[str, ...], str] = {
     ("does", "have"): "has any of [a, b]",
 }
 """Words that people write for an operator, and an example of what was meant; the longer of two comes first."""
+MEANT_BEHIND_IS: dict[tuple[str, ...], str] = {
+    ("above",): "> 99",
+    ("over",): "> 99",
+    ("below",): "< 99",
+    ("under",): "< 99",
+}
+"""The same for words that are meant so only between `is` and a number."""
 MEANT_NEGATED = {
     "= 99": "!= 99",
     "not in [US, CA]": "in [US, CA]",
