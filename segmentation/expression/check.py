@@ -15,6 +15,7 @@ from segmentation.expression import limits
 from segmentation.expression.canonical import canonicalize
 from segmentation.expression.codes import LanguageCode, problem
 from segmentation.expression.reads import parts
+from segmentation.expression.render import name_text, quoted
 from segmentation.expression.syntax import (
     AllOf,
     AnyOf,
@@ -117,14 +118,20 @@ def advice(expression: Expression, attributes: AttributeCatalogue, suggest: bool
 
 
 def _value_alone(before: Condition, condition: Condition, attributes: AttributeCatalogue) -> Iterator[Problem]:
-    """`plan is Pro OR Free`: the second is legal, and an attribute that nobody has."""
-    span, name = condition.span, condition.attribute
+    """`plan is Pro OR Free`: the second is legal, and an attribute that nobody has.
+
+    `plan is Pro AND NOT churned` can hardly be meant so: who names one value needs to exclude no other.
+    """
+    span, name, test = condition.span, condition.attribute, before.test
     bare = condition.test == Equals(BooleanLiteral(True)) and span is not None and span.length == len(name)
-    text = before.test.literal if isinstance(before.test, Equals) else None
-    if bare and isinstance(text, TextLiteral) and not attributes.knows(name):
-        hint = f"for a second value write `{before.attribute} in [{limits.shortened(text.value)}, {name}]`"
-        message = f"`{name}` stands alone, so it is an attribute that must be true"
-        yield Problem("value_alone", message, hint, span)
+    meant = bare and (before.negated or not condition.negated) and not attributes.knows(name)
+    if meant and isinstance(test, Equals) and isinstance(test.literal, TextLiteral):
+        operator = f"{'not ' if before.negated else ''}in{' exactly' if test.exact else ''}"
+        text = limits.shortened(test.literal.value)
+        first = text if limits.PLAIN_NAME.fullmatch(text) else quoted(text)
+        hint = f"for a second value write `{name_text(before.attribute)} {operator} [{first}, {name}]`"
+        must = "must not" if condition.negated else "must"
+        yield Problem("value_alone", f"`{name}` stands alone, so it is an attribute that {must} be true", hint, span)
 
 
 def _advice(condition: Condition, attributes: AttributeCatalogue, suggest: bool) -> Iterator[Problem]:

@@ -206,6 +206,28 @@ def test_a_value_that_stands_alone_is_pointed_out() -> None:
     assert advice(_read("plan is Pro OR vip is true"), AttributeCatalogue.empty()) == ()
 
 
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("plan is not Pro OR Free", "plan not in [pro, Free]"),
+        ("plan is not Pro AND NOT Free", "plan not in [pro, Free]"),
+        ("code is exactly aB OR Cd", "code in exactly [aB, Cd]"),
+        ('`my city` is "new york" OR Oslo', '`my city` in ["new york", Oslo]'),
+    ],
+)
+def test_what_is_meant_by_a_value_alone_is_turned_round_and_quoted_as_the_first_value_is(
+    source: str, meant: str
+) -> None:
+    [told] = advice(_read(source), AttributeCatalogue.empty())
+    assert told.hint == f"for a second value write `{meant}`"
+    assert ("must not" in told.message) is ("NOT Free" in source)
+    _read(meant)
+
+
+def test_an_attribute_that_must_not_be_true_is_no_second_value() -> None:
+    assert advice(_read("plan is Pro AND NOT churned"), AttributeCatalogue.empty()) == ()
+
+
 def test_until_looks_at_each_time_condition_only_at_its_own_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
 
