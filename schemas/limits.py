@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from segmentation.expression.limits import NESTING_MAX
 from segmentation.flatten import ATTRIBUTE_NAME_CHARACTERS_MAX, ATTRIBUTES_MAX, LIST_ELEMENTS_MAX
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "CONTACT_BYTES_MAX",
     "CONTACT_ID_BYTES_MAX",
     "DEFINITION_BYTES_MAX",
+    "EXPRESSION_DEPTH_MAX",
     "JSON_DEPTH_MAX",
     "LIST_ELEMENTS_MAX",
     "MESSAGE_ID_CHARACTERS_MAX",
@@ -29,6 +31,9 @@ CONTACT_ID_BYTES_MAX: Final = 512
 CONTACT_BYTES_MAX: Final = 256 * 1024
 """One contact change, as JSON."""
 JSON_DEPTH_MAX: Final = 16
+EXPRESSION_DEPTH_MAX: Final = 3 * (NESTING_MAX + 1) + 5
+"""Of a request that holds an expression: each group may be an object and a list in the object of a `not`, the condition
+in them `not`, attribute, test and list, and one or two objects stand around it all. The language has its own limit."""
 MESSAGE_ID_CHARACTERS_MAX: Final = 256
 SOURCE_CHARACTERS_MAX: Final = 256
 DEFINITION_BYTES_MAX: Final = 512 * 1024

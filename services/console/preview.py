@@ -13,6 +13,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
+from schemas.limits import EXPRESSION_DEPTH_MAX
 from schemas.strict_json import INVALID_JSON, JsonRefusedError, load_strictly
 from services.console.forward import Ingest
 from services.console.owners import Owners
@@ -22,8 +23,6 @@ from services.runtime.problems import ProblemError
 
 SAMPLE_MAX: Final = 10
 BODY_BYTES_MAX: Final = 5 * 1024 * 1024
-EXPRESSION_DEPTH_MAX: Final = 100
-"""As much as ingest takes of the same expression."""
 WITHIN_MS_MAX: Final = 10_000
 ROUND_MS: Final = 5_000
 WHOLE_ROUNDS_MAX: Final = 12

@@ -27,8 +27,6 @@ STALLED_BODIES_BYTES_MAX: Final = BODY_BYTES_MAX
 BODY_TIMEOUT_S: Final = 30
 BODY_DEPTH_MAX: Final = JSON_DEPTH_MAX + 4
 """A batch puts a contact's attributes four levels down."""
-EXPRESSION_DEPTH_MAX: Final = 100
-"""A condition nests two levels of JSON for each of its own; the language has its own limit."""
 _LIMIT = re.compile(r"[0-9]{1,9}")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 

@@ -14,13 +14,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from schemas.definitions import definition_of
+from schemas.limits import EXPRESSION_DEPTH_MAX
 from schemas.segment_definition import SegmentDefinitionRecord
 from segmentation.errors import Problem, Rejection
 from segmentation.model import InstantMs, SegmentId, SegmentState
 from segmentation.registry import Definition, Refusal, RefusalCode
 from services.ingest import segment_docs
 from services.ingest.answers import instant_text, json_response
-from services.ingest.bodies import EXPRESSION_DEPTH_MAX, path_text, read_json
+from services.ingest.bodies import path_text, read_json
 from services.ingest.definition_log import DefinitionTopics, KnownSegment, UnacknowledgedError
 from services.ingest.guard import Guard, actor_of, secured
 from services.ingest.segment_requests import (

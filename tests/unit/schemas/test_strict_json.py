@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.limits import EXPRESSION_DEPTH_MAX
+from schemas.segment_definition import SegmentDefinitionRecord
 from schemas.strict_json import DUPLICATE_KEY, JsonRefusedError, load_strictly
+from segmentation.attributes import AttributeCatalogue
+from segmentation.expression.jsonform import parse_json, to_json
+from segmentation.expression.limits import NESTING_MAX
+from segmentation.expression.parser import parse_text
+from segmentation.expression.render import to_text
+from segmentation.expression.syntax import Expression
+from segmentation.model import SegmentId
 
 # Text in which colons, quotes and escapes of both come often.
 TEXT = st.lists(st.sampled_from([":", '"', "\\", "a", "é", " ", "{", "}", ",", "\n"]), max_size=4).map("".join)
@@ -73,3 +82,19 @@ def test_depth_is_refused_at_the_limit_and_far_beyond_it(opening: bytes) -> None
         with pytest.raises(JsonRefusedError) as refusal:
             load_strictly(opening * (depth - 1) + b"[]" + closing * (depth - 1))
         assert refusal.value.code == "too_deep"
+
+
+def test_the_deepest_expression_is_taken_and_kept_as_json() -> None:
+    source = "NOT a between 1 and 2"
+    for level in range(NESTING_MAX):
+        source = f"NOT (b {'AND' if level % 2 else 'OR'} {source})"
+    expression = parse_text(f"b OR {source}", AttributeCatalogue.empty())
+    assert isinstance(expression, Expression)
+    where: Any = to_json(expression)
+    request = json.dumps({"segments": {"deepest": where}}).encode()
+    assert load_strictly(request, EXPRESSION_DEPTH_MAX) == {"segments": {"deepest": where}}
+    assert parse_json(where, AttributeCatalogue.empty()) == expression
+    record = SegmentDefinitionRecord(
+        segment_id=SegmentId("deepest"), version=1, replaces=0, name="Deepest", where=where, text=to_text(expression)
+    )
+    assert SegmentDefinitionRecord.decode(record.encode()) == record
