@@ -1,7 +1,7 @@
 """`tidegate eval`: JSON Lines in, JSON Lines out, offline. One answer a line, in order, as soon as it is known.
 
-Rule: an expression or attributes that are wrong are an answer (`errors`) and leave the exit code 0; only a line that is
-no JSON makes it 1, after all other lines have been answered.
+Rule: an expression or attributes that are wrong are an answer (`errors`) and leave the exit code 0, a key that stands
+twice in an object and objects beyond all depth too; only a line that is no JSON makes it 1, after all other lines.
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ from typing import Annotated, BinaryIO, Protocol, cast
 import orjson
 import typer
 
+from schemas.limits import EXPRESSION_DEPTH_MAX
+from schemas.strict_json import DUPLICATE_KEY, INVALID_JSON, TOO_DEEP, JsonRefusedError, load_strictly
 from tidegate.evaluation import answer
 
 UNREADABLE_EXIT = 1
 CHUNK_BYTES = 64 * 1024
 LINES_NAMED_MAX = 10
+NOT_JSON = "not_json"
+_HINTS = {
+    INVALID_JSON: "write one JSON object a line, in UTF-8",
+    DUPLICATE_KEY: "name each key once; what is asked of one attribute stands in one object",
+    TOO_DEEP: "leave out the groups and objects that change nothing",
+}
 
 
 class Source(Protocol):
@@ -85,13 +93,14 @@ def _arriving(source: Source) -> Iterator[list[bytes]]:
 
 def _answered(line: bytes, explained: bool, number: int, unreadable: list[int]) -> bytes:
     try:
-        asked = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        unreadable.append(number)
-        return orjson.dumps({"errors": [_not_json(str(error))]}, option=orjson.OPT_APPEND_NEWLINE)
-    return orjson.dumps(answer(asked, explained), option=orjson.OPT_APPEND_NEWLINE)
+        told = answer(load_strictly(line, EXPRESSION_DEPTH_MAX), explained)
+    except JsonRefusedError as refused:
+        told = {"errors": [_refused(refused)]}
+        if refused.code == INVALID_JSON:
+            unreadable.append(number)
+    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _not_json(reason: str) -> dict[str, object]:
-    hint = "write one JSON object a line, in UTF-8"
-    return {"code": "not_json", "message": f"this line is not JSON: {reason}", "hint": hint, "pointer": ""}
+def _refused(refused: JsonRefusedError) -> dict[str, object]:
+    code = NOT_JSON if refused.code == INVALID_JSON else refused.code
+    return {"code": code, "message": refused.message, "hint": _HINTS[refused.code], "pointer": ""}

@@ -116,6 +116,25 @@ def test_lines_are_answered_in_order_and_only_unreadable_ones_fail() -> None:
     ]
 
 
+def test_a_key_that_stands_twice_is_refused_as_the_services_refuse_it() -> None:
+    lines = (
+        b'{"where": {"plan": "a", "plan": "b"}}\n{"where": "a", "attributes": {"a": true, "a": 1}}\n{"where": "a"}\n'
+    )
+    told = io.BytesIO()
+    assert answer_lines(io.BytesIO(lines), told, explained=False) == []
+    answers = [json.loads(line) for line in told.getvalue().splitlines()]
+    assert [one.get("errors", [{}])[0].get("code") for one in answers] == ["duplicate_key", "duplicate_key", None]
+    assert "'plan'" in answers[0]["errors"][0]["message"]
+
+
+def test_objects_beyond_all_depth_are_refused_and_not_followed() -> None:
+    lines = b"".join(b'{"where": ' + b'{"not": ' * depth + b'"a"' + b"}" * depth + b"}\n" for depth in (50, 500, 900))
+    told = io.BytesIO()
+    assert answer_lines(io.BytesIO(lines), told, explained=False) == []
+    codes = [json.loads(line)["errors"][0]["code"] for line in told.getvalue().splitlines()]
+    assert codes == ["nested_too_deep", "too_deep", "too_deep"]
+
+
 def test_a_caller_who_waits_for_each_answer_gets_it() -> None:
     command = [sys.executable, "-m", "tidegate.cli.main", "eval"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "clients")))}
