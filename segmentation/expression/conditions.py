@@ -298,6 +298,9 @@ def _take_absolute(cursor: Cursor, operator: str) -> Operator | None:
         return None
     if slips.refuse_distance(cursor, cursor.before):
         return None
+    if (window := slips.calendar_window(cursor, token, cursor.ahead())) is not None:
+        cursor.report(window, token, cursor.ahead())
+        return None
     cursor.take()
     on_day = operator == "on"
     found = operands.day_operand(token.value) if on_day else operands.instant_operand(token.value, operator)
@@ -361,8 +364,14 @@ def _refuse_operator(cursor: Cursor) -> None:
     token = cursor.here
     if cursor.told_all or slips.refuse_phrase(cursor, token):
         return
+    if token.kind is TokenKind.NUMBER and cursor.ahead().keyword in operands.COUNTED:
+        cursor.report(codes.reserved_event_count(), token, cursor.ahead())
+        return
     if token.keyword in words.RESERVED_WORDS:
         cursor.report(words.RESERVED_WORDS[token.keyword](), token)
+        return
+    if (window := slips.calendar_window(cursor, token, cursor.ahead())) is not None:
+        cursor.report(window, token, cursor.ahead())
         return
     negated = cursor.before.keyword == "not"
     meant = words.MEANT_WORDS.get(token.keyword) or nearest_name(token.keyword, sorted(words.OPERATOR_WORDS))

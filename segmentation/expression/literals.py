@@ -81,7 +81,9 @@ def _simple(cursor: Cursor) -> Literal | Problem | None:
             f"expected a value, found `{shortened(cursor.written(token))}`",
             'write a number, true, false, a date or a text, for example "Pro"',
         )
-    return _whole_text(cursor, token) or literal
+    window = slips.calendar_window(cursor, token, cursor.here)
+    several = _whole_text(cursor, token)
+    return literal if several is None else window or several
 
 
 def _whole_text(cursor: Cursor, first: Token) -> Problem | None:

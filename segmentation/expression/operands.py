@@ -42,6 +42,8 @@ UNIT_MS = {
 """Exact lengths: a day is 24 hours."""
 CALENDAR_UNITS = frozenset(("mo", "month", "months", "quarter", "quarters", "y", "yr", "year", "years"))
 NEAR_UNITS = {"sec": "s", "secs": "s", "min": "m", "mins": "m", "hr": "h", "hrs": "h", "wk": "w", "wks": "w"}
+COUNTED = frozenset(("time", "times"))
+"""What stands behind a number of events."""
 DURATION_DIGITS_MAX = 15
 """A number with more digits is too long in any unit."""
 
@@ -94,6 +96,8 @@ def _unit_ms(number: str, unit: str) -> int | Problem:
         return UNIT_MS[lowered]
     if lowered in CALENDAR_UNITS:
         return codes.reserved_calendar(lowered)
+    if lowered in COUNTED:
+        return codes.reserved_event_count()
     if not unit:
         return problem(
             LanguageCode.EXPECTS_DURATION,

@@ -21,6 +21,8 @@ _FIRST_GROUP = re.compile("-?[1-9][0-9]{0,2}")
 _GROUP = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
 """What stands before and between the commas of `1,000,000.50`."""
 _UNITS = operands.UNIT_MS.keys() | operands.CALENDAR_UNITS
+_WINDOWS = frozenset(("this", "current", "last", "previous", "next"))
+_CALENDAR_WORDS = operands.CALENDAR_UNITS | {"week"}
 
 
 def groups_behind(cursor: Cursor, first: Token) -> int:
@@ -126,7 +128,7 @@ def refuse_phrase(cursor: Cursor, first: Token) -> bool:
         meant = negation_of(meant)
     if value.kind is TokenKind.NUMBER:
         meant = meant.replace("99", shortened(value.value))
-    if after.keyword in {"time", "times"}:
+    if after.keyword in operands.COUNTED:
         found = codes.reserved_event_count()
     else:
         found = problem(LanguageCode.EXPECTS_OPERATOR, f"`{written}` is not an operator", f"write `{meant}`")
@@ -190,6 +192,13 @@ def amount_behind(cursor: Cursor) -> str:
     if first.kind is TokenKind.NUMBER and unit.keyword in operands.UNIT_MS:
         return shortened(cursor.written(first, unit))
     return shortened(first.value) if isinstance(operands.parse_duration(first.value), int) else "7 days"
+
+
+def calendar_window(cursor: Cursor, first: Token, unit: Token) -> Problem | None:
+    """`this month`, `last year` where a value belongs."""
+    if first.keyword not in _WINDOWS or unit.keyword not in _CALENDAR_WORDS:
+        return None
+    return codes.reserved_calendar(shortened(cursor.written(first, unit)))
 
 
 def refuse_reserved_window(cursor: Cursor) -> bool:
