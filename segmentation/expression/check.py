@@ -19,14 +19,20 @@ from segmentation.expression.render import name_text, quoted
 from segmentation.expression.syntax import (
     AllOf,
     AnyOf,
+    Between,
     BooleanLiteral,
     Compare,
     Condition,
     Equals,
     Expression,
+    HasAll,
+    HasAny,
     InstantLiteral,
+    Literal,
     Not,
     NumberLiteral,
+    OneOf,
+    Test,
     TextLiteral,
 )
 from segmentation.values import DAY_MS
@@ -141,9 +147,9 @@ def _advice(condition: Condition, attributes: AttributeCatalogue, suggest: bool)
         hint = f"did you mean `{near}`?" if near else "check the name, or send the attribute"
         yield Problem("unknown_attribute", f"no contact has an attribute `{name}` yet", hint, span)
     literal = test.literal if isinstance(test, Equals | Compare) else None
-    if isinstance(literal, NumberLiteral) and literal.value.is_integer() and abs(literal.value) > EXACT_INTEGER_MAX:
+    if any(number.is_integer() and abs(number) > EXACT_INTEGER_MAX for number in _numbers(test)):
         hint = 'if it is an identifier, compare it as text: put it in "quotes"'
-        yield Problem("inexact_number", "whole numbers are exact to 2^53; this one is rounded", hint, span)
+        yield Problem("inexact_number", "whole numbers are exact to 2^53; a larger one is rounded", hint, span)
     if isinstance(test, Equals) and isinstance(literal, InstantLiteral) and literal.at % DAY_MS == 0:
         hint = "for the whole day use `on` with the date"
         yield Problem("midnight_only", "this matches exactly 00:00 UTC, not the whole day", hint, span)
@@ -153,6 +159,20 @@ def _advice(condition: Condition, attributes: AttributeCatalogue, suggest: bool)
         if declared.type in expected:
             hint = f"compare it with a value of that kind: it is declared as {declared.type.value}"
             yield Problem("unlikely_type", f"`{name}` is declared as {declared.type.value}", hint, span)
+
+
+def _numbers(test: Test) -> Iterator[float]:
+    """The numbers that a test compares with."""
+    match test:
+        case Equals(literal) | Compare(_, literal):
+            literals: tuple[Literal, ...] = (literal,)
+        case OneOf(several) | HasAny(several) | HasAll(several):
+            literals = several
+        case Between(low, high):
+            literals = (low, high)
+        case _:
+            literals = ()
+    return (literal.value for literal in literals if isinstance(literal, NumberLiteral))
 
 
 _UNREADABLE_TYPES: dict[type, frozenset[AttributeType]] = {

@@ -319,7 +319,16 @@ def test_until_looks_at_what_turns_and_not_at_everything_for_each_boundary() -> 
 def test_advice_on_what_is_legal_and_odd() -> None:
     typed = AttributeCatalogue.of({AttributeName("t"): AttributeDeclaration(AttributeType.INSTANT)})
     empty = AttributeCatalogue.empty()
-    assert [one.code for one in advice(_read("id is 12345678901234567890"), empty)] == ["inexact_number"]
+    for rounded in (
+        "id is 12345678901234567890",
+        "id > 12345678901234567890",
+        "id in [5, 12345678901234567890, 12345678901234567891, x]",
+        "ids has none of [5, -12345678901234567890]",
+        "ids has all of [5, 12345678901234567890]",
+        "id between 5 and 12345678901234567890",
+    ):
+        assert [one.code for one in advice(_read(rounded), empty)] == ["inexact_number"], rounded
+    assert advice(_read("id in [9007199254740992, 5] and id between 1 and 9007199254740992"), empty) == ()
     assert [one.code for one in advice(_read("t is 2026-05-01"), empty)] == ["midnight_only"]
     assert [one.code for one in advice(_read("t is true"), typed)] == ["unlikely_type"]
 
