@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import orjson
 from hypothesis import given
@@ -12,6 +13,7 @@ from segmentation.attributes import AttributeCatalogue
 from segmentation.expression.canonical import canonicalize
 from segmentation.expression.compiler import compile_segment
 from segmentation.expression.jsonform import parse_json, to_json
+from segmentation.expression.lexer import Source, TokenKind, tokenize
 from segmentation.expression.parser import parse_text
 from segmentation.expression.reads import attributes_read, segments_read
 from segmentation.expression.render import to_english, to_text
@@ -76,7 +78,18 @@ def test_not_is_the_exact_complement(
     assert compiled[0] is not compiled[1]
 
 
-@given(trees.conditions, st.sampled_from(("", "  ", "\n", "\t ")))
-def test_spaces_and_case_of_keywords_change_nothing(condition: Condition, space: str) -> None:
+@given(
+    trees.conditions,
+    st.sampled_from(("", "  ", "\n", "\t ", "\u00a0")),
+    st.sampled_from((str.lower, str.upper, str.title, str.swapcase)),
+)
+def test_spaces_and_case_of_keywords_change_nothing(
+    condition: Condition, space: str, spelled: Callable[[str], str]
+) -> None:
     text = to_text(condition)
+    for token in tokenize(Source(text))[0][1:]:
+        # Texts are in quotes and names with spaces in backticks, so every word behind the name is a keyword.
+        end = token.offset + token.length
+        if token.kind is TokenKind.WORD:
+            text = text[: token.offset] + spelled(text[token.offset : end]) + text[end:]
     assert parse_text(f"{space}({space}{text}{space}){space}", NO_ATTRIBUTES) == canonicalize(condition)
