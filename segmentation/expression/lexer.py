@@ -60,6 +60,7 @@ _TOKEN = re.compile(
   | (?P<curly>[\u201c-\u201e][^\u201c-\u201e]*+[\u201c\u201d] | [\u2018\u2019][^\u2018\u2019]*+[\u2018\u2019])
   | (?P<instant>[0-9]{4}-[0-9]{2}-[0-9]{2}
         (?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]++)?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?(?![\w.:-]))
+  | (?P<slashed>[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}(?![\w/]))
   | (?P<number>-?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?![\w.-]))
   | (?P<word>(?:-(?=[0-9]))?\w[\w.-]*+)
   | (?P<symbol>==|!=|<>|>=|<=|=>|=<|=~|!~|&&|\|\||[=<>()\[\],!~&|≥≤≠])
@@ -118,6 +119,12 @@ class _Lexer:
             self.add(TokenKind.TEXT, written[1:-1], match)
             hint = f'write straight quotes: "{shortened(written[1:-1])}"'
             self.report(problem(LanguageCode.CURLY_QUOTES, "these are curly quotes", hint), match.start(), len(written))
+        elif group == "slashed":
+            # It stands for what it was meant to be, and a second problem at its place is not told.
+            self.add(TokenKind.TEXT, written, match)
+            hint = f'write it as year-month-day, for example 2026-05-01; for that text "{written}"'
+            found = problem(LanguageCode.EXPECTS_INSTANT, "dates are not written with slashes", hint)
+            self.report(found, match.start(), len(written))
         elif group == "open":
             self.take_open(match)
         elif group == "other":
@@ -190,7 +197,9 @@ def _unknown_character(character: str) -> Problem:
     elif character == ";":
         hint = "join conditions with AND or OR"
     elif character in "*?^/\\":
-        hint = "patterns and regular expressions are reserved for later; use `contains`, `starts with` or `ends with`"
+        hint = (
+            "a text with it needs quotes; patterns are reserved for later, use `contains`, `starts with`, `ends with`"
+        )
     shown = character if character.isprintable() else f"U+{ord(character):04X}"
     return problem(LanguageCode.INVALID_CHARACTER, f"`{shown}` has no meaning here", hint)
 
