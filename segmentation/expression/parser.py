@@ -105,7 +105,10 @@ class _Parser:
         return True
 
     def lacks_connective(self) -> bool:
-        """Whether another condition follows with no AND or OR before it, which is reported and read as AND."""
+        """Whether another condition follows with no AND or OR before it, which is reported and read as AND.
+
+        Behind what is stepped over, as in `plan is Pro, AND mrr > 5`, an AND may stand.
+        """
         cursor = self.cursor
         if cursor.at_boundary() or cursor.here.is_symbol("||", "|"):
             return False
@@ -119,7 +122,7 @@ class _Parser:
             cursor.take()
         elif not self.at_condition():
             cursor.skip_to_boundary()
-        return not cursor.at_boundary()
+        return self.take_connective("and", "&&", "&") or not cursor.at_boundary()
 
     def at_condition(self) -> bool:
         token = self.cursor.here
