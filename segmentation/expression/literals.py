@@ -103,6 +103,8 @@ def _more_words(cursor: Cursor) -> bool:
     token, after = cursor.here, cursor.ahead()
     if token.kind not in _WORDLIKE or cursor.at_boundary() or token.keyword in POLICY_WORDS:
         return False
+    if token.keyword == "but" and _begins_condition(cursor.ahead(2)):
+        return False
     return token.keyword != "not" and not _begins_condition(after)
 
 
