@@ -224,6 +224,8 @@ def _take_has(cursor: Cursor) -> Operator | None:
 
 def _take_between(cursor: Cursor) -> Operator | None:
     first = cursor.before
+    if slips.refuse_range(cursor):
+        return None
     low = literals.take_ordered(cursor, "between")
     if not cursor.take_words("and"):
         cursor.expected(LanguageCode.EXPECTS_NUMBER, "`and` and the upper end", "write `between 10 and 99`")

@@ -98,6 +98,24 @@ def pieces_of_bracket(cursor: Cursor) -> list[str]:
     return pieces
 
 
+def refuse_range(cursor: Cursor) -> bool:
+    """`between [10, 20]`, `between 10 to 20`: two ends that AND does not join. Gives whether they were there."""
+    first, opened = cursor.here, int(cursor.here.is_symbol("[", "("))
+    low, joint, high = (cursor.ahead(opened + steps) for steps in range(3))
+    apart = joint.is_symbol(",") and (opened or high.offset > joint.offset + 1)
+    joined = apart or joint.keyword == "to" or (opened and joint.keyword == "and")
+    if not joined or low.kind is not TokenKind.NUMBER or high.kind is not TokenKind.NUMBER:
+        return False
+    for _ in range(opened + 3):
+        cursor.take()
+    if opened:
+        cursor.take_symbol("]", ")")
+    hint = f"write `{shortened(low.value)} and {shortened(high.value)}`"
+    found = problem(LanguageCode.EXPECTS_NUMBER, "the ends of a range stand without brackets, joined by AND", hint)
+    cursor.report(found, first, cursor.before)
+    return True
+
+
 def as_element(written: str) -> str:
     """A value as it stands in a set: without brackets, and several words in the quotes that they need."""
     if written[0] == "(":
