@@ -70,7 +70,7 @@ class Owned:
     expected: int | None = None
     on_fed: Callable[[Sequence[InputRecord]], None] | None = None
     doubted: int | None = None  # the offset at which a gap was seen once
-    believed: int | None = None  # the offset at which the log was asked about a gap, and has it from the beginning
+    believed: int | None = None  # the offset at which the log was asked about a gap, and lies within it
     asking: asyncio.Task[None] | None = None
 
 
@@ -156,16 +156,20 @@ class PartitionOwner:
             log.info("gave partitions up", partitions=sorted(owned))
 
     def feed(self, partition: int, records: Sequence[InputRecord]) -> None:
-        """Take fetched records. Those of a partition that is not ready, or read before a seek, are dropped."""
+        """Take fetched records. Those of a partition that is not ready, or read before a seek, are dropped.
+
+        So are those that were taken before; the log is asked then whether it still reaches as far as they did.
+        """
         owned = self.owned.get(partition)
         if owned is None or owned.worker is None or owned.expected is None or partition in self._seeks:
             return
         if owned.asking is not None:
             return
         if records[0].offset < owned.expected:
-            records = [record for record in records if record.offset >= owned.expected]
-            if not records:
-                return
+            # The consumer goes back to where the log begins when it asks for what is behind the log's end.
+            log.warning("input came again", partition=partition, expected=owned.expected, found=records[0].offset)
+            self._begin_to_ask(owned, owned.expected)
+            return
         if records[0].offset > owned.expected and not self._believes(owned, owned.expected, records[0].offset):
             return
         owned.expected = records[-1].offset + 1
@@ -189,12 +193,15 @@ class PartitionOwner:
         if owned.believed == expected:
             log.info("the input log has a gap", partition=owned.index, expected=expected, found=found)
             return True
-        owned.asking = asyncio.create_task(self._ask(owned, expected), name=f"gap in partition {owned.index}")
-        owned.asking.add_done_callback(self._check)
+        self._begin_to_ask(owned, expected)
         return False
 
+    def _begin_to_ask(self, owned: Owned, expected: int) -> None:
+        owned.asking = asyncio.create_task(self._ask(owned, expected), name=f"bounds of partition {owned.index}")
+        owned.asking.add_done_callback(self._check)
+
     async def _ask(self, owned: Owned, expected: int) -> None:
-        """Look whether the log still begins at or before what is expected of it. Errors: `StartRefusedError` if not."""
+        """Look whether what is expected lies within the log still. Errors: `StartRefusedError` if not."""
         changelogs = self._surroundings.changelogs()
         try:
             await changelogs.start()

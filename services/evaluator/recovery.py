@@ -319,8 +319,8 @@ def check_input(start: InputStart, bounds: Bounds) -> int:
         )
     if start.position > bounds.end:
         raise StartRefusedError(
-            f"evaluation stands at offset {start.position}, but the log ends at {bounds.end}: it was created anew. "
-            "Choose a new topic prefix, or restore the topic",
+            f"evaluation stands at offset {start.position}, but the log ends at {bounds.end}: it was truncated or "
+            "created anew. Choose a new topic prefix, or restore the topic",
             topic=Topic.CONTACT_CHANGES,
             partition=start.partition,
         )

@@ -59,21 +59,21 @@ class RefusingSurroundings(KafkaSurroundings):
         return cast("OwnedLog", Refused())
 
 
-class BeginningSurroundings(KafkaSurroundings):
-    """The input log begins at `first`."""
+class BoundedSurroundings(KafkaSurroundings):
+    """The input log is within `bounds`."""
 
-    first = 0
+    bounds = Bounds(0, 1_000)
 
     def changelogs(self) -> ChangelogReader:
-        return cast("ChangelogReader", Beginning(self.first))
+        return cast("ChangelogReader", Bounded(self.bounds))
 
 
-class Beginning(Started):
-    def __init__(self, first: int) -> None:
-        self._first = first
+class Bounded(Started):
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
 
     async def bounds(self, _topic: Topic, _partition: int) -> Bounds:
-        return Bounds(self._first, 1_000)
+        return self._bounds
 
 
 class Refused(Started):
@@ -148,12 +148,6 @@ async def test_records_of_partitions_that_are_not_ours_are_dropped(owner: Partit
     assert fed(owner) == []
 
 
-async def test_records_before_the_recovered_position_are_dropped(owner: PartitionOwner) -> None:
-    owner.feed(3, records(7, 8))
-    owner.feed(3, records(9, 10))
-    assert fed(owner) == [10]
-
-
 async def test_a_gap_seen_once_is_read_again(owner: PartitionOwner) -> None:
     owner.feed(3, records(12, 13))
     assert fed(owner) == []
@@ -175,7 +169,7 @@ async def test_a_gap_of_a_marker_that_is_seen_again_after_the_seek_is_the_logs_o
 @pytest.fixture
 async def asking(tmp_path: Path) -> PartitionOwner:
     workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
-    owner = PartitionOwner(workspace, None, BeginningSurroundings(workspace))
+    owner = PartitionOwner(workspace, None, BoundedSurroundings(workspace))
     owner.owned = {3: Owned(3, worker=cast("PartitionWorker", FedWorker()), expected=10)}
     return owner
 
@@ -196,12 +190,33 @@ async def test_a_longer_gap_is_believed_once_the_log_says_that_it_begins_before_
 
 
 async def test_input_that_was_removed_before_it_was_evaluated_ends_the_process(asking: PartitionOwner) -> None:
-    cast("BeginningSurroundings", asking._surroundings).first = 500
+    cast("BoundedSurroundings", asking._surroundings).bounds = Bounds(500, 1_000)
     for _ in range(2):
         asking.feed(3, records(500, 501))
         asking.take_seeks()
     await asyncio.wait({asking.failed}, timeout=10)
     assert "retention has removed everything before 500" in str(asking.failed.exception())
+    assert fed(asking) == []
+
+
+async def test_records_before_the_recovered_position_are_dropped_and_read_on_from_it(asking: PartitionOwner) -> None:
+    asking.feed(3, records(7, 8))
+    asking.feed(3, records(9, 10))
+    assert fed(asking) == []
+    asker = asking.owned[3].asking
+    assert asker is not None
+    await asker
+    assert asking.take_seeks() == {3: 10}
+    asking.feed(3, records(10))
+    assert fed(asking) == [10]
+    assert not asking.failed.done()
+
+
+async def test_input_that_ends_before_what_was_evaluated_ends_the_process(asking: PartitionOwner) -> None:
+    cast("BoundedSurroundings", asking._surroundings).bounds = Bounds(0, 5)
+    asking.feed(3, records(0, 1, 2, 3, 4))
+    await asyncio.wait({asking.failed}, timeout=10)
+    assert "the log ends at 5: it was truncated or created anew" in str(asking.failed.exception())
     assert fed(asking) == []
 
 
