@@ -35,6 +35,8 @@ COLUMNS_MAX = 200
 """Attributes that nobody asked for are kept up to this many columns."""
 TABLES_MAX = 32
 """Tests whose truth by value a column remembers; the one that was made first goes first."""
+SEGMENTS_MAX = 32
+"""Segments whose members are remembered by row besides those asked for; the one not asked for longest goes first."""
 VALUE_BYTES = 90
 """About what a distinct value costs beside its characters."""
 ROW_BYTES = 96
@@ -252,6 +254,7 @@ class ContactColumns:
         return (
             ROW_BYTES * self.rows
             + TOUCHED_BYTES * len(self.touched)
+            + sum(map(len, self.members.values()))
             + sum(
                 column.size + len(column.codes) * (1 if isinstance(column.codes, bytearray) else 4)
                 for column in self.columns.values()
@@ -332,6 +335,14 @@ class ContactColumns:
         if place < len(self.scanned) and self.scanned[place] == raw_id:
             return place
         return self.later.get(ContactId(raw_id.decode())) if self.later else None
+
+    def keep_members(self, asked: Iterable[SegmentId]) -> None:
+        """Note that these segments are asked for, and forget the members of those that nobody has asked for longest."""
+        recent = [segment_id for segment_id in asked if segment_id in self.members]
+        self.members |= {segment_id: self.members.pop(segment_id) for segment_id in recent}
+        others = len(self.members) - len(recent)
+        for segment_id in list(self.members)[: max(0, others - SEGMENTS_MAX)]:
+            del self.members[segment_id]
 
     def drop_all_but(self, needed: Iterable[AttributeName]) -> None:
         """Give up the columns that are not needed; they are read anew when they are asked for."""

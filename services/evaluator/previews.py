@@ -9,7 +9,7 @@ columns are not kept ready, when nobody has asked for some time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -242,7 +242,7 @@ class Previews:
         columns: ContactColumns,
         segment: CompiledSegment,
         saved: SegmentId | None,
-        segments: Iterable[SegmentId],
+        segments: Set[SegmentId],
         until: float | None,
     ) -> Preview | None:
         """None when the columns were given up meanwhile; nothing counted when it took too long, and goes on later."""
@@ -251,6 +251,7 @@ class Previews:
                 return None
             if columns.is_whole:
                 await self._level(columns)
+            columns.keep_members(segments)
             for segment_id in segments:
                 if segment_id not in columns.members:
                     columns.members[segment_id] = await self._members(columns, segment_id)

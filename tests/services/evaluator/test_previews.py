@@ -115,7 +115,8 @@ def compiled(where: Any) -> CompiledSegment:
 def shrink_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small enough that every way is taken: steps, codes wider than a byte, forgotten tables, compaction."""
     for name, limit in {"VALUES_PER_STEP": 3, "ROWS_PER_STEP": 7, "TABLES_MAX": 1, "COMPACT_SLACK_VALUES": 2,
-                        "INTERNED_VALUES_MAX": 5, "NARROW_CODES": 9, "PREPARED_VALUES_MIN": 4}.items():  # fmt: skip
+                        "INTERNED_VALUES_MAX": 5, "NARROW_CODES": 9, "PREPARED_VALUES_MIN": 4,
+                        "SEGMENTS_MAX": 0}.items():  # fmt: skip
         monkeypatch.setattr(columns, name, limit)
     monkeypatch.setattr(previews, "SLICE_CONTACTS", 7)
 
@@ -300,6 +301,23 @@ async def test_columns_that_outgrow_their_memory_are_given_up_after_the_answer(s
     workspace.churn(5)
     assert await workspace.previews.preview(segment, SAVED) == workspace.expected(segment, workspace.partition.clock)
     assert not workspace.is_watched()
+
+
+async def test_however_many_segments_previews_name_the_members_of_a_bounded_number_are_remembered(
+    store: RocksStore,
+) -> None:
+    workspace = Workspace(store, 10)
+    workspace.churn(60)
+    warm_up(workspace)
+    held = workspace.previews._columns
+    assert held is not None
+    before = held.size
+    for number in range(3 * columns.SEGMENTS_MAX):
+        await workspace.previews.preview(compiled("in segment saved"), SegmentId(f"s{number}"))
+        assert SAVED in held.members
+    assert workspace.previews._columns is held
+    assert len(held.members) <= columns.SEGMENTS_MAX + 2
+    assert held.size == before + held.rows * len(held.members)
 
 
 def test_a_column_of_numbers_holds_about_what_it_says() -> None:
