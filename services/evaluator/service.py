@@ -52,10 +52,11 @@ log = get_logger("evaluator")
 
 
 async def main(context: ServiceContext[EvaluatorSettings]) -> None:
-    """Run the evaluator until `context.stopping`."""
+    """Run the evaluator until `context.stopping`. Errors: what a part failed with, on the way or as it stopped."""
     settings = context.settings
     context.health.not_ready("waiting for Kafka")
-    await verify_topics(settings, TOPICS)
+    if not await _verified(context):
+        return
     lower_transaction_backoff()
     collect_rarely()
     claim_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions)
@@ -104,8 +105,27 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         for task in tasks:
             task.cancel()
         closing.set()
-        await _stop(app, owner)
+        unclean = await _stop(app, owner)
         await asyncio.gather(*tasks, serving_http, return_exceptions=True)
+    if owner.failed.done():
+        owner.failed.result()
+    if unclean is not None:
+        raise ServiceError("not everything in hand was finished") from unclean
+
+
+async def _verified(context: ServiceContext[EvaluatorSettings]) -> bool:
+    """Wait until the topics are found to be as they must be; False when told to stop before."""
+    verifying = asyncio.create_task(verify_topics(context.settings, TOPICS), name="topics")
+    stop = asyncio.create_task(context.stopping.wait(), name="stop")
+    try:
+        await asyncio.wait({verifying, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if verifying.done():
+            verifying.result()
+        return verifying.done()
+    finally:
+        for each in (verifying, stop):
+            each.cancel()
+        await asyncio.gather(verifying, stop, return_exceptions=True)
 
 
 def _trace(context: ServiceContext[EvaluatorSettings]) -> Callable[[int], TracedInputs] | None:
@@ -118,7 +138,7 @@ def _trace(context: ServiceContext[EvaluatorSettings]) -> Callable[[int], Traced
     return lambda partition: TracedInputs(tracing, *topics, partition)
 
 
-async def _stop(app: App, owner: PartitionOwner) -> None:
+async def _stop(app: App, owner: PartitionOwner) -> Exception | None:
     """Leave the group and give the partitions up, within a bound; what fails here must not hide why we stop."""
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -126,6 +146,8 @@ async def _stop(app: App, owner: PartitionOwner) -> None:
             await owner.revoke()
     except Exception as error:  # noqa: BLE001 - the next owner's fencing settles whatever could not be settled here
         log.error("the stop was not clean", reason=repr(error))
+        return error
+    return None
 
 
 def _nothing() -> None:
