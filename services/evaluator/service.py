@@ -75,7 +75,6 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         serving,
     )
     app = create_app(settings, owner)
-    context.health.not_ready("joining the group")
     address = settings.read_address or f"http://{settings.read_api_host}:{listening.getsockname()[1]}"
     reporter = StatusReporter(
         serving,
@@ -169,7 +168,7 @@ async def _crash_of(app: App) -> None:
 
 
 async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: PartitionOwner) -> None:
-    """Declare the process ready while every assigned partition is recovered."""
+    """Declare the process ready while partitions are assigned and every one is recovered."""
     settled_for: float | None = None
     while True:
         if owner.ready:
@@ -182,6 +181,8 @@ async def _report_readiness(context: ServiceContext[EvaluatorSettings], owner: P
         elif owner.owned:
             percents = [each.recovery.percent if each.recovery is not None else 0.0 for each in owner.owned.values()]
             context.health.not_ready(f"recovering {len(percents)} partitions, {min(percents):.0f} % read")
+        else:
+            context.health.not_ready("joining the group")
         await asyncio.sleep(READY_AGAIN_S if owner.ready else READY_POLL_S)
 
 

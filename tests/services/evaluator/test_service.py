@@ -135,3 +135,16 @@ async def test_a_stop_while_no_broker_answers_ends_at_once(process: Process, mon
     await asyncio.sleep(0)
     await process.end()
     assert not process.apps
+
+
+async def test_a_process_whose_partitions_were_given_up_is_not_ready_until_it_has_others(process: Process) -> None:
+    health = process.context.health
+    await process.start()
+    process.owner.assign(())
+    await until(lambda: health.readiness.ready, SOON_S, "the process to be ready")
+    await process.owner.revoke()
+    await until(lambda: not health.readiness.ready, SOON_S, "the process not to be ready")
+    assert health.readiness.reason == "joining the group"
+    process.owner.assign(())
+    await until(lambda: health.readiness.ready, SOON_S, "the process to be ready again")
+    await process.end()
