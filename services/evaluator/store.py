@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -41,10 +42,14 @@ ROWS = "default"
 """The one column family."""
 LOG_FILES_MAX = 2
 LOG_FILE_BYTES = 4 << 20
+INTERRUPTED_WITHIN_S = 2.0
+"""So long a close waits for what works in another thread and has been told to end; it does in milliseconds."""
 
 
 CORRUPTION = "Corruption"
 """How RocksDB's messages begin when a checksum or a structure is wrong."""
+INTERRUPTED = "Shutdown in progress"
+"""How they begin once background work was told to end."""
 _ENVIRONMENT = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -111,6 +116,8 @@ class RocksStore:
     def __init__(self, path: Path, memory: StoreMemory) -> None:
         self.path = path
         self._db: Rdict | None = None
+        self._beside = threading.Lock()
+        """Held by work in another thread, during which the database cannot be closed."""
         if corruption_mark(path).exists():
             raise StoreError(f"the local state in {path} was found corrupt when it was last used")
         try:
@@ -165,7 +172,8 @@ class RocksStore:
     def checkpoint(self, path: Path) -> None:
         """Make a consistent copy in a new directory, by hard links where the file system has them."""
         try:
-            Checkpoint(self._open()).create_checkpoint(str(path))
+            with self._beside:
+                Checkpoint(self._open()).create_checkpoint(str(path))
         except Exception as error:
             raise self._failed("checkpoint", error) from error
 
@@ -178,25 +186,36 @@ class RocksStore:
 
     def compact(self) -> None:
         """Rewrite every table file, so that none holds a row that was deleted or replaced before."""
+        everything = CompactOptions()
+        # Without force a single file would only be moved, with the keys of what was deleted still in it.
+        everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
         try:
-            db = self._open()
-            db.flush()
-            everything = CompactOptions()
-            # Without force a single file would only be moved, with the keys of what was deleted still in it.
-            everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
-            db.compact_range(None, None, everything)
+            with self._beside:
+                db = self._open()
+                db.flush()
+                db.compact_range(None, None, everything)
+                self._open()  # a compaction that a close interrupts says nothing
         except Exception as error:
             raise self._failed("compact", error) from error
 
     def close(self) -> None:
-        """Flush and release the files. Idempotent."""
+        """Flush and release the files, and interrupt what works on them in another thread. Idempotent."""
         db, self._db = self._db, None
         if db is None:
             return
+        is_interrupted = self._beside.locked()
+        if is_interrupted:
+            db.cancel_all_background(True)
+        is_alone = self._beside.acquire(timeout=INTERRUPTED_WITHIN_S)
         try:
             db.close()
         except Exception as error:
-            raise self._failed("close", error) from error
+            # Nothing can be flushed then, and need not be: it is in the log of writes.
+            if not (is_interrupted and INTERRUPTED in str(error)):
+                raise self._failed("close", error) from error
+        finally:
+            if is_alone:
+                self._beside.release()
 
     def _open(self) -> Rdict:
         if self._db is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,29 @@ def test_a_closed_store_refuses_and_closes_twice(tmp_path: Path, memory: StoreMe
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.get_many([b"c0001"])
+
+
+def test_a_store_that_is_closed_while_it_is_compacted_can_be_opened_at_once_and_is_not_said_to_be_compacted(
+    tmp_path: Path, memory: StoreMemory
+) -> None:
+    store = RocksStore(tmp_path / "s", memory)
+    # What cannot be compressed, so that rewriting it takes its time.
+    store.write({b"c%06d" % number: os.urandom(400) for number in range(100_000)})
+    db = store._db
+    assert db is not None
+    with ThreadPoolExecutor(1) as beside:
+        compacting = beside.submit(store.compact)
+        while db.property_value("rocksdb.num-running-compactions") == "0" and not compacting.done():
+            pass
+        store.close()
+        again = RocksStore(tmp_path / "s", memory)
+        with pytest.raises(StoreError, match="closed"):
+            compacting.result()
+    assert len(again.scan(b"c", b"d", 200_000)) == 100_000
+    again.compact()
+    again.close()
+    with pytest.raises(StoreError, match="closed"):
+        again.compact()
 
 
 def test_a_checkpoint_is_a_store_of_its_own(tmp_path: Path, memory: StoreMemory) -> None:
