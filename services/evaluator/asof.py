@@ -91,10 +91,13 @@ def _from_history(
 
 
 def _kept(found: list[KeptChange], segment_id: SegmentId, contact_id: ContactId) -> list[KeptChange]:
-    """The pair's changes, each once, oldest first."""
+    """The pair's changes in the present life of both, each once, oldest first."""
     pair: dict[Version, KeptChange] = {
         each.change.version: each
         for each in found
         if each.change.segment_id == segment_id and each.change.contact_id == contact_id
     }
-    return [pair[version] for version in sorted(pair)]
+    ordered = [pair[version] for version in sorted(pair)]
+    # The segment was deleted before a change that is the pair's first again.
+    begins = max((place for place, each in enumerate(ordered) if each.is_first), default=0)
+    return ordered[begins:]

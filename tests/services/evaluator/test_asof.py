@@ -166,3 +166,11 @@ def test_a_contact_that_came_back_after_an_erasure_has_only_its_present_life(wor
     assert world.at(15) is None
     world.commit(plan(3, 30, "pro"))
     assert world.members_at(15, 29, 30) == [False, False, True]
+
+
+def test_a_segment_that_was_deleted_and_created_again_has_only_its_present_life(world: World) -> None:
+    world.commit(definition(0, PRO), plan(1, 10, "pro"))
+    world.commit(definition(2, PRO, version=2, state="deleted", at=NOW + 20_000))
+    world.commit(definition(3, PRO, version=3, at=NOW + 30_000))
+    world.commit(plan(4, 40, "free"), plan(5, 50, "pro"))
+    assert world.members_at(15, 29, 30, 39, 40, 50) == [False, False, True, True, False, True]
