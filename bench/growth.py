@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.stopping import exit_at_sigterm
 from bench.stream import SEGMENTS, Delay, Stream, Target, Watch, define, drained, quantile
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
@@ -154,6 +155,7 @@ async def _running(stream: Stream, watch: Watch) -> AsyncIterator[None]:
 
 def main() -> None:
     """Parse the command line and measure."""
+    exit_at_sigterm()
     arguments = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
     arguments.add_argument("--broker", help="bootstrap address; by default one is started for the run")
     arguments.add_argument("--seconds", type=float, default=20.0, help="how long each step is held")

@@ -27,6 +27,7 @@ import aiohttp
 import orjson
 
 from bench.e2e.latency import ISOLATIONS, reader
+from bench.stopping import exit_at_sigterm
 from schemas.topics import Topic, topic_name
 from services.runtime.settings import RuntimeSettings
 
@@ -46,6 +47,7 @@ class Samples:
 
 
 def main() -> None:
+    exit_at_sigterm()
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rates", type=int, nargs="+", default=[100, 200])
     arguments.add_argument("--seconds", type=float, default=20)

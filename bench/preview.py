@@ -26,6 +26,7 @@ import httpx
 import psutil
 from confluent_kafka import Producer
 
+from bench.stopping import exit_at_sigterm
 from bench.waiting import until
 from deploy.local.plan import StackPorts
 from deploy.local.ports import free_base
@@ -49,6 +50,7 @@ MIB = 1 << 20
 
 
 def main() -> int:
+    exit_at_sigterm()
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--contacts", type=int, nargs="+", default=[100_000, 1_000_000])
     arguments.add_argument("--drafts", type=int, default=60)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.stopping import exit_at_sigterm
 from deploy.local.plan import StackPorts
 from deploy.local.ports import free_base
 
@@ -31,6 +32,7 @@ MIB = 1024 * 1024
 
 
 def main() -> int:
+    exit_at_sigterm()
     arguments = _arguments()
     base = free_base(StackPorts.SPAN)
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as directory:

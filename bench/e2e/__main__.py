@@ -31,6 +31,7 @@ from bench.e2e.report import (
     at_most,
 )
 from bench.e2e.takeover import measure_takeovers
+from bench.stopping import exit_at_sigterm
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from deploy.local.say import to_standard_error
@@ -179,6 +180,7 @@ def _burst(broker: str, quick: bool, seconds: float) -> None:
 
 def main() -> None:
     """Parse the command line and measure."""
+    exit_at_sigterm()
     parser = argparse.ArgumentParser(prog="python -m bench.e2e", description="Measure the evaluator on a real broker.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small sizes, a few minutes")

@@ -22,6 +22,7 @@ import orjson
 import psutil
 
 from bench.ingest.load import Measured, request, run
+from bench.stopping import exit_at_sigterm
 from bench.waiting import until
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
@@ -131,6 +132,7 @@ def is_ready(process: subprocess.Popen[bytes], admin_port: int) -> bool:
 
 def main() -> None:
     """Measure and print."""
+    exit_at_sigterm()
     parser = argparse.ArgumentParser(prog="python -m bench.ingest", description=__doc__)
     parser.add_argument("--bootstrap", help="a broker to use instead of one of our own")
     parser.add_argument("--quick", action="store_true", help="a fifth of the work")

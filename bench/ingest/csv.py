@@ -25,6 +25,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.ingest.__main__ import START_WAIT_S, broker
+from bench.stopping import exit_at_sigterm
 from deploy.local.ports import free_ports
 from schemas.topics import Topic, topic_name
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
@@ -168,6 +169,7 @@ async def read_back(settings: RuntimeSettings, import_id: str) -> tuple[int, int
 
 def main() -> None:
     """Measure and print."""
+    exit_at_sigterm()
     parser = argparse.ArgumentParser(prog="python -m bench.ingest.csv", description=__doc__)
     parser.add_argument("--bootstrap", help="a broker to use instead of one of our own")
     parser.add_argument("--rows", type=int, default=ROWS)

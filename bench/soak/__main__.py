@@ -26,6 +26,7 @@ from typing import Any
 import httpx
 
 from bench.soak.resources import Held, besides_stores, disk_mib, held, peaks, slope_percent
+from bench.stopping import exit_at_sigterm
 from bench.stream import SEGMENTS, Delay, Stream, Target, Watch, drained, lag, quantile
 from deploy.local import record
 from deploy.local.plan import EVALUATOR, KAFKA, StackPorts
@@ -213,6 +214,7 @@ def run(minutes: float, rate_per_s: float, every_s: float, slope_max: float = SL
 
 def main() -> None:
     """Parse the command line and soak."""
+    exit_at_sigterm()
     arguments = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     arguments.add_argument("--minutes", type=float, default=30.0)
     arguments.add_argument("--rate", type=float, default=RATE_PER_S, help="writes a second")
