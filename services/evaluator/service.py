@@ -16,7 +16,7 @@ from services.evaluator.owner import PartitionOwner
 from services.evaluator.read_api import create_read_api
 from services.evaluator.serving import Serving
 from services.evaluator.settings import EvaluatorSettings
-from services.evaluator.state_directory import claim_state_directory
+from services.evaluator.state_directory import claimed_state_directory
 from services.evaluator.status import StatusReporter
 from services.evaluator.surroundings import Workspace
 from services.evaluator.transport import App, create_app
@@ -59,7 +59,13 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
         return
     lower_transaction_backoff()
     collect_rarely()
-    claim_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions)
+    with claimed_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions):
+        await _work(context)
+
+
+async def _work(context: ServiceContext[EvaluatorSettings]) -> None:
+    """Be a member of the group until told to stop or something fails."""
+    settings = context.settings
     serving = Serving(_trace(context), settings.preview_memory_mib << 20)
     listening = listen(settings.read_api_host, settings.read_api_port)
     owner = PartitionOwner(

@@ -18,7 +18,7 @@ from deploy.workspace.evaluators import Checkpoint
 from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.quarantine import OUTDATED_AFTER_MS
-from services.evaluator.state_directory import claim_state_directory
+from services.evaluator.state_directory import claimed_state_directory
 from tests.faults.process import Evaluator
 from tests.faults.workspace import Workspace
 from tidegate.cli.main import app
@@ -85,8 +85,8 @@ def test_a_backup_is_restored_file_by_file_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "keys.json").read_text() == "{}"
     assert (tmp_path / "new" / "imports" / "i1" / "import.json").exists()
     assert (restored.prefix, restored.partition_count, restored.contacts) == ("p-", 1, 7)
-    claim_state_directory(tmp_path / "new" / "evaluator", "p-", 1)
-    assert (tmp_path / "new" / "evaluator" / "0").exists(), "the restored state is its own workspace's"
+    with claimed_state_directory(tmp_path / "new" / "evaluator", "p-", 1):
+        assert (tmp_path / "new" / "evaluator" / "0").exists(), "the restored state is its own workspace's"
 
 
 def test_a_backup_older_than_half_the_time_of_tombstones_is_refused(tmp_path: Path) -> None:
@@ -112,15 +112,15 @@ def test_a_damaged_backup_and_a_directory_with_state_are_refused(tmp_path: Path)
 
 def test_state_of_another_workspace_is_set_aside_and_never_opened(tmp_path: Path) -> None:
     state = tmp_path / "evaluator"
-    claim_state_directory(state, "", 8)
-    (state / "0").mkdir()
-    claim_state_directory(state, "", 8)
-    assert (state / "0").exists()
-    claim_state_directory(state, "v2-", 16)
-    assert not (state / "0").exists()
-    assert (tmp_path / "evaluator.other-1" / "0").exists()
-    claim_state_directory(state, "v2-", 32)
-    assert (tmp_path / "evaluator.other-2").exists()
+    with claimed_state_directory(state, "", 8):
+        (state / "0").mkdir()
+    with claimed_state_directory(state, "", 8):
+        assert (state / "0").exists()
+    with claimed_state_directory(state, "v2-", 16):
+        assert not (state / "0").exists()
+        assert (tmp_path / "evaluator.other-1" / "0").exists()
+    with claimed_state_directory(state, "v2-", 32):
+        assert (tmp_path / "evaluator.other-2").exists()
 
 
 async def load_beyond(workspace: Workspace, event: asyncio.Event) -> None:
