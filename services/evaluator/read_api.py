@@ -270,7 +270,7 @@ class _ReadApi:
 
     def _partition_of(self, request: Request) -> ServedPartition:
         text = request.query_params.get("partition", "")
-        return self._served(_whole(int(text) if text.isdecimal() else None, "partition", self._partitions - 1))
+        return self._served(_whole(int(text) if reads.is_whole(text) else None, "partition", self._partitions - 1))
 
     def _served(self, index: int) -> ServedPartition:
         served = self._serving.served.get(index)
@@ -314,7 +314,7 @@ def _whole(value: object, name: str, most: int) -> int:
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", str(PAGE_DEFAULT))
-    limit = _whole(int(text) if text.isdecimal() else None, "limit", reads.PAGE_MAX)
+    limit = _whole(int(text) if reads.is_whole(text) else None, "limit", reads.PAGE_MAX)
     return max(1, limit)
 
 

@@ -276,6 +276,8 @@ async def test_a_malformed_cursor_is_422(api: Api, path: str) -> None:
         "/contacts/u1/membership?segment=pro&at=2026-01-01",
         "/contacts/u1/membership?segment=pro&at=99999999999999999999",
         "/segments/pro/members?partition=x",
+        f"/segments/pro/members?partition={'9' * 5_000}",
+        f"/contacts?partition=0&limit={'9' * 5_000}",
     ],
 )
 async def test_a_malformed_read_is_400(api: Api, path: str) -> None:
