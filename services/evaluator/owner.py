@@ -229,8 +229,8 @@ class PartitionOwner:
         fenced = surroundings.monotonic()
         positions = await surroundings.positions()
         changelogs = surroundings.changelogs()
-        await changelogs.start()
         try:
+            await changelogs.start()
             recoveries = [
                 Recovery(each.index, _opened(each).store, _fenced(each), positions.get(each.index)) for each in owned
             ]

@@ -22,6 +22,7 @@ from schemas.evaluator_status import (
 )
 from segmentation.model import InstantMs, SegmentId
 from services.evaluator.measures import LAG
+from services.evaluator.ports import LogError
 from services.evaluator.reads import ServedPartition
 from services.evaluator.segment_news import SegmentNews, UnreadableReport
 from services.evaluator.serving import Serving
@@ -61,14 +62,22 @@ class StatusReporter:
     async def run(self) -> None:
         """Report until cancelled."""
         producer = AIOKafkaProducer(**self._client, acks="all", enable_idempotence=True, linger_ms=5)
-        await producer.start()
         try:
+            await self._connect(producer)
             while True:
                 await asyncio.sleep(ROUND_S)
                 self._serving.refresh_metrics()
                 await self._round(producer)
         finally:
             await producer.stop()
+
+    async def _connect(self, producer: AIOKafkaProducer) -> None:
+        try:
+            await producer.start()
+        except KafkaError as error:
+            raise LogError(
+                f"cannot connect to tell the state of the partitions: {error!r}", topic=self._topic
+            ) from error
 
     async def _round(self, producer: AIOKafkaProducer) -> None:
         serving = self._serving

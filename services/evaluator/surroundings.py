@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
 from services.evaluator.measures import measure_stores
-from services.evaluator.ports import Changelogs, TransactionalLog, Undecided
+from services.evaluator.ports import Changelogs, LogError, TransactionalLog, Undecided
 from services.evaluator.quarantine import Opened, open_store
 from services.evaluator.store import MEMORY_BYTES, StoreMemory
 from services.evaluator.worker import Pace
@@ -105,9 +106,11 @@ class KafkaSurroundings:
         workspace = self._workspace
         input_topic = workspace.topic_name(Topic.CONTACT_CHANGES)
         admin = AIOKafkaAdminClient(**workspace.client)
-        await admin.start()
         try:
+            await admin.start()
             offsets = await admin.list_consumer_group_offsets(workspace.group)
+        except KafkaError as error:
+            raise LogError(f"cannot ask what the group {workspace.group} has committed: {error!r}") from error
         finally:
             await admin.close()
         return {

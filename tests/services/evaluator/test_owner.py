@@ -76,6 +76,39 @@ class Bounded(Started):
         return self._bounds
 
 
+class ReadingSurroundings(KafkaSurroundings):
+    """Producers start; the changelogs are never reached."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.reader = Unreached()
+
+    def log(self, partition: int) -> OwnedLog:
+        del partition
+        return cast("OwnedLog", Started())
+
+    async def positions(self) -> dict[int, int]:
+        return {}
+
+    def changelogs(self) -> ChangelogReader:
+        return cast("ChangelogReader", self.reader)
+
+
+class Unreached:
+    """A reader of changelogs that waits for the broker."""
+
+    def __init__(self) -> None:
+        self.connecting = asyncio.Event()
+        self.is_closed = False
+
+    async def start(self) -> None:
+        self.connecting.set()
+        await asyncio.get_running_loop().create_future()
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
 class Refused(Started):
     async def start(self) -> None:
         raise LogError("refused")
@@ -260,6 +293,16 @@ async def test_a_store_that_is_still_being_opened_when_partitions_are_given_up_i
     again = await KafkaSurroundings(workspace).open_store(1)
     assert again.quarantined is None
     again.store.close()
+
+
+async def test_a_reader_that_still_connects_when_partitions_are_given_up_is_closed(tmp_path: Path) -> None:
+    workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
+    surroundings = ReadingSurroundings(workspace)
+    owner = PartitionOwner(workspace, None, surroundings)
+    owner.assign([0])
+    await surroundings.reader.connecting.wait()
+    await owner.revoke()
+    assert surroundings.reader.is_closed
 
 
 async def test_a_stop_during_a_rebalance_waits_until_the_partitions_are_given_up(tmp_path: Path) -> None:
