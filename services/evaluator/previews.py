@@ -122,7 +122,7 @@ class Previews:
         while not self._is_closed:
             columns = self._columns
             if columns is None and asked_at < self._barred_until:
-                return await self._by_reading(segment, saved)
+                return await self._by_reading(segment, saved, until)
             if columns is None or (columns.is_whole and columns.lacks(segment.reads)):
                 columns = self._begin(segment.reads, segments)
             if not columns.is_whole and self._loading is None:
@@ -318,19 +318,27 @@ class Previews:
             found.total = found.counted
         return found
 
-    async def _by_reading(self, segment: CompiledSegment, saved: SegmentId | None) -> Preview:
-        """Count without columns. Cost: every contact once."""
+    async def _by_reading(self, segment: CompiledSegment, saved: SegmentId | None, until: float | None) -> Preview:
+        """Count without columns, one of all who do so at a time. Cost: every contact once."""
         found = Preview()
         now = self._partition.clock
         start = rows.CONTACTS_START
-        while not self._is_closed and (chunk := self._store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS)):
-            for key, row in chunk:
-                _add(found, rows.contact_of(key), decode_attributes_and_members(row), segment, saved, now)
+        while True:
+            async with self._turn:
+                chunk = self._chunk(start)
+                for key, row in chunk:
+                    _add(found, rows.contact_of(key), decode_attributes_and_members(row), segment, saved, now)
+                await asyncio.sleep(0)  # within the turn, or all of them would read between two turns of the loop
             del found.sample[SAMPLE_MAX:]
+            if not chunk or (until is not None and self._monotonic() > until + COUNTING_S_MAX):
+                break
             start = rows.after(chunk[-1][0])
-            await asyncio.sleep(0)
-        found.total = found.counted if not self._is_closed else max(self._partition.contacts, found.counted + 1)
+        is_whole = not chunk and not self._is_closed
+        found.total = found.counted if is_whole else max(self._partition.contacts, found.counted + 1)
         return found
+
+    def _chunk(self, start: bytes) -> list[tuple[bytes, bytes]]:
+        return [] if self._is_closed else self._store.scan(start, rows.CONTACTS_END, SLICE_CONTACTS)
 
     def _read(self, contact_ids: list[ContactId]) -> Iterable[tuple[ContactId, Held | None]]:
         found = self._store.get_many([rows.contact_key(contact_id) for contact_id in contact_ids])

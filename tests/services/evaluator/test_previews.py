@@ -187,6 +187,46 @@ async def test_columns_that_do_not_fit_are_not_kept_and_the_answer_is_the_same(s
         assert not workspace.is_watched()
 
 
+async def test_an_impatient_preview_without_columns_says_of_how_many_contacts_it_speaks(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "SLICE_CONTACTS", 7)
+    workspace = Workspace(store, 2, memory_bytes=1)
+    workspace.churn(120)
+    segment = compiled("plan is set OR mrr is set OR seen is set")
+    whole = await workspace.previews.preview(segment, None)  # finds that the columns do not fit
+    seconds = iter(range(1_000))
+    monkeypatch.setattr(workspace.previews, "_monotonic", lambda: float(next(seconds)))
+    found = await workspace.previews.preview(segment, None, 0.0)
+    assert not found.is_complete
+    assert 0 < found.matched <= found.counted < found.total == whole.counted
+    assert await workspace.previews.preview(segment, None) == whole
+
+
+async def test_of_many_previews_without_columns_one_reads_between_two_turns_of_the_loop(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "SLICE_CONTACTS", 7)
+    workspace = Workspace(store, 2, memory_bytes=1)
+    workspace.churn(120)
+    segment = compiled(WHERES[0])
+    expected = await workspace.previews.preview(segment, None)
+    turns: list[int] = []
+    scan = store.scan
+
+    def counted(start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        turns[-1] += 1
+        return scan(start, end, limit)
+
+    monkeypatch.setattr(store, "scan", counted)
+    many = [asyncio.create_task(workspace.previews.preview(segment, None)) for _ in range(10)]
+    while not all(each.done() for each in many):
+        turns.append(0)
+        await asyncio.sleep(0)
+    assert [await each for each in many] == [expected] * 10
+    assert max(turns) <= 2
+
+
 async def test_an_attribute_that_was_left_out_is_read_when_it_is_asked_for(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
