@@ -18,7 +18,7 @@ from services.evaluator import recovery as recovery_module
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Bounds, Drained, FencedError, LogError, TopicPart
 from services.evaluator.quarantine import is_outdated
-from services.evaluator.recovery import Recovery, recover
+from services.evaluator.recovery import InputStart, Recovery, check_input, recover
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
 from services.runtime.errors import StartRefusedError
@@ -156,6 +156,68 @@ async def test_a_changelog_that_lost_a_contact_is_refused_and_says_how_many_ther
     written.lose(b"ann")
     with pytest.raises(StartRefusedError, match="left 1 contacts, but contacts-changelog holds 0"):
         await recover([Recovery(0, wiped, AllDecided())], written)
+
+
+class Moved(Written):
+    """Changelogs of which one topic is within other bounds now."""
+
+    def __init__(self, written: Written, moved: Topic, within: Bounds) -> None:
+        super().__init__()
+        self.records, self.behind = written.records, written.behind
+        self._moved, self._within = moved, within
+
+    async def bounds(self, topic: Topic, partition: int) -> Bounds:
+        return self._within if topic is self._moved else await super().bounds(topic, partition)
+
+
+@pytest.mark.parametrize("topic", [Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG])
+@pytest.mark.parametrize(
+    ("within", "why"),
+    [
+        (Bounds(0, 1), "through offset 2, but committed records end at 1: the topic was truncated or created anew"),
+        (Bounds(3, 9), "before offset 3 were deleted, but the local state stands at 2: contacts would be missing"),
+    ],
+)
+async def test_a_changelog_that_does_not_reach_to_the_store_is_refused_and_the_store_is_kept(
+    stores: tuple[RocksStore, RocksStore], topic: Topic, within: Bounds, why: str
+) -> None:
+    kept, _ = stores
+    partition, written = Partition(0, 1, "contact-changes", kept, restore(kept)), Written()
+    written.commit(partition, write(0, "ann"), write(1, "bob"))
+    written.commit(partition, write(2, "ann", plan="pro"), write(3, "bob", plan="pro"))
+    marks = recovery_module.read_marks(kept)
+    kept.write({rows.MARKS_KEY: marks._replace(contacts_changelog=2, control_changelog=2).encode()})
+    rows_before = kept.scan(b"\0", b"\xff", 1_000)
+    with pytest.raises(StartRefusedError, match=why) as refusal:
+        await recover([Recovery(0, kept, AllDecided())], Moved(written, topic, within))
+    assert f"(topic {topic}, partition 0)" in str(refusal.value)
+    assert kept.scan(b"\0", b"\xff", 1_000) == rows_before
+
+
+@pytest.mark.parametrize(
+    ("position", "committed", "within", "why"),
+    [
+        (5, 6, Bounds(0, 9), "has evaluated contact-changes through offset 6, but the changelogs only through 5"),
+        (5, 5, Bounds(0, 4), "evaluation stands at offset 5, but the log ends at 4"),
+        (5, 5, Bounds(6, 9), "evaluation stands at offset 5, but retention has removed everything before 6"),
+    ],
+)
+def test_an_input_log_that_does_not_hold_the_position_is_refused(
+    position: int, committed: int, within: Bounds, why: str
+) -> None:
+    with pytest.raises(StartRefusedError, match=why):
+        check_input(InputStart(0, position, committed), within)
+
+
+@pytest.mark.parametrize(
+    ("position", "committed", "within", "reads_on_at"),
+    [(5, 5, Bounds(5, 5), 5), (5, 3, Bounds(0, 9), 5), (5, None, Bounds(0, 9), 5), (0, None, Bounds(7, 9), 7)],
+    ids=["level", "group behind", "group unknown", "nothing evaluated"],
+)
+def test_evaluation_goes_on_at_the_recovered_position_or_where_the_log_begins(
+    position: int, committed: int | None, within: Bounds, reads_on_at: int
+) -> None:
+    assert check_input(InputStart(0, position, committed), within) == reads_on_at
 
 
 async def test_a_number_that_differs_because_another_owner_commits_meanwhile_ends_the_recovery_and_keeps_the_store(
