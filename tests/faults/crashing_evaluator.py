@@ -1,4 +1,4 @@
-"""An evaluator that kills itself at one named point of the write protocol, after a few passes: `python -m …`.
+"""An evaluator that kills itself at one named point of the write protocol or of recovery: `python -m …`.
 
 Rule: production code knows nothing of it; the ports' real implementations are wrapped here, and death is `_exit`, so no
 handler of ours or of Python's runs. The point and the number of passes come from the environment.
@@ -33,6 +33,7 @@ POINTS = (
     "after the commit, before the local write",
     "after the local write",
 )
+RECOVERING = "while recovery fills the store"
 
 
 class Crash:
@@ -81,6 +82,10 @@ def install(crash: Crash) -> None:
     wrap(KafkaTransactionalLog, "commit", lambda _offset: crash.at(POINTS[4]), lambda _offset: crash.at(POINTS[5]))
     write = RocksStore.write
 
+    def fill_and_crash(self: RocksStore, rows: Mapping[bytes, bytes | None]) -> None:
+        write(self, rows)
+        crash.at(RECOVERING)
+
     def write_and_crash(self: RocksStore, rows: Mapping[bytes, bytes | None]) -> None:
         write(self, rows)
         crash.at(POINTS[6])
@@ -92,6 +97,7 @@ def install(crash: Crash) -> None:
         # Only now: recovery has written its rows, and what follows is the work.
         replace(RocksStore, "write", write_and_crash)
 
+    replace(RocksStore, "write", fill_and_crash)
     replace(PartitionOwner, "_start", started)
 
 

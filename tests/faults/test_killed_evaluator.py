@@ -11,6 +11,7 @@ from statistics import median
 
 import pytest
 
+from tests.faults.crashing_evaluator import CRASHED, PASSES_VARIABLE, POINT_VARIABLE, RECOVERING
 from tests.faults.process import Evaluator
 from tests.faults.table import show
 from tests.faults.workspace import Workspace
@@ -18,6 +19,7 @@ from tests.faults.workspace import Workspace
 pytestmark = pytest.mark.broker
 PROGRESS_WITHIN_S = 15.0
 """From each `kill -9` to the first position that is committed after it."""
+RECOVERING_WITHIN_S = 60.0
 SHORT_SESSION_MS = 6_000
 """The broker's own minimum."""
 ENDS_OF_A_FROZEN_OWNER = {
@@ -72,7 +74,9 @@ async def test_nothing_is_lost_or_repeated_in_twenty_kills_under_load(
 
 @pytest.mark.faults
 @pytest.mark.timeout(300)
-async def test_five_kills_during_recovery_change_nothing(broker: str, topic_prefix: str, tmp_path: Path) -> None:
+async def test_five_kills_during_recovery_change_nothing(
+    broker: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = Workspace(broker, topic_prefix, seed=3)
     await workspace.create()
     with Evaluator(workspace, tmp_path / "one", static_member="one") as evaluator:
@@ -81,12 +85,20 @@ async def test_five_kills_during_recovery_change_nothing(broker: str, topic_pref
         await workspace.load(1_000, rate_per_s=1_000)
         await workspace.settled()
         await evaluator.kill()
-        shutil.rmtree(tmp_path / "one" / "evaluator")
-        load = asyncio.create_task(workspace.load(1_000, rate_per_s=500))
-        for number in range(5):
+        said = evaluator.log
+    shutil.rmtree(tmp_path / "one" / "evaluator")
+    load = asyncio.create_task(workspace.load(1_000, rate_per_s=500))
+    monkeypatch.setenv(POINT_VARIABLE, RECOVERING)
+    for number in range(5):
+        # An empty store is marked when it is opened, before the first rows come.
+        monkeypatch.setenv(PASSES_VARIABLE, str(1 if number else workspace.partitions + 1))
+        with Evaluator(
+            workspace, tmp_path / "one", "tests.faults.crashing_evaluator", static_member="one"
+        ) as evaluator:
             evaluator.start()
-            await asyncio.sleep(1.0 + 0.4 * number)
-            await evaluator.kill()
+            assert await evaluator.ended(RECOVERING_WITHIN_S) == CRASHED, evaluator.log
+            assert "partitions recovered" not in evaluator.log[len(said) :]
+    with Evaluator(workspace, tmp_path / "one", static_member="one") as evaluator:
         evaluator.start()
         await evaluator.ready()
         await load
