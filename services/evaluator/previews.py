@@ -21,7 +21,7 @@ from segmentation.model import AttributeName, ContactId, InstantMs, SegmentId
 from services.evaluator import rows
 from services.evaluator.columns import ContactColumns, Held, Steps, first
 from services.evaluator.partition import Partition
-from services.evaluator.ports import Store
+from services.evaluator.ports import Store, StoreError
 
 SAMPLE_MAX = 20
 SLICE_CONTACTS = 200
@@ -132,7 +132,12 @@ class Previews:
             await self._loaded(until)
             if columns.lacks(segment.reads) and not columns.is_whole:
                 break
-            found = await self._by_columns(columns, segment, saved, segments, until)
+            try:
+                found = await self._by_columns(columns, segment, saved, segments, until)
+            except StoreError:
+                if self._columns is columns:
+                    raise
+                continue  # they were given up meanwhile, and the store perhaps with them
             if found is not None:
                 return found
         return Preview(total=self._partition.contacts)

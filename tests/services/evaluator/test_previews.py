@@ -227,6 +227,26 @@ async def test_of_many_previews_without_columns_one_reads_between_two_turns_of_t
     assert max(turns) <= 2
 
 
+@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize("turns", range(0, 12, 2))
+async def test_a_preview_at_work_when_the_partition_is_given_up_ends_with_nothing_more_than_it_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: int, is_warm: bool
+) -> None:
+    shrink_limits(monkeypatch)
+    store = RocksStore(tmp_path / "given up", StoreMemory(8 << 20))
+    workspace = Workspace(store, 3)
+    workspace.churn(300)
+    if is_warm:
+        warm_up(workspace)
+        workspace.churn(40)
+    asked = asyncio.create_task(workspace.previews.preview(compiled("plan is pro AND in segment saved"), SAVED))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    workspace.previews.close()
+    store.close()
+    assert (await asked).counted <= workspace.partition.contacts
+
+
 async def test_an_attribute_that_was_left_out_is_read_when_it_is_asked_for(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
