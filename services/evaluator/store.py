@@ -11,6 +11,7 @@ import errno
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -224,7 +225,8 @@ class RocksStore:
 
     def _failed(self, doing: str, error: Exception) -> StoreError:
         if CORRUPTION in str(error):
-            corruption_mark(self.path).touch()
+            with suppress(OSError):  # what cannot be written any more cannot be opened either, and is not set aside
+                corruption_mark(self.path).touch()
         return _error(f"cannot {doing} the local state in {self.path}: {error}")
 
 

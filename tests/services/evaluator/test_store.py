@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -149,8 +150,8 @@ def test_a_broken_store_is_set_aside_and_an_empty_one_begun(
     opened.store.close()
 
 
-def test_a_bit_flip_found_by_a_read_is_remembered_for_the_next_start(tmp_path: Path, memory: StoreMemory) -> None:
-    path = tmp_path / "s"
+def flip_a_bit(path: Path, memory: StoreMemory) -> None:
+    """Make a store of which a table is damaged in the middle."""
     store = filled(path, memory, many=50_000)
     store.flush()
     store.close()
@@ -158,6 +159,20 @@ def test_a_bit_flip_found_by_a_read_is_remembered_for_the_next_start(tmp_path: P
     content = bytearray(table.read_bytes())
     content[len(content) // 3] ^= 0xFF
     table.write_bytes(content)
+
+
+def test_a_bit_flip_is_told_as_such_even_where_it_cannot_be_remembered(tmp_path: Path, memory: StoreMemory) -> None:
+    path = tmp_path / "state" / "s"
+    flip_a_bit(path, memory)
+    opened = open_store(path, memory, NOW)
+    shutil.rmtree(path.parent)
+    with pytest.raises(StoreError, match="Corruption"):
+        opened.store.scan(b"c", b"d", 100_000)
+
+
+def test_a_bit_flip_found_by_a_read_is_remembered_for_the_next_start(tmp_path: Path, memory: StoreMemory) -> None:
+    path = tmp_path / "s"
+    flip_a_bit(path, memory)
     opened = open_store(path, memory, NOW)
     with pytest.raises(StoreError, match="Corruption"):
         opened.store.scan(b"c", b"d", 100_000)
