@@ -253,6 +253,18 @@ async def test_input_that_ends_before_what_was_evaluated_ends_the_process(asking
     assert fed(asking) == []
 
 
+async def test_nothing_is_asked_any_more_of_a_partition_that_is_given_up(tmp_path: Path) -> None:
+    workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
+    surroundings = ReadingSurroundings(workspace)
+    owner = PartitionOwner(workspace, None, surroundings)
+    owner.owned = {3: Owned(3, worker=cast("PartitionWorker", FedWorker()), expected=10)}
+    owner.feed(3, records(7, 8))
+    await surroundings.reader.connecting.wait()
+    await owner.revoke()
+    assert surroundings.reader.is_closed
+    assert not owner.failed.done()
+
+
 async def test_a_full_queue_pauses_the_partition_and_room_resumes_it(owner: PartitionOwner) -> None:
     owner._on_flow(3, full=True)
     assert owner.paused == {3}
