@@ -228,6 +228,15 @@ async def test_a_preview_counts_samples_and_compares(api: Api) -> None:
     assert (await api[0].post("/preview?partition=0", json={"where": "plan is"})).status_code == 422
 
 
+async def test_what_previews_hold_of_a_partition_goes_with_it(api: Api) -> None:
+    client, serving, _ = api
+    await client.post("/preview?partition=0", json={"where": "plan is free"})
+    assert serving._memory.held > 0
+    serving.stopping(0)
+    assert serving._memory.held == 0
+    assert (await client.post("/preview?partition=0", json={"where": "plan is free"})).status_code == 421
+
+
 async def test_attributes_are_answered_in_bulk_without_those_who_do_not_exist(api: Api) -> None:
     answer = await api[0].post("/attributes", json={"partition": 0, "contact_ids": ["u2", "nobody"]})
     assert answer.json() == {"contacts": {"u2": {"plan": "free"}}}

@@ -23,7 +23,7 @@ from segmentation.model import AttributeName, InstantMs
 from services.evaluator.partition import Partition
 from services.evaluator.restored import restore
 from services.evaluator.serving import Serving
-from services.evaluator.status import StatusReporter
+from services.evaluator.status import SLICE_SEGMENTS, StatusReporter
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.worker import Committed
 from services.runtime import clock
@@ -51,11 +51,15 @@ class Batch:
 
 
 class Producer:
-    """Takes note of what is sent; while `broken`, the broker refuses it after it was handed over."""
+    """Takes note of what is sent; while `broken`, the broker refuses it after it was handed over.
+
+    While `full`, it takes no batch at all.
+    """
 
     def __init__(self) -> None:
         self.sent: list[PartitionStatusRecord | SegmentStatusRecord] = []
         self.broken = False
+        self.full = False
         self.meanwhile: Callable[[], None] = lambda: None
         """Happens while a record is handed over."""
 
@@ -71,6 +75,8 @@ class Producer:
 
     async def send_batch(self, batch: Batch, _topic: str, *, partition: int) -> asyncio.Future[None]:
         assert partition == 0
+        if self.full:
+            raise KafkaTimeoutError
         return self._taken(batch.values)
 
     def _taken(self, values: list[bytes]) -> asyncio.Future[None]:
@@ -283,3 +289,13 @@ async def test_a_partitions_status_that_the_broker_did_not_take_is_told_in_the_n
     await asyncio.sleep(0)  # the answer comes after the round
     told.producer.broken = False
     assert await told.states() == [PartitionState.READY]
+
+
+async def test_what_could_not_be_handed_over_of_segments_is_told_by_the_next_round(store: RocksStore) -> None:
+    told = Told(store)
+    names = [f"s{number}" for number in range(SLICE_SEGMENTS + 10)]
+    told.commit(*(definition(offset, [{"plan": "pro"}], name) for offset, name in enumerate(names)))
+    told.producer.full = True
+    assert await told.round() == {}
+    told.producer.full = False
+    assert set(await told.round()) == set(names)
