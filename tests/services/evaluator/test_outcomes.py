@@ -139,6 +139,24 @@ async def test_a_full_waiting_list_refuses(monkeypatch: pytest.MonkeyPatch) -> N
     await first
 
 
+async def test_who_waited_in_vain_or_went_away_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "WAITERS_MAX", 1)
+    list_ = Outcomes(since=0)
+    await list_.wait_for(1, timeout_s=0.001)
+    gone = asyncio.create_task(list_.wait_for(1, timeout_s=5))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait({gone})
+    await list_.wait_for(1, timeout_s=0.001)
+
+
+async def test_who_comes_after_a_partition_was_given_up_does_not_wait() -> None:
+    list_ = Outcomes(since=0)
+    list_.close()
+    async with asyncio.timeout(1):
+        await list_.wait_for(1, timeout_s=60)
+
+
 async def test_an_input_that_led_to_nothing_is_told_without_a_commit() -> None:
     list_ = Outcomes(since=0)
     waiting = asyncio.create_task(list_.wait_for(4, timeout_s=5))
