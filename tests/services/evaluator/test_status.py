@@ -125,11 +125,11 @@ class Told:
         self.reporter = StatusReporter(self.serving, "http://here", "evaluator-status", {}, lambda _partition: None)
         self.producer = Producer()
 
-    def commit(self, *records: Any) -> None:
+    def commit(self, *records: Any, backfill: bool = True) -> None:
         """Take records through to a commit, as a worker does."""
         partition = self.partition
         partition.consume(records)
-        while partition.behind_definitions:
+        while backfill and partition.behind_definitions:
             partition.backfill(100)
         partition.take_unsent()
         partition.seal()
@@ -299,3 +299,14 @@ async def test_what_could_not_be_handed_over_of_segments_is_told_by_the_next_rou
     assert await told.round() == {}
     told.producer.full = False
     assert set(await told.round()) == set(names)
+
+
+async def test_a_segment_that_has_settled_is_told_even_where_nobody_came_or_went(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(write(0, "a", plan="free"))
+    told.commit(definition(1, [{"plan": "pro"}]), backfill=False)
+    assert (await told.round())["s"].settling
+    told.commit()
+    settled = (await told.round())["s"]
+    assert (settled.settling, settled.settled_percent, settled.members) == (False, 100, 0)
+    assert await told.round() == {}
