@@ -99,3 +99,9 @@ def test_everything_waits_for_the_topics_and_they_for_the_broker() -> None:
     assert services()["prepare"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     for name in SETTINGS.keys() - {"prepare"}:
         assert services()[name]["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}
+
+
+def test_the_broker_keeps_its_log_on_the_volume() -> None:
+    """Its image writes to a folder of the container unless it is told where."""
+    kafka = services()["kafka"]
+    assert kafka["volumes"] == [f"kafka:{kafka['environment']['KAFKA_LOG_DIRS']}"]
