@@ -209,14 +209,12 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Forgotten markers",
-                "Partitions found undecided, by what became of it, and stores whose last commit was not in the log.",
+                "Partitions found undecided, by what became of it, and stores whose last commit was not in the log: "
+                "since each evaluator started, as most is found then, before the first scrape.",
                 "short",
                 (
-                    Query(
-                        "sum by (outcome) (increase(tidegate_evaluator_undecided_total[$__rate_interval]))",
-                        "{{outcome}}",
-                    ),
-                    Query("sum(increase(tidegate_evaluator_stores_disbelieved_total[$__rate_interval]))", "begun anew"),
+                    Query("sum by (outcome) (tidegate_evaluator_undecided_total)", "{{outcome}}"),
+                    Query("sum(tidegate_evaluator_stores_disbelieved_total)", "begun anew"),
                 ),
             ),
         ),

@@ -74,6 +74,26 @@ def test_a_lag_pages_that_is_large_and_does_not_grow() -> None:
     assert "sum(tidegate_evaluator_lag_records) > 10000" in expressions
 
 
+@pytest.mark.parametrize(
+    ("alert", "counter"),
+    [
+        ("TidegateUndecided", "tidegate_evaluator_undecided_total"),
+        ("TidegateDeadLetters", "tidegate_evaluator_dead_letters_total"),
+    ],
+)
+def test_what_an_evaluator_counts_before_its_first_scrape_is_alerted_on(alert: str, counter: str) -> None:
+    """It counts these while it starts: the series begins, or goes on, at the value that it will keep."""
+    (rule,) = [rule for rule in RULES if rule["alert"] == alert]
+    in_hour, started = rule["expr"].split(" or ")
+    assert in_hour == f"sum(increase({counter}[1h])) > 0"
+    assert started == f"sum({counter} and on (job, instance) time() - process_start_time_seconds < 3600) > 0"
+
+
+def test_what_an_evaluator_counts_before_its_first_scrape_is_charted() -> None:
+    (panel,) = [panel for panel in PANELS if panel.title == "Forgotten markers"]
+    assert not [query.expr for query in panel.queries if re.search(r"(rate|increase)\(", query.expr)]
+
+
 def test_failures_of_webhooks_are_not_counted_once_for_each_replica() -> None:
     (rule,) = [rule for rule in RULES if rule["alert"] == "TidegateWebhookFailures"]
     assert rule["expr"] == "max(tidegate_webhook_failures_kept) > 0"
