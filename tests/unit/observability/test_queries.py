@@ -94,9 +94,16 @@ def test_what_an_evaluator_counts_before_its_first_scrape_is_charted() -> None:
     assert not [query.expr for query in panel.queries if re.search(r"(rate|increase)\(", query.expr)]
 
 
-def test_failures_of_webhooks_are_not_counted_once_for_each_replica() -> None:
-    (rule,) = [rule for rule in RULES if rule["alert"] == "TidegateWebhookFailures"]
-    assert rule["expr"] == "max(tidegate_webhook_failures_kept) > 0"
+@pytest.mark.parametrize(
+    ("alert", "expression"),
+    [
+        ("TidegateWebhookFailures", "max(tidegate_webhook_failures_kept) > 0"),
+        ("TidegateLogRecordsUnreadable", "max by (topic) (tidegate_unreadable_log_records_total) > 0"),
+    ],
+)
+def test_what_every_replica_reads_is_not_counted_once_for_each(alert: str, expression: str) -> None:
+    (rule,) = [rule for rule in RULES if rule["alert"] == alert]
+    assert rule["expr"] == expression
 
 
 def test_a_buffer_is_called_nearly_full_at_three_quarters_of_its_limit() -> None:
