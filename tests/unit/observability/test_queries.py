@@ -69,6 +69,13 @@ def test_a_range_holds_several_scrapes_a_minute_apart(rule: dict[str, Any]) -> N
         assert int(length) * unit_s[unit] >= RANGE_MIN_S
 
 
+def test_a_single_refused_write_pages_nobody() -> None:
+    """A rate over a range is above nothing for nearly as long as the range, whatever was counted in it."""
+    (rule,) = [rule for rule in RULES if rule["alert"] == "TidegateWritesRefused"]
+    (minutes,) = re.findall(r"\[(\d+)m\]", rule["expr"])
+    assert rule["for"] == f"{minutes}m"
+
+
 def test_a_lag_pages_that_is_large_and_does_not_grow() -> None:
     expressions = [rule["expr"] for rule in PAGES]
     assert "sum(tidegate_evaluator_lag_records) > 10000" in expressions
