@@ -150,6 +150,18 @@ def test_every_setting_of_a_container_is_one_that_its_service_reads(
     assert keys_path is None or str(keys_path.parent) in mounted
 
 
+@everywhere
+@pytest.mark.parametrize("service", ["ingest", "console", "webhooks"])
+def test_a_pod_that_is_to_end_serves_until_nobody_is_sent_to_it(overlay: str, service: str) -> None:
+    """A service refuses connections as soon as it is told to stop, and the nodes hear of it later."""
+    pod = pod_of(workloads(built(overlay))[service])["spec"]
+    command, seconds = container_of(workloads(built(overlay))[service])["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    assert int(seconds) >= 5
+    stop_s = int(environment(built(overlay), service)["TIDEGATE_STOP_GRACE_MS"]) // 1_000
+    assert pod["terminationGracePeriodSeconds"] > int(seconds) + stop_s + 5
+
+
 def everything(manifests: list[Manifest]) -> dict[str, Manifest]:
     """Services, and what commands are run in."""
     return {**workloads(manifests), **commands(manifests)}
