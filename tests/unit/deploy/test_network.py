@@ -98,6 +98,14 @@ def test_callers_reach_the_public_ports_and_monitoring_the_metrics(overlay: str)
 
 
 @everywhere
+def test_what_is_traced_reaches_a_collector(overlay: str) -> None:
+    collector, other = Peer(namespace={"tidegate.dev/collectors": "true"}), Peer(namespace={})
+    tracing = {service for service in RUNNING if leaves(overlay, service, collector, 4318)}
+    assert tracing == {"ingest", "evaluator"}
+    assert not [service for service in RUNNING if leaves(overlay, service, other, 4318)]
+
+
+@everywhere
 def test_only_webhooks_reach_the_world_and_never_a_private_address(overlay: str) -> None:
     public = Peer(ip="93.184.216.34")
     assert {service for service in RUNNING if leaves(overlay, service, public, 443)} == {"webhooks"}
