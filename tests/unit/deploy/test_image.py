@@ -109,6 +109,11 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
     assert set(json.loads(packaged[1])) <= set(sources)
 
 
+def test_what_is_installed_brings_its_licence() -> None:
+    """The package takes the licence's text along if it lies where it is built."""
+    assert "LICENSE" in [source for value in values(1, "COPY") for source in value.split()[:-1]]
+
+
 def test_the_local_stacks_java_is_left_out() -> None:
     for command in values(1, "RUN")[1:]:
         for package in LOCAL_STACK_ONLY:
