@@ -104,3 +104,9 @@ def test_the_table_of_names_has_nothing_that_no_file_imports() -> None:
 
 def test_every_list_belongs_to_a_folder() -> None:
     assert set().union(*RULES["folders"].values()) == declared().keys()
+
+
+def test_the_source_archive_holds_what_is_installed_and_no_folder_that_is_only_called_so() -> None:
+    """A pattern without a slash in front takes `tests/services` along with `services`."""
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    assert targets["sdist"]["include"] == [f"/{each}" for each in (*targets["wheel"]["packages"], "README.md")]
