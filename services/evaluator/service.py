@@ -19,7 +19,7 @@ from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.state_directory import claimed_state_directory
 from services.evaluator.status import StatusReporter
 from services.evaluator.surroundings import Workspace
-from services.evaluator.transport import App, create_app
+from services.evaluator.transport import App, create_app, heed_group
 from services.evaluator.upkeep import Place, Upkeep
 from services.evaluator.warming import Warming
 from services.runtime import clock
@@ -99,6 +99,7 @@ async def _work(context: ServiceContext[EvaluatorSettings]) -> None:
         ),
         asyncio.create_task(app.start(), name="faust"),
         asyncio.create_task(_crash_of(app), name="faust crash"),
+        asyncio.create_task(heed_group(app), name="group"),
         asyncio.create_task(_report_readiness(context, owner), name="readiness"),
         asyncio.create_task(collect_in_quiet(lambda: owner.is_quiet, clock.monotonic), name="garbage"),
     }

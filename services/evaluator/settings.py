@@ -27,7 +27,13 @@ class EvaluatorSettings(RuntimeSettings):
         description="A name that survives restarts (a stateful set's pod name): a quick restart then needs no "
         "rebalance, but a clean stop hands over only after the session time-out.",
     )
-    session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="After it a silent member is replaced.")
+    session_timeout_ms: int = Field(
+        10_000,
+        ge=1_000,
+        le=300_000,
+        description="After it a silent member is replaced. A broker takes none below its own least, 6,000 unless it "
+        "says otherwise.",
+    )
     commit_after_ms: int = Field(
         COMMIT_AFTER_MS, ge=1, le=10_000, description="How long a transaction is open at most; longer behind a backlog."
     )

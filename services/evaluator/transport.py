@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 from faust import SASLCredentials, SSLCredentials
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
@@ -26,7 +27,9 @@ from schemas.topics import Topic, topic_name
 from services.evaluator.fetching import fetch
 from services.evaluator.owner import PartitionOwner
 from services.evaluator.settings import EvaluatorSettings
+from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.kafka import client_options
+from services.runtime.logs import get_logger
 
 FETCH_WAIT_MS = 100
 FETCH_PARTITION_BYTES = 256 << 10
@@ -37,6 +40,8 @@ IDLE_WAIT_S = 0.02
 """How long the loop rests while there is no partition to fetch."""
 HEARTBEAT_INTERVAL_S = 0.5
 """Who stays in the group hears by the next one that somebody leaves: a clean stop hands over no sooner."""
+GROUP_HEED_S = 1.0
+"""How often the client is asked what keeps it out of the group."""
 REBALANCE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 40.0
 COMMIT_INTERVAL_S = 60.0
@@ -45,6 +50,7 @@ SCHEME = "tidegate"
 
 # Faust's services log each start and stop of theirs through the logger of the module that defines them.
 logging.getLogger(__name__).setLevel(logging.WARNING)
+log = get_logger("transport")
 
 OVERRIDES: Mapping[tuple[type, str], str] = {
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): "(self, transport)",
@@ -204,6 +210,37 @@ class App(faust.App):
         if at not in self.consumer.assignment():
             return None
         return cast("int | None", self.consumer.highwater(at))
+
+
+async def heed_group(app: App) -> None:
+    """Watch over the membership for ever, and raise what ends it.
+
+    The client tells that to who fetches through it, which Faust goes round, and does nothing more until it is asked.
+
+    Errors: `StartRefusedError` if the broker takes no such session time-out, `ServiceError` for the rest that repeating
+    does not mend.
+    """
+    while True:
+        await asyncio.sleep(GROUP_HEED_S)
+        client = cast("Consumer", app.consumer)._thread._consumer  # noqa: SLF001 - Faust hands its client to nobody
+        if client is not None and client._coordinator is not None:  # noqa: SLF001 - nor the client its part
+            check_group(client._coordinator, app.conf.broker_session_timeout)  # noqa: SLF001
+
+
+def check_group(coordinator: Any, session_timeout_s: float) -> None:
+    """Ask once, as `heed_group` does."""
+    try:
+        coordinator.check_errors()
+    except InvalidSessionTimeoutError as error:
+        raise StartRefusedError(
+            f"the broker refuses a session time-out of {session_timeout_s * 1_000:,.0f} ms: set "
+            "TIDEGATE_SESSION_TIMEOUT_MS within its group.min.session.timeout.ms and group.max.session.timeout.ms "
+            "(6,000 and 1,800,000 unless it says otherwise)"
+        ) from error
+    except KafkaError as error:
+        if not error.retriable:
+            raise ServiceError(f"the group of the evaluators refused this one: {error!r}") from error
+        log.warning("the group could not be asked; asking again", reason=repr(error))
 
 
 def create_app(settings: EvaluatorSettings, owner: PartitionOwner) -> App:

@@ -32,6 +32,8 @@ PUBLIC_WITH_A_LINE = {"_Decompress", "_asdict", "_exit", "_fields", "_make", "_r
 TOUCHED: Mapping[str, Mapping[str, type]] = {
     "services/evaluator/service.py": {"_crashed": mode.Service},
     "services/evaluator/transport.py": {
+        "_consumer": AIOKafkaConsumerThread,
+        "_coordinator": AIOKafkaConsumer,
         "_create_worker_consumer": AIOKafkaConsumerThread,
         "_fetch_records": AIOKafkaConsumerThread,
         "_drain_messages": FaustConsumer,
@@ -42,6 +44,7 @@ TOUCHED: Mapping[str, Mapping[str, type]] = {
         "_isolation_level": AIOKafkaConsumer,
         "_new_consumer_thread": FaustConsumer,
         "_serve": ServiceThread,
+        "_thread": FaustConsumer,
     },
     "services/evaluator/fetching.py": {
         "_aborted_producers": fetcher.PartitionRecords,

@@ -1,0 +1,51 @@
+"""What keeps an evaluator out of its group ends it with the reason, instead of leaving it to wait for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, RequestTimedOutError
+
+from services.evaluator.transport import check_group
+from services.runtime.errors import ServiceError, StartRefusedError
+from tests.faults.process import EXIT_REFUSED, Evaluator
+from tests.faults.workspace import Workspace
+
+
+class Coordinator:
+    """The part of the client that keeps the membership."""
+
+    def __init__(self, found: Exception | None) -> None:
+        self.found = found
+
+    def check_errors(self) -> None:
+        if self.found is not None:
+            raise self.found
+
+
+def test_a_time_out_that_the_broker_does_not_take_names_the_setting_and_the_bounds() -> None:
+    with pytest.raises(StartRefusedError, match=r"of 3,000 ms: set TIDEGATE_SESSION_TIMEOUT_MS within"):
+        check_group(Coordinator(InvalidSessionTimeoutError()), 3.0)
+
+
+def test_what_repeating_does_not_mend_ends_the_process() -> None:
+    with pytest.raises(ServiceError, match=r"refused this one: GroupAuthorizationFailedError"):
+        check_group(Coordinator(GroupAuthorizationFailedError("evaluator")), 10.0)
+
+
+@pytest.mark.parametrize("found", [RequestTimedOutError(), None], ids=["a request's time-out", "nothing"])
+def test_everything_else_is_no_reason_to_end(found: Exception | None) -> None:
+    check_group(Coordinator(found), 10.0)
+
+
+@pytest.mark.broker
+async def test_an_evaluator_whose_time_out_the_broker_refuses_ends_with_the_reason(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix)
+    await workspace.create()
+    with Evaluator(workspace, tmp_path / "one", session_timeout_ms="1000") as evaluator:
+        evaluator.start()
+        assert await evaluator.ended() == EXIT_REFUSED
+        assert "the broker refuses a session time-out of 1,000 ms" in evaluator.log
