@@ -107,4 +107,5 @@ run: setup ## Start Kafka and the five services, load the sample contacts, show 
 	@.venv/bin/tidegate up --then examples.cdnow
 
 clean: ## Remove what make created here (not the data folder)
-	@rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .uv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@rm -rf clients/dashboard/node_modules examples/consumers/java/target

@@ -110,3 +110,15 @@ def test_the_source_archive_holds_what_is_installed_and_no_folder_that_is_only_c
     """A pattern without a slash in front takes `tests/services` along with `services`."""
     targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
     assert targets["sdist"]["include"] == [f"/{each}" for each in (*targets["wheel"]["packages"], "README.md")]
+
+
+def test_clean_removes_every_folder_that_git_leaves_out() -> None:
+    left_out = {
+        f"{file.parent.relative_to(ROOT)}/{line}".removeprefix("./").rstrip("/")
+        for file in (ROOT / ".gitignore", ROOT / "examples/consumers/java/.gitignore")
+        for line in file.read_text().splitlines()
+        if line.endswith("/") and line != "__pycache__/"
+    }
+    removed = set(re.findall(r"^\t@rm -rf (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    names = {name for line in removed for name in line.split()}
+    assert {name if name != "node_modules" else f"clients/dashboard/{name}" for name in left_out} == names
