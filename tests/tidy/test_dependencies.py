@@ -122,3 +122,14 @@ def test_clean_removes_every_folder_that_git_leaves_out() -> None:
     removed = set(re.findall(r"^\t@rm -rf (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
     names = {name for line in removed for name in line.split()}
     assert {name if name != "node_modules" else f"clients/dashboard/{name}" for name in left_out} == names
+
+
+def test_any_python_that_the_readme_names_is_installed_into() -> None:
+    """A pinned version would be fetched, from beyond the package registries, where the machine has another of them."""
+    (first, last) = re.findall(
+        r"^Python (3\.\d+) to (3\.\d+); nothing else\.", (ROOT / "README.md").read_text(), re.MULTILINE
+    )[0]
+    beyond = f"3.{int(last.removeprefix('3.')) + 1}"
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert read["project"]["requires-python"] == f">={first},<{beyond}"
+    assert not (ROOT / ".python-version").exists()
