@@ -239,3 +239,9 @@ def test_a_superseded_decision_names_the_later_one_right_under_its_title() -> No
     ]
     assert list(superseded()), "no decision says what supersedes it: the words have changed"
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_folder_of_tests_has_one_row_that_says_what_belongs_there() -> None:
+    rows = re.findall(r"^\| `(\w+)/` \|", (ROOT / "tests/README.md").read_text(), re.MULTILINE)
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/*") if path.parent.name != "__pycache__"}
+    assert sorted(rows) == sorted(folders)
