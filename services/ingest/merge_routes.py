@@ -16,14 +16,20 @@ from schemas.limits import CONTACT_ID_BYTES_MAX
 from schemas.record import is_contact_id
 from segmentation.errors import Problem
 from segmentation.flatten import ATTRIBUTES_MAX
-from segmentation.model import ContactId
+from segmentation.model import AttributeName, ContactId, Value
 from services.ingest.admission import Admitted, Origin, Refused, admit_attributes, admit_delete
 from services.ingest.answers import json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import CONTACT_ID, ID_IN_PATH, json_answer, json_body, problems
 from services.ingest.evaluation import OwnerAwayError
 from services.ingest.guard import Guard, secured
-from services.ingest.merging import EVALUATED_WITHIN_S, MergeUncertainError, Merging, attributes_gained
+from services.ingest.merging import (
+    EVALUATED_WITHIN_S,
+    MergesUnderWayError,
+    MergeUncertainError,
+    Merging,
+    attributes_gained,
+)
 from services.runtime.errors import ServiceError
 from services.runtime.keys import Scope
 from services.runtime.problems import invalid, not_found, unavailable
@@ -88,11 +94,11 @@ class MergeRoutes:
         merged = path_text(request, "contact_id")
         into = _read_into(merged, await read_json(request))
         try:
-            attributes, remaining = await self._merging.read([ContactId(merged), into])
-            if attributes is None:
-                raise not_found("contact", merged)
-            gained = attributes_gained(attributes, remaining or {})
-            await self._merging.write(_records(ContactId(merged), into, gained, request.state.request_id))
+            async with self._merging.turn({ContactId(merged), into}):
+                gained = await self._merge(ContactId(merged), into, request.state.request_id)
+        except MergesUnderWayError as error:
+            detail = "nothing was changed; earlier merges of these contacts come first"
+            raise unavailable("merges_under_way", "the contacts cannot be merged now", detail) from error
         except OwnerAwayError as error:
             detail = "nothing was changed; an evaluator is away or behind"
             raise unavailable("evaluator_away", "the contacts cannot be read now", detail) from error
@@ -102,6 +108,15 @@ class MergeRoutes:
         except ServiceError as error:
             raise unavailable("broker_away", "the contacts cannot be merged now", "nothing was changed") from error
         return json_response({"id": merged, "into": into, "attributes_gained": sorted(gained)}, ACCEPTED)
+
+    async def _merge(self, merged: ContactId, into: ContactId, request_id: str) -> dict[AttributeName, Value]:
+        """Write what follows from both contacts as they are now; what the remaining one gained."""
+        attributes, remaining = await self._merging.read([merged, into])
+        if attributes is None:
+            raise not_found("contact", merged)
+        gained = attributes_gained(attributes, remaining or {})
+        await self._merging.write(_records(merged, into, gained, request_id))
+        return gained
 
 
 def _read_into(merged: str, body: object) -> ContactId:
@@ -122,7 +137,7 @@ def _read_into(merged: str, body: object) -> ContactId:
     return ContactId(str(into))
 
 
-def _records(merged: ContactId, into: ContactId, gained: dict[Any, Any], request_id: str) -> list[Admitted]:
+def _records(merged: ContactId, into: ContactId, gained: dict[AttributeName, Value], request_id: str) -> list[Admitted]:
     """The write to the one and the erasure of the other."""
     origin = Origin(MERGE_KIND, request_id)
     change = admit_attributes(into, gained, ChangeOrigin(MERGE_KIND, request_id, f"{request_id}-1"), "/into")

@@ -1,7 +1,8 @@
 """Merges one contact into another: the remaining one gains what it lacks, the other is erased.
 
 Rule: both records are in one Kafka transaction, and evaluators read committed records only, so either both happen or
-neither, whatever crashes. Both contacts are read after everything that was on the log when the merge began.
+neither, whatever crashes. Both contacts are read after everything that was on the log when the merge began, and merges
+that share a contact take turns, each reading what the one before has written.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -31,6 +32,8 @@ TRANSACTION_TIMEOUT_MS: Final = 10_000
 """After this the broker aborts the transaction of a process that died; until then its partitions wait."""
 EVALUATED_WITHIN_S: Final = 10.0
 """An evaluator with nothing to write commits its position only every few seconds."""
+TURN_WITHIN_S: Final = 10.0
+"""How long a merge waits for earlier ones of its contacts."""
 
 log = get_logger("merging")
 
@@ -39,13 +42,17 @@ class MergeUncertainError(ServiceError):
     """The broker did not say whether the transaction was committed."""
 
 
+class MergesUnderWayError(ServiceError):
+    """Earlier merges of the same contacts took too long."""
+
+
 def attributes_gained(merged: Mapping[str, Value], remaining: Mapping[str, Value]) -> dict[AttributeName, Value]:
     """What the remaining contact gains: every attribute that it has not itself."""
     return {AttributeName(name): value for name, value in merged.items() if name not in remaining}
 
 
 class Merging:
-    """Reads contacts as of now, and writes two records or none. One per process; merges take turns."""
+    """Reads contacts as of now, and writes two records or none. One per process."""
 
     def __init__(self, settings: IngestSettings, evaluation: Evaluation) -> None:
         self._settings = settings
@@ -53,11 +60,30 @@ class Merging:
         self._topic = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
         self._transactional_id = f"{settings.topic_prefix}ingest-merge-{uuid.uuid4().hex}"
         self._producer: Any = None
-        self._turn = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._under_way: dict[ContactId, asyncio.Future[None]] = {}
 
     async def close(self) -> None:
         """Disconnect."""
         await self._discard()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, contact_ids: set[ContactId]) -> AsyncIterator[None]:
+        """Alone with these contacts among the merges of this process. Errors: MergesUnderWayError."""
+        try:
+            async with asyncio.timeout(TURN_WITHIN_S):
+                while earlier := {self._under_way[one] for one in contact_ids if one in self._under_way}:
+                    await asyncio.wait(earlier)
+        except TimeoutError as error:
+            raise MergesUnderWayError("earlier merges of the contacts are still under way") from error
+        ended = asyncio.get_running_loop().create_future()
+        self._under_way.update(dict.fromkeys(contact_ids, ended))
+        try:
+            yield
+        finally:
+            for one in contact_ids:
+                del self._under_way[one]
+            ended.set_result(None)
 
     async def read(self, contact_ids: list[ContactId]) -> list[dict[str, Any] | None]:
         """Attributes of each contact, None if it does not exist, after all that is on the log now.
@@ -69,7 +95,7 @@ class Merging:
 
     async def write(self, records: list[Admitted]) -> list[Appended]:
         """Append all records or none. Errors: MergeUncertainError; ServiceError when none was appended."""
-        async with self._turn:
+        async with self._writing:
             producer = await self._connected()
             committing = False
             try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
+import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -13,13 +16,16 @@ from schemas.codec import ContactDelete, ContactWrite, decode_input
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import AttributeName, ContactId
+from services.ingest import merging as merging_module
 from services.ingest.admission import Admitted, Origin, admit_delete, admit_patch
 from services.ingest.evaluation import Evaluation, OwnerAwayError
-from services.ingest.merging import MergeUncertainError, Merging, attributes_gained
+from services.ingest.merging import MergesUnderWayError, MergeUncertainError, Merging, attributes_gained
+from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
+from services.runtime.keys import KeyFile, Scope
 from services.runtime.topics import ensure_topics
-from tests.services.ingest.conftest import PARTITIONS, Owner, Running, report_owner
+from tests.services.ingest.conftest import PARTITIONS, Owner, Running, client_of, report_owner
 from tests.transactions import Transactions
 
 pytestmark = pytest.mark.broker
@@ -152,6 +158,89 @@ async def test_contacts_are_read_only_after_a_transaction_whose_end_has_not_reac
     finally:
         await earlier.stop()
     assert owner.waited_for == [sent.offset]
+
+
+async def contacts_on(settings: IngestSettings) -> dict[str, dict[str, Any]]:
+    """What the log makes of every contact, once every transaction is decided; no attribute is removed here."""
+    contacts: dict[str, dict[str, Any]] = {}
+    for change in await committed_in_the_end(settings):
+        if isinstance(change, ContactWrite):
+            known: dict[str, Any] = contacts.setdefault(change.contact_id, {})
+            known.update({str(name): value for name, value in change.attributes.items()})
+        else:
+            contacts.pop(change.contact_id, None)
+    return contacts
+
+
+class LogOwner(httpx.AsyncBaseTransport):
+    """Stands for the evaluator of every partition, and knows contacts from the log as an evaluator does."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._settings = settings
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        question = orjson.loads(await request.aread())
+        if request.url.path.endswith("/outcomes"):
+            outcomes = [{"offset": offset, "committed": True, "changes": None} for offset in question["offsets"]]
+            return httpx.Response(200, json={"outcomes": outcomes})
+        contacts = await contacts_on(self._settings)
+        known = {one: contacts[one] for one in question["contact_ids"] if one in contacts}
+        return httpx.Response(200, json={"contacts": known})
+
+
+@pytest.fixture
+async def knowing(ingest_settings: IngestSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an ingest whose evaluators know what is on the log."""
+    await ensure_topics(ingest_settings)
+    await report_owner(ingest_settings)
+    token = KeyFile(ingest_settings.keys_path).create("all", frozenset(Scope)).token
+    async with (
+        Ingest.running(ingest_settings, evaluators=LogOwner(ingest_settings)) as ingest,
+        client_of(ingest.app, token) as http,
+    ):
+        yield http
+
+
+async def merge_at_once(http: httpx.AsyncClient, *pairs: tuple[str, str]) -> list[list[str]]:
+    """Merge each first contact into its second, all at the same time. Shape: what each remaining one gained."""
+    answers = await asyncio.gather(
+        *(http.post(f"/api/v2/contacts/{one}/merge", json={"into": into}) for one, into in pairs)
+    )
+    assert [answer.status_code for answer in answers] == [202] * len(pairs)
+    return [answer.json()["attributes_gained"] for answer in answers]
+
+
+@pytest.mark.parametrize("pairs", [[("a", "b"), ("b", "c")], [("a", "b"), ("b", "a")]], ids=["in a chain", "crosswise"])
+async def test_merges_at_the_same_time_lose_nothing_of_their_contacts(
+    ingest_settings: IngestSettings, knowing: httpx.AsyncClient, pairs: list[tuple[str, str]]
+) -> None:
+    contacts = [{"id": each, "attributes": {f"of_{each}": 1}} for each in "abc"]
+    assert (await knowing.post("/api/v2/contacts", json={"contacts": contacts})).status_code == 202
+    await merge_at_once(knowing, *pairs)
+    left = await contacts_on(ingest_settings)
+    assert {name for attributes in left.values() for name in attributes} == {"of_a", "of_b", "of_c"}
+
+
+async def test_of_merges_into_one_contact_at_the_same_time_only_the_first_gives_what_it_lacks(
+    knowing: httpx.AsyncClient,
+) -> None:
+    contacts = [{"id": each, "attributes": {"plan": each}} for each in "ab"] + [{"id": "c", "attributes": {}}]
+    assert (await knowing.post("/api/v2/contacts", json={"contacts": contacts})).status_code == 202
+    assert sorted(await merge_at_once(knowing, ("a", "c"), ("b", "c"))) == [[], ["plan"]]
+
+
+async def test_a_merge_waits_for_earlier_ones_of_its_contacts_alone_and_not_for_ever(
+    settings: IngestSettings, merging: Merging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging_module, "TURN_WITHIN_S", 0.05)
+    async with merging.turn({ContactId("a"), ContactId("b")}):
+        async with merging.turn({ContactId("c"), ContactId("d")}):
+            pass
+        with pytest.raises(MergesUnderWayError):
+            async with merging.turn({ContactId("b"), ContactId("c")}):
+                pytest.fail("two merges have the same contact in hand")
+    async with merging.turn({ContactId("b"), ContactId("c")}):
+        pass
 
 
 async def test_a_merge_that_means_nothing_is_refused(running: Running) -> None:
