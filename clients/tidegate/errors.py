@@ -75,7 +75,10 @@ class ConflictError(ProblemError):
 
 
 class NotReadyError(ProblemError):
-    """The service cannot answer now: overloaded, recovering, or its broker is away. Repeat after `retry_after_s`."""
+    """The service cannot answer now: it is overloaded, recovers, its broker is away, or the same request is under way.
+
+    Repeat after `retry_after_s`.
+    """
 
     def __init__(self, status: int, document: Mapping[str, Any], retry_after_s: float) -> None:
         super().__init__(status, document)
@@ -88,8 +91,9 @@ def problem(status: int, document: Mapping[str, Any], retry_after_s: float = 1.0
         return NotAllowedError(status, document)
     if status == 404:
         return NotFoundError(status, document)
-    if status in (409, 412):
+    is_under_way = status == 409 and document.get("code") == "in_progress"
+    if status in (409, 412) and not is_under_way:
         return ConflictError(status, document)
-    if status == 429 or status >= 500:
+    if status == 429 or status >= 500 or is_under_way:
         return NotReadyError(status, document, retry_after_s)
     return RefusedError(status, document)

@@ -1,7 +1,7 @@
 """How a request reaches the service and an answer becomes a value or an error.
 
-Rule: a service that says "not now" (429, 503) is asked again as it says, a bounded number of times; what must not be
-done twice carries an `Idempotency-Key`. Knows HTTP, not what is asked.
+Rule: a service that says "not now" (429, 503, a request still under way) is asked again as it says, a bounded number of
+times; what must not be done twice carries an `Idempotency-Key`. Knows HTTP, not what is asked.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from tidegate.errors import NotReadyError, ProblemError, TidegateError, Unreacha
 API: Final = "/api/v2"
 DEFAULT_URL: Final = "http://127.0.0.1:8081"
 ATTEMPTS_MAX: Final = 4
+ASKED_AGAIN: Final = frozenset({409, 429, 503})
+"""Statuses of a `NotReadyError` after which the same request may be sent again."""
 RETRY_AFTER_MAX_S: Final = 10.0
 """A longer wait than this is the caller's to decide."""
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -73,7 +75,7 @@ class Transport:
                 answer = await self._http.request(method, path, content=content, params=known, headers=sent)
                 return _checked(answer)
             except NotReadyError as error:
-                if attempt == attempts or error.status not in (429, 503) or error.retry_after_s > RETRY_AFTER_MAX_S:
+                if attempt == attempts or error.status not in ASKED_AGAIN or error.retry_after_s > RETRY_AFTER_MAX_S:
                     raise
                 await asyncio.sleep(error.retry_after_s)
             except httpx.TransportError as error:

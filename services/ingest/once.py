@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import secrets
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -64,18 +65,17 @@ class Once:
         kept = await self._kept(digest, fingerprint)
         if kept is not None:
             return kept
-        claim = await self._requests.claim(digest, fingerprint)
-        if claim is None:
+        record = RequestRecord(state=RequestState.CLAIMED, claim=secrets.token_hex(8), fingerprint=fingerprint)
+        try:
+            answer = await carry_out() if await self._requests.claim(digest, record) else None
+        except BaseException:
+            self._release(digest, record)
+            raise
+        if answer is None:
             kept = await self._kept(digest, fingerprint)
             if kept is None:
                 raise _in_progress()
             return kept
-        record = RequestRecord(state=RequestState.DONE, claim=claim, fingerprint=fingerprint)
-        try:
-            answer = await carry_out()
-        except BaseException:
-            self._release(digest, record)
-            raise
         if _may_be_repeated(answer):
             self._release(digest, record)
         else:
@@ -83,7 +83,10 @@ class Once:
         return answer
 
     def _release(self, digest: str, record: RequestRecord) -> None:
-        """Let a repeat be carried out. Nobody waits for it: the broker that is to keep it may be what is away."""
+        """Let a repeat be carried out, also where it is not known whether the claim stands: it would for a minute.
+
+        Nobody waits for it: the broker that is to keep it may be what is away.
+        """
         releasing = asyncio.create_task(
             self._finish(digest, record.model_copy(update={"state": RequestState.RELEASED})), name="releasing a request"
         )
@@ -96,26 +99,27 @@ class Once:
 
     async def _kept(self, digest: str, fingerprint: str) -> Response | None:
         """The first answer, waiting for one that is under way; None if there is none to wait for."""
-        found = self._requests.get(digest)
-        if found is None or is_over(*found, clock.now_ms()):
+        record = self._standing(digest)
+        if record is not None and record.fingerprint == fingerprint and record.state is not RequestState.DONE:
+            await self._requests.settled(digest, IN_PROGRESS_WAIT_S)
+            record = self._standing(digest)
+        if record is None:
             return None
-        if found[0].fingerprint != fingerprint:
+        if record.fingerprint != fingerprint:
             raise ProblemError(
                 422,
                 "idempotency_key_reused",
                 "this Idempotency-Key came with another request before",
                 "make a new key for each request; repeat a request unchanged",
             )
-        if found[0].state is not RequestState.DONE:
-            await self._requests.settled(digest, IN_PROGRESS_WAIT_S)
-            found = self._requests.get(digest)
-            if found is None:
-                return None
-            if found[0].state is not RequestState.DONE:
-                raise _in_progress()
-        record = found[0]
+        if record.state is not RequestState.DONE:
+            raise _in_progress()
         headers = {**record.headers, **REPLAYED}
         return Response(await asyncio.to_thread(_body, record), record.status or 200, headers)
+
+    def _standing(self, digest: str) -> RequestRecord | None:
+        found = self._requests.get(digest)
+        return found[0] if found is not None and not is_over(*found, clock.now_ms()) else None
 
     async def _finish(self, digest: str, outcome: RequestRecord) -> None:
         try:
@@ -135,7 +139,8 @@ def _may_be_repeated(answer: Response) -> bool:
 def _outcome(record: RequestRecord, answer: Response, bodies: Callable[[Response], Iterable[bytes]]) -> RequestRecord:
     """What is kept of an answer."""
     headers = {name: value for name, value in answer.headers.items() if name in KEPT_HEADERS}
-    kept = record.model_copy(update={"status": answer.status_code, "headers": headers})
+    done = {"state": RequestState.DONE, "status": answer.status_code, "headers": headers}
+    kept = record.model_copy(update=done)
     for body in bodies(answer):
         if len(body) <= KEPT_BYTES_MAX:
             return kept.model_copy(update={"body": body.decode()})

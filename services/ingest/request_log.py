@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -42,10 +41,11 @@ class RequestLog:
         """What stands for a request, and since when by the broker's clock."""
         return self._table.get(digest)
 
-    async def claim(self, digest: str, fingerprint: str) -> str | None:
-        """Claim a request: the claim if it is ours now, None if another stands. Errors: ServiceError."""
-        claim = secrets.token_hex(8)
-        record = RequestRecord(state=RequestState.CLAIMED, claim=claim, fingerprint=fingerprint)
+    async def claim(self, digest: str, record: RequestRecord) -> bool:
+        """Claim a request: whether it is ours now, or another claim stands.
+
+        Errors: ServiceError when that is not known; the claim may stand all the same, now or in a moment.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 offset = await self._append(digest, record)
@@ -53,7 +53,7 @@ class RequestLog:
         except TimeoutError as error:
             raise ServiceError("a claim was not read back in time", topic=self._partition.topic) from error
         standing = self.get(digest)
-        return claim if standing is not None and standing[0].claim == claim else None
+        return standing is not None and standing[0].claim == record.claim
 
     async def settled(self, digest: str, timeout_s: float) -> None:
         """Return when no claim of the request stands open, or the time is up."""

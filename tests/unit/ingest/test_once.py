@@ -14,6 +14,8 @@ from schemas.request_record import RequestRecord, RequestState
 from services.ingest.once import KEPT_BYTES_MAX, Once
 from services.ingest.request_log import RequestLog
 from services.runtime import clock
+from services.runtime.errors import ServiceError
+from services.runtime.problems import ProblemError
 
 RECORD_BYTES_MAX = 1024 * 1024
 """What the broker takes, and the producer's `max_request_size`."""
@@ -29,9 +31,9 @@ class Log:
         record = self.kept.get(digest)
         return (record, clock.now_ms()) if record is not None else None
 
-    async def claim(self, digest: str, fingerprint: str) -> str:
-        self.kept[digest] = RequestRecord(state=RequestState.CLAIMED, claim="c", fingerprint=fingerprint)
-        return "c"
+    async def claim(self, digest: str, record: RequestRecord) -> bool:
+        self.kept[digest] = record
+        return True
 
     async def finish(self, digest: str, record: RequestRecord) -> None:
         assert len(record.encode()) < RECORD_BYTES_MAX
@@ -41,11 +43,27 @@ class Log:
             self.kept[digest] = record
 
 
+class LateLog(Log):
+    """Stands for the topic of a broker that takes a claim and does not say so in time, once."""
+
+    is_late = True
+
+    async def claim(self, digest: str, record: RequestRecord) -> bool:
+        taken = await super().claim(digest, record)
+        if self.is_late:
+            self.is_late = False
+            raise ServiceError("a claim was not read back in time")
+        return taken
+
+    async def settled(self, _digest: str, _timeout_s: float) -> None:
+        return
+
+
 class Asked:
     """One request, asked as often as one likes."""
 
-    def __init__(self, answer: Response, shorter: Iterable[bytes] = ()) -> None:
-        self.once = Once(cast("RequestLog", Log()))
+    def __init__(self, answer: Response, shorter: Iterable[bytes] = (), log: Log | None = None) -> None:
+        self.once = Once(cast("RequestLog", log or Log()))
         self.carried_out = 0
         self._answer = answer
         self._shorter = list(shorter)
@@ -111,3 +129,25 @@ async def test_an_answer_by_which_nothing_was_done_is_not_kept(status: int) -> N
     await asked.ask()
     await asked.ask()
     assert asked.carried_out == 2
+
+
+async def test_a_claim_of_which_is_not_known_whether_it_stands_does_not_stand_against_a_repeat() -> None:
+    asked = Asked(Response(b"", 201), log=LateLog())
+    with pytest.raises(ServiceError):
+        await asked.ask()
+    assert (await asked.ask()).status_code == 201
+    assert asked.carried_out == 1
+
+
+async def test_whoever_waited_for_a_request_is_not_told_the_answer_to_another_under_the_same_key() -> None:
+    class Swapped(Log):
+        """While one waits, the first request is released and another one carried out."""
+
+        async def settled(self, digest: str, _timeout_s: float) -> None:
+            self.kept[digest] = RequestRecord(state=RequestState.DONE, claim="c2", fingerprint="other", status=202)
+
+    log = Swapped()
+    log.kept["d"] = RequestRecord(state=RequestState.CLAIMED, claim="c1", fingerprint="f")
+    with pytest.raises(ProblemError) as raised:
+        await Asked(Response(b"", 201), log=log).ask()
+    assert raised.value.code == "idempotency_key_reused"

@@ -58,6 +58,14 @@ async def test_a_busy_service_is_asked_again_with_the_same_idempotency_key() -> 
     assert len(asked) == 2
 
 
+async def test_a_request_that_is_still_under_way_is_asked_for_again_and_is_no_conflict() -> None:
+    under_way = refusal(409, {"Retry-After": "0"}, code="in_progress")
+    client, asked = service(refusal(503, {"Retry-After": "0"}), under_way, httpx.Response(201, json=SEGMENT))
+    async with client:
+        assert (await client.create_segment(segment("pro", where="plan is pro"))).version == 3
+    assert len(asked) == 3
+
+
 async def test_a_key_may_be_made_for_a_while() -> None:
     until = datetime(2030, 1, 31, 12, tzinfo=UTC)
     made = {"id": "k1", "name": "crm", "scopes": ["admin"], "expires_at": "2030-01-31T12:00:00.000Z", "key": "tg_k1_x"}
