@@ -39,7 +39,15 @@ class Work:
     cancelled: bool = False
     lost: bool = False
     """Another process has taken the import over."""
+    queued: bool = True
+    """It waits for its turn, and has not been told to wait no longer."""
     task: asyncio.Task[None] | None = None
+
+    def leave_queue(self) -> None:
+        """Wait no longer for a turn that nobody wants any more."""
+        if self.queued and self.task is not None:
+            self.queued = False
+            self.task.cancel()
 
 
 @dataclass
@@ -71,6 +79,8 @@ class Workshop:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait({self._looking})
+        for work in self._in_hand.values():
+            work.leave_queue()
         tasks = [work.task for work in self._in_hand.values() if work.task is not None]
         await asyncio.gather(*tasks)
 
@@ -90,6 +100,7 @@ class Workshop:
         work = self._in_hand.get(record.id)
         if work is not None and work.task is not None:
             work.cancelled = True
+            work.leave_queue()
             await asyncio.wait({work.task})
         elif record.state in AT_WORK and not await off_loop(self.claims.is_free, record.id):
             # Its process looks at this when it renews its claim.
@@ -107,12 +118,7 @@ class Workshop:
         record = work.record
         renewing = asyncio.create_task(self._keep_claim(work), name=f"claim {record.id}")
         try:
-            async with self._turn:
-                work.progress.waiting = None
-                if record.state is ImportState.CHECKING:
-                    await self._check(work)
-                else:
-                    await self._write(work)
+            await self._in_turn(work)
         except Exception as error:
             log.error("import failed", import_id=record.id, exc_info=error)
             await self._save_failure(record, error)
@@ -121,6 +127,23 @@ class Workshop:
             await asyncio.wait({renewing})
             await off_loop(self.claims.release, record.id)
             del self._in_hand[record.id]
+
+    async def _in_turn(self, work: Work) -> None:
+        """Do what the state asks for once there is a place for it. Whoever leaves the queue before does nothing."""
+        try:
+            await self._turn.acquire()
+        except asyncio.CancelledError:
+            if work.cancelled:
+                await self.finish(work.record, ImportState.CANCELLED)
+            return
+        try:
+            work.queued, work.progress.waiting = False, None
+            if work.record.state is ImportState.CHECKING:
+                await self._check(work)
+            else:
+                await self._write(work)
+        finally:
+            self._turn.release()
 
     async def _keep_claim(self, work: Work) -> None:
         """Keep other processes off an import, and hear what they were asked about it."""
@@ -133,6 +156,7 @@ class Workshop:
             stored = await off_loop(self.files.record, work.record.id)
             if stored is not None and stored.cancel_requested:
                 work.cancelled = True
+                work.leave_queue()
 
     async def _keep_looking(self) -> None:
         """Find, from time to time, imports whose process has gone and files that nobody needs any more."""

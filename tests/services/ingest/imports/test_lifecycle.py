@@ -17,7 +17,7 @@ from services.ingest.imports import service as service_module
 from services.ingest.imports import workshop as workshop_module
 from services.ingest.imports.bulk_log import KafkaBulkLog
 from services.ingest.imports.claims import CLAIM_MS, Claims
-from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS
+from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS, RUNNING_MAX
 from services.ingest.imports.records import ImportState
 from services.ingest.imports.workshop import Work
 from services.ingest.service import Ingest
@@ -141,6 +141,39 @@ async def test_a_cancelled_import_stops_and_keeps_what_is_written(running: Runni
         assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
     assert (await running.http.post(f"{path}/cancel")).status_code == 200
     assert not (running.settings.data_dir / "imports" / shown["id"] / "upload.csv").exists()
+
+
+@pytest.mark.parametrize("step", ["commit", "dry-run"])
+async def test_an_import_that_waits_for_its_turn_is_cancelled_at_once(
+    running: Running, gate: asyncio.Event, step: str
+) -> None:
+    at_work = [await commit(running, FILE, f"&again=true&filename={number}") for number in range(RUNNING_MAX)]
+    answer = await running.http.post("/api/v2/imports?id_column=id", content=SMALL)
+    path = f"/api/v2/imports/{answer.json()['id']}"
+    assert (await running.http.post(f"{path}/{step}")).json()["waiting"] == "for its turn"
+    cancelled = await asyncio.wait_for(running.http.post(f"{path}/cancel"), WAIT_S)
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    gate.set()
+    for shown in at_work:
+        assert (await ended(running, shown["id"]))["accepted"] == 20_000
+    assert (await ended(running, (await commit(running, SMALL))["id"]))["accepted"] == 2
+
+
+async def test_imports_that_wait_for_their_turn_do_not_hold_up_a_stop_and_go_on_in_the_next_process(
+    running: Running, gate: asyncio.Event
+) -> None:
+    at_work = [await commit(running, FILE, f"&again=true&filename={number}") for number in range(RUNNING_MAX)]
+    waiting = await commit(running, SMALL)
+    task = work_on(running, waiting).task
+    assert task is not None
+    stopping = asyncio.create_task(running.ingest.imports.workshop.stop())
+    await asyncio.wait_for(asyncio.wait({task}), WAIT_S)
+    assert not stopping.done()
+    gate.set()
+    await stopping
+    async with restarted(running) as next_one:
+        for shown in (waiting, *at_work):
+            assert (await ended(next_one, shown["id"]))["state"] == "completed"
 
 
 async def test_an_import_at_work_takes_no_second_commit(running: Running, gate: asyncio.Event) -> None:
