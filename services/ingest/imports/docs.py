@@ -65,7 +65,7 @@ SCHEMAS: Final[Json] = {
     },
 }
 
-_COMMON: Final = (401, 403, 429)
+_COMMON: Final = (401, 403, 429, 503)
 _ID: Final[Json] = {"name": "import_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 _REPEATED: Final = {
     "map": "^.*[^ ].*=.*$",

@@ -2,10 +2,12 @@
 
 Rule: each route is one step of an import; what a step does is `service.py`'s. The upload is streamed and has its own
 limit; every other body is small JSON. An upload with an `Idempotency-Key` becomes one import, however often it is sent.
+Files that cannot be used now, for want of room or rights, are "not now": nothing was changed, and nothing is left over.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
@@ -33,11 +35,17 @@ from services.ingest.imports.upload import arriving, check_declared_length, chec
 from services.ingest.imports.upload_query import UploadQuery, read_upload_query
 from services.ingest.once import Once
 from services.runtime.keys import Scope
-from services.runtime.problems import ProblemError, invalid, model_faults
+from services.runtime.logs import get_logger
+from services.runtime.problems import ProblemError, invalid, model_faults, unavailable
 from services.runtime.repeats import REPLAYED, identity_of
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 LIST_LIMIT: Final = 50
 _BEFORE_COMMIT: Final = frozenset({ImportState.UPLOADED, ImportState.CHECKING, ImportState.CHECKED})
+
+
+log = get_logger("imports")
 
 
 class ImportRoutes:
@@ -63,7 +71,7 @@ class ImportRoutes:
             ("GET", "/{import_id}/errors.csv", self.errors, docs.ERRORS),
         ):
             extra = {**described["openapi_extra"], **secured(scope)}
-            router.add_api_route(path, handler, methods=[method], **{**described, "openapi_extra": extra})
+            router.add_api_route(path, _answering(handler), methods=[method], **{**described, "openapi_extra": extra})
         return router
 
     async def upload(self, request: Request) -> Response:
@@ -86,10 +94,7 @@ class ImportRoutes:
         arrived = await self._imports.receive(parts)
 
         async def carry_out() -> Response:
-            record = await self._imports.upload(arrived, query.name, query.dialect)
-            # Blank cells alone are no mapping: they change one that is remembered, and wait where there is none.
-            if query.maps or (query.blank is not None and record.mapping is not None):
-                record = await self._decide(record, query)
+            record = await self._import_of(arrived, query)
             headers = {"Location": f"{request.url.path}/{record.id}"}
             return json_response(await self._shown(record.id), 202 if query.commit else 201, headers)
 
@@ -181,6 +186,18 @@ class ImportRoutes:
         headers = {"Content-Disposition": f'attachment; filename="{record.id}-rejected.csv"'}
         return StreamingResponse(lines(), 200, headers, "text/csv; charset=utf-8")
 
+    async def _import_of(self, arrived: Arrived, query: UploadQuery) -> ImportRecord:
+        """Make a file that was kept an import, as far on as the upload asks for."""
+        try:
+            record = await self._imports.upload(arrived, query.name, query.dialect)
+            # Blank cells alone are no mapping: they change one that is remembered, and wait where there is none.
+            if query.maps or (query.blank is not None and record.mapping is not None):
+                return await self._decide(record, query)
+        except OSError:
+            await self._imports.forget(arrived)
+            raise
+        return record
+
     async def _decide(self, record: ImportRecord, query: UploadQuery) -> ImportRecord:
         """Take the mapping that came with the upload, and commit if that is asked for."""
         try:
@@ -205,6 +222,22 @@ class ImportRoutes:
     def _preview(self, record: ImportRecord) -> list[dict[str, Any]]:
         with self._imports.files.upload(record.id) as file:
             return preview(file, record.dialect, record.names, record.mapping)
+
+
+def _answering(handler: Handler) -> Handler:
+    """A route that answers 503 where the files cannot be used."""
+
+    @functools.wraps(handler)
+    async def answering(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except OSError as error:
+            log.error("imports cannot be used now", reason=str(error), request_id=request.state.request_id)
+            found = error.strerror or type(error).__name__
+            detail = "make room or repair access where imports are kept (TIDEGATE_IMPORTS_URL), then send it again"
+            raise unavailable("files_unusable", f"the imports' files cannot be used: {found}", detail) from error
+
+    return answering
 
 
 def _mapping_from(query: UploadQuery, record: ImportRecord) -> ImportMapping:

@@ -240,6 +240,51 @@ async def test_a_disk_that_fails_ends_the_import_with_what_to_do_and_a_commit_go
     assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == 20_000
 
 
+@pytest.mark.parametrize("full_after", [0, 1, 2, 3, 4])
+async def test_an_upload_for_which_there_is_no_room_is_not_now_and_leaves_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch, full_after: int
+) -> None:
+    files, places = running.ingest.imports.files, running.settings.data_dir / "imports"
+    write, left = files._write, [full_after]
+
+    def failing(path: str, content: bytes) -> None:
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        left[0] -= 1
+        write(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_write", failing)
+        answer = await running.http.post(COMMIT, content=SMALL)
+    assert (answer.status_code, answer.json()["code"]) == (503, "files_unusable")
+    assert "No space left" in answer.json()["title"]
+    assert answer.headers["retry-after"]
+    assert list(places.glob("imp_*")) == []
+    assert (await ended(running, (await commit(running, SMALL))["id"]))["accepted"] == 2
+
+
+async def test_a_step_that_the_disk_does_not_take_is_not_now_and_may_be_taken_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/api/v2/imports/{(await running.http.post('/api/v2/imports', content=SMALL)).json()['id']}"
+    mapping = {"id_column": "id", "columns": {"plan": {"attribute": "plan"}}}
+
+    def full(_path: str, _content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    for step in ("mapping", "dry-run", "commit", "cancel"):
+        method, body = ("PUT", mapping) if step == "mapping" else ("POST", None)
+        if step != "mapping":
+            assert (await running.http.put(f"{path}/mapping", json=mapping)).status_code == 200
+        with monkeypatch.context() as patched:
+            patched.setattr(running.ingest.imports.files, "_write", full)
+            answer = await running.http.request(method, f"{path}/{step}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (503, "files_unusable"), step
+        assert (await running.http.get(path)).json()["state"] == "uploaded"
+    assert (await running.http.post(f"{path}/commit")).status_code == 202
+    assert (await ended(running, path.rpartition("/")[2]))["accepted"] == 2
+
+
 async def test_imports_are_listed_newest_first_page_by_page(running: Running) -> None:
     ids = []
     for number in range(5):
