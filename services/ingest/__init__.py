@@ -14,6 +14,7 @@ Around every request
     guard: key, scope and rate, before anything is read
     bodies: read within bounds, together and each
     hot: `POST /contacts` past the framework
+    unknown_fields: names that mean nothing, as problems; pure
     answers: how good ones are written down; others are `services/runtime/problems.py`
 
 Contacts

@@ -16,8 +16,9 @@ from schemas.codec import ChangeOrigin, encode_contact_change, encode_contact_de
 from schemas.limits import CONTACT_BYTES_MAX, CONTACT_ID_BYTES_MAX, MESSAGE_ID_CHARACTERS_MAX
 from schemas.record import is_contact_id
 from segmentation.errors import Problem, Rejection
-from segmentation.flatten import escape_pointer, flatten
+from segmentation.flatten import flatten
 from segmentation.model import AttributeChanges, ContactId, InstantMs
+from services.ingest.unknown_fields import unknown_fields
 
 BATCH_CONTACTS_MAX: Final = 1_000
 FIELDS: Final = ("id", "attributes", "timestamp", "message_id")
@@ -64,11 +65,7 @@ def admit_post(body: object, origin: Origin) -> list[Item] | Rejection:
     if "contacts" not in body:
         return [admit_contact(body, origin, 0, "")]
     contacts = body["contacts"]
-    problems = [
-        Problem("unknown_field", f"{name!r} means nothing beside `contacts`", "remove it", pointer=_step(name))
-        for name in body
-        if name != "contacts"
-    ]
+    problems = unknown_fields(body, ("contacts",), "", "means nothing beside `contacts`")
     if not isinstance(contacts, list) or not 1 <= len(contacts) <= BATCH_CONTACTS_MAX:
         message = f"`contacts` must be a list of 1 to {BATCH_CONTACTS_MAX} contacts"
         problems.append(Problem("batch_size", message, "split the batch", pointer="/contacts"))
@@ -131,16 +128,13 @@ def admit_attributes(contact_id: ContactId, attributes: AttributeChanges, change
 def _admit_change(
     contact_id: ContactId, fields: Mapping[str, object], origin: Origin, index: int, pointer: str
 ) -> Item:
-    problems = [
-        Problem(
-            "unknown_field",
-            f"{name!r} is not one of {', '.join(FIELDS)}",
-            f'an attribute goes inside: {{"attributes": {{"{name}": …}}}}',
-            pointer=pointer + _step(name),
-        )
-        for name in fields
-        if name not in _KNOWN
-    ]
+    problems = unknown_fields(
+        fields,
+        _KNOWN,
+        pointer,
+        f"is not one of {', '.join(FIELDS)}",
+        lambda name: f'an attribute goes inside: {{"attributes": {{"{name}": …}}}}',
+    )
     occurred_at = _read_timestamp(fields.get("timestamp"), pointer, problems)
     message_id = _read_message_id(fields.get("message_id"), f"{origin.ref}-{index}", pointer, problems)
     if "attributes" not in fields:
@@ -198,7 +192,3 @@ def parse_rfc3339(text: str) -> InstantMs | None:
 
 def _reject(code: str, message: str, hint: str, pointer: str) -> Rejection:
     return Rejection((Problem(code, message, hint, pointer=pointer),))
-
-
-def _step(name: str) -> str:
-    return f"/{escape_pointer(name)}"

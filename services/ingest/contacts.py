@@ -33,7 +33,9 @@ UNPROCESSABLE: Final = 422
 UNAVAILABLE: Final = 503
 API_KIND: Final = "api"
 PROBLEMS_SHOWN_MAX: Final = 1_000
-"""Of a batch in which nothing can be accepted."""
+"""Of a batch."""
+PROBLEMS_OF_EACH_MIN: Final = 5
+"""Of each contact of a batch that has more wrong in all."""
 
 
 class ContactRoutes:
@@ -118,6 +120,7 @@ class ContactRoutes:
             raise invalid(problems[:PROBLEMS_SHOWN_MAX], "none of the contacts can be accepted")
         began = clock.monotonic()
         outcomes = iter(await self._log.append(admitted, request.state.began))
+        of_each = max(PROBLEMS_OF_EACH_MIN, PROBLEMS_SHOWN_MAX // max(1, len(items) - len(admitted)))
         receipts: list[dict[str, Any]] = []
         written: list[tuple[dict[str, Any], Appended]] = []
         for item in items:
@@ -127,7 +130,7 @@ class ContactRoutes:
                 if isinstance(outcome, Appended):
                     written.append((receipts[-1], outcome))
             else:
-                receipts.append(_refusal(item.contact_id, item.rejection))
+                receipts.append(_refusal(item, of_each))
         statuses = {receipt["status"] for receipt in receipts}
         if statuses == {UNAVAILABLE}:
             raise unavailable("broker_away", "the writes were not acknowledged", "write them again; it is harmless")
@@ -171,5 +174,6 @@ def _without_changes(receipt: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in receipt.items() if name != "changes"}
 
 
-def _refusal(contact_id: str | None, rejection: Rejection) -> dict[str, Any]:
-    return {"id": contact_id, "status": UNPROCESSABLE, "errors": rejection.to_json()}
+def _refusal(item: Refused, problems_max: int) -> dict[str, Any]:
+    shown = [problem.to_json() for problem in item.rejection.problems[:problems_max]]
+    return {"id": item.contact_id, "status": UNPROCESSABLE, "errors": shown}

@@ -28,8 +28,8 @@ from segmentation.expression.parser import parse_text
 from segmentation.expression.reads import attributes_read, depends_on_time, segments_read
 from segmentation.expression.render import to_english, to_text
 from segmentation.expression.syntax import Expression
-from segmentation.flatten import escape_pointer
 from segmentation.model import InstantMs, SegmentId, SegmentState
+from services.ingest.unknown_fields import unknown_fields
 
 FIELDS: Final = ("id", "where", "name", "description", "state", "mode")
 MODES: Final = ("realtime",)
@@ -83,11 +83,7 @@ def read_definition(body: object, attributes: AttributeCatalogue, *, where_neede
     """The body of a create or an edit, its id apart."""
     if not isinstance(body, dict):
         return Rejection((Problem("expects_object", "the body must be a JSON object", "send {…}", pointer=""),))
-    problems = [
-        Problem("unknown_field", f"{name!r} is not one of {', '.join(FIELDS)}", "remove it", pointer=_step(name))
-        for name in body
-        if name not in FIELDS
-    ]
+    problems = unknown_fields(body, FIELDS, "", f"is not one of {', '.join(FIELDS)}")
     name = _read_text(body, "name", SEGMENT_NAME_CHARACTERS_MAX, 1, problems)
     description = _read_text(body, "description", SEGMENT_DESCRIPTION_CHARACTERS_MAX, 0, problems)
     state = _read_state(body.get("state"), problems)
@@ -204,7 +200,3 @@ def _read_state(value: object, problems: list[Problem]) -> SegmentState | None:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "_", text.lower()).strip("_-")[:100]
-
-
-def _step(name: str) -> str:
-    return f"/{escape_pointer(name)}"

@@ -6,7 +6,6 @@ that is no longer the newest learns so by 412, and nothing has changed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,7 +39,6 @@ from services.runtime.problems import ProblemError, invalid, not_found, unavaila
 
 CREATED: Final = 201
 NO_CONTENT: Final = 204
-_ETAG = re.compile(r'"([0-9]{1,9})"')
 
 audit = get_logger("audit")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Any, Final, Protocol
 
 import orjson
@@ -25,6 +26,10 @@ from services.runtime.logs import get_logger
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
 REQUEST_ID: Final = "X-Request-Id"
+FAULTS_SHOWN_MAX: Final = 50
+"""Of what a model found wrong with one body."""
+STEP_CHARACTERS_MAX: Final = 256
+"""A fault at a name that is longer is pointed at where the name stands."""
 PARAMETER_HINT: Final = "docs/reference says what each parameter takes"
 
 log = get_logger("http")
@@ -157,11 +162,14 @@ def _named(request: Request) -> tuple[str, dict[str, str]]:
 
 def _faults(found: Iterable[Mapping[str, Any]], hint: str) -> list[ModelFault]:
     return [
-        ModelFault(
-            str(fault["type"]), str(fault["msg"]).lower(), hint, pointer="".join(f"/{step}" for step in fault["loc"])
-        )
-        for fault in found
+        ModelFault(str(fault["type"]), str(fault["msg"]).lower(), hint, pointer=_pointer(fault["loc"]))
+        for fault in islice(found, FAULTS_SHOWN_MAX)
     ]
+
+
+def _pointer(steps: Iterable[int | str]) -> str:
+    fitting = takewhile(lambda step: len(step) <= STEP_CHARACTERS_MAX, map(str, steps))
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in fitting)
 
 
 HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {

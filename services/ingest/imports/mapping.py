@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.limits import ATTRIBUTE_NAME_CHARACTERS_MAX
 from segmentation.attributes import AttributeType, nearest_name
-from segmentation.errors import Problem
+from segmentation.errors import PROBLEMS_MAX, Problem
+from segmentation.flatten import escape_pointer
 from services.ingest.imports.cells import suggest_type
 from services.ingest.imports.errors_report import REPORT_COLUMNS, is_report
-from services.ingest.imports.limits import COLUMNS_MAX, SHOWN_CHARACTERS_MAX
+from services.ingest.imports.limits import COLUMNS_MAX, HEADER_CHARACTERS_MAX, SHOWN_CHARACTERS_MAX
 
 SAMPLES_SHOWN: Final = 3
+COLUMNS_NAMED: Final = 20
+"""Of a file, to whoever names one that it does not have."""
 _ID_NAMES: Final = ("contact_id", "id", "user_id", "customer_id", "external_id", "uuid", "email", "email_address")
 """Names of columns that usually tell contacts apart, the likeliest first."""
 _PLAIN_ID_NAMES: Final = frozenset({"contact_id", "id"})
@@ -135,34 +139,42 @@ def default_mapping(
 
 
 def check_mapping(mapping: ImportMapping, names: Sequence[str]) -> tuple[Problem, ...]:
-    """Everything wrong with a mapping for a file with these columns."""
-    problems = []
+    """What is wrong with a mapping for a file with these columns, up to `PROBLEMS_MAX` of it."""
+    return tuple(islice(_problems(mapping, names), PROBLEMS_MAX))
+
+
+def unknown_column(name: str, names: Sequence[str], pointer: str | None = None) -> Problem:
+    """A column that the file does not have."""
+    shown = name[:SHOWN_CHARACTERS_MAX]
+    near = nearest_name(name, names)
+    columns = ", ".join(known[:SHOWN_CHARACTERS_MAX] for known in names[:COLUMNS_NAMED])
+    hint = f"did you mean {near!r}?" if near is not None else f"the columns are: {columns}"
+    return Problem("unknown_column", f"the file has no column {shown!r}", hint, pointer=pointer)
+
+
+def _problems(mapping: ImportMapping, names: Sequence[str]) -> Iterator[Problem]:
     if mapping.id_column not in names:
-        problems.append(_unknown_column(mapping.id_column, names, "/id_column"))
+        yield unknown_column(mapping.id_column, names, "/id_column")
     taken: dict[str, str] = {}
     for name, column in mapping.columns.items():
-        pointer = "/columns/" + name.replace("~", "~0").replace("/", "~1")
+        fits = len(name) <= HEADER_CHARACTERS_MAX
+        pointer = "/columns/" + escape_pointer(name) if fits else "/columns"
         if name not in names:
-            problems.append(_unknown_column(name, names, pointer))
-        if column.attribute is None:
+            yield unknown_column(name, names, pointer)
+        if column.attribute is None or not fits:
             continue
         if not column.attribute.strip():
-            problems.append(
-                Problem(
-                    "invalid_attribute_name", "the attribute has no name", "name it", pointer=pointer + "/attribute"
-                )
+            yield Problem(
+                "invalid_attribute_name", "the attribute has no name", "name it", pointer=pointer + "/attribute"
             )
         if column.attribute in taken:
-            problems.append(
-                Problem(
-                    "attribute_mapped_twice",
-                    f"columns {taken[column.attribute]!r} and {name!r} would both become {column.attribute!r}",
-                    "give one of them another attribute, or leave it out with null",
-                    pointer=pointer + "/attribute",
-                )
+            yield Problem(
+                "attribute_mapped_twice",
+                f"columns {taken[column.attribute]!r} and {name!r} would both become {column.attribute!r}",
+                "give one of them another attribute, or leave it out with null",
+                pointer=pointer + "/attribute",
             )
         taken.setdefault(column.attribute, name)
-    return tuple(problems)
 
 
 def header_signature(names: Sequence[str]) -> str:
@@ -183,9 +195,3 @@ def _suggest_attribute(name: str, known: Mapping[str, str]) -> tuple[str, str]:
 def _plain(name: str) -> str:
     """A column's name as attributes are usually written: `First Name` and `firstName` are `first_name`."""
     return _WORD_BREAK.sub("_", _CAMEL.sub("_", name).lower()).strip("_.")
-
-
-def _unknown_column(name: str, names: Sequence[str], pointer: str) -> Problem:
-    near = nearest_name(name, names)
-    hint = f"did you mean {near!r}?" if near is not None else "the columns are: " + ", ".join(names[:20])
-    return Problem("unknown_column", f"the file has no column {name!r}", hint, pointer=pointer)

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
 
-from segmentation.errors import Problem, Rejection
+from segmentation.errors import PROBLEMS_MAX, Problem, Rejection
 from services.ingest.answers import json_response
 from services.ingest.bodies import is_number_up_to, path_text, read_json
 from services.ingest.guard import Guard, secured
@@ -25,7 +25,7 @@ from services.ingest.imports import docs
 from services.ingest.imports.errors_report import report_header
 from services.ingest.imports.inspection import preview
 from services.ingest.imports.limits import IMPORTS_LISTED_MAX
-from services.ingest.imports.mapping import ImportMapping, default_mapping
+from services.ingest.imports.mapping import ImportMapping, default_mapping, unknown_column
 from services.ingest.imports.multipart import MULTIPART, FormUpload
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.records import ImportRecord, ImportState
@@ -257,12 +257,6 @@ def _mapping_from(query: UploadQuery, record: ImportRecord) -> ImportMapping:
     mapping = default_mapping(query.id_column, record.columns, query.attributes, query.types, blank)
     strange = [name for name in named if name not in record.names]
     if strange:
-        shown = ", ".join(record.names[:20])
-        raise invalid(
-            [
-                Problem("unknown_column", f"the file has no column {name!r}", f"the columns are: {shown}")
-                for name in strange
-            ],
-            "the upload's parameters cannot be used",
-        )
+        found = [unknown_column(name, record.names) for name in strange[:PROBLEMS_MAX]]
+        raise invalid(found, "the upload's parameters cannot be used")
     return mapping if query.id_column in record.names else unknown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +15,10 @@ from segmentation.model import AttributeName, ContactId
 from tests.services.ingest.conftest import PARTITIONS, Running, read_all
 
 pytestmark = pytest.mark.broker
+
+ANSWER_BYTES_MAX = 64 * 1024
+BATCH_ANSWER_BYTES_MAX = 2 * 1024 * 1024
+"""What an answer to a refusal may have, for one thing and for a thousand contacts."""
 
 
 async def test_an_accepted_contact_is_on_the_log_as_the_evaluator_reads_it(running: Running) -> None:
@@ -107,6 +112,45 @@ async def test_a_body_that_cannot_be_taken_is_a_problem_and_writes_nothing(runni
         assert (answer.status_code, answer.json()["code"]) == (status, code), body[:80]
         assert answer.headers["content-type"] == "application/problem+json"
     assert await read_all(running.settings, Topic.CONTACT_CHANGES) == []
+
+
+STRANGE = {f"k{number}": 1 for number in range(100_000)}
+LONG = {"k" * 1_000_000: 1}
+MUCH_IS_WRONG: list[tuple[str, str, dict[str, Any], int]] = [
+    (method, path, {**body, **strange}, ANSWER_BYTES_MAX)
+    for strange in (STRANGE, LONG)
+    for method, path, body in (
+        ("POST", "/contacts", {"id": "a", "attributes": {}}),
+        ("POST", "/contacts", {"contacts": []}),
+        ("PATCH", "/contacts/a", {"attributes": {}}),
+        ("POST", "/contacts/a/merge", {"into": "b"}),
+        ("POST", "/segments", {"id": "s", "where": "plan is Pro"}),
+        ("POST", "/segments/validate", {"where": "plan is Pro"}),
+        ("PUT", "/attributes/a", {"type": "text"}),
+        ("POST", "/keys", {"name": "k", "scopes": ["admin"]}),
+        ("POST", "/dead-letters/0/0/replay", {}),
+    )
+]
+BAD = {"id": "a", "attributes": {f"a{number}": {"": 1} for number in range(100)}}
+MUCH_IS_WRONG += [
+    ("POST", "/contacts", {"contacts": [BAD] * 900}, BATCH_ANSWER_BYTES_MAX),
+    ("POST", "/contacts", {"contacts": [{"id": "b", "attributes": {}}] + [BAD] * 900}, BATCH_ANSWER_BYTES_MAX),
+]
+
+
+async def test_what_is_said_of_a_request_is_short_however_much_is_wrong_with_it(running: Running) -> None:
+    for method, path, body, bytes_max in MUCH_IS_WRONG:
+        answer = await running.http.request(method, f"/api/v2{path}", json=body)
+        assert answer.status_code in (207, 422), (path, answer.text[:200])
+        assert len(answer.content) < bytes_max, (method, path, len(answer.content))
+
+
+async def test_every_refused_contact_of_a_batch_says_why(running: Running) -> None:
+    good, bad = {"id": "b", "attributes": {}}, {"id": "a", "attributes": {"a": {"": 1}}, "plan": 1}
+    receipts = (await running.http.post("/api/v2/contacts", json={"contacts": [good, *[bad] * 999]})).json()["receipts"]
+    assert {tuple(error["code"] for error in receipt["errors"]) for receipt in receipts[1:]} == {
+        ("unknown_field", "empty_name")
+    }
 
 
 async def test_the_request_id_of_the_sender_is_kept_when_it_can_be_logged(running: Running) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segmentation.attributes import AttributeType
+from segmentation.errors import PROBLEMS_MAX
 from services.ingest.imports.mapping import (
     ColumnMapping,
     ImportMapping,
@@ -92,6 +93,14 @@ def test_every_fault_of_a_mapping_is_named_with_its_place() -> None:
         ("invalid_attribute_name", "/columns/Name/attribute"),
     ]
     assert problems[0].hint == "did you mean 'Email'?"
+
+
+def test_what_is_wrong_with_a_mapping_is_told_up_to_a_bound_and_shortly() -> None:
+    columns = {f"d{number}" + "x" * 5_000: ColumnMapping(attribute=f"a{number}") for number in range(1_000)}
+    found = check_mapping(ImportMapping(id_column="nope", columns=columns), [f"c{number}" for number in range(1_000)])
+    assert len(found) == PROBLEMS_MAX
+    assert {problem.pointer for problem in found} == {"/id_column", "/columns"}
+    assert max(len(str(problem.to_json())) for problem in found) < 1_000
 
 
 def test_files_with_the_same_header_share_their_mapping() -> None:

@@ -7,12 +7,21 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from structlog.testing import CapturingLogger
 
 from services.runtime import problems
 from services.runtime.errors import ServiceError
-from services.runtime.problems import HANDLERS, PROBLEM_JSON, ProblemError, invalid, model_faults, unavailable
+from services.runtime.problems import (
+    FAULTS_SHOWN_MAX,
+    HANDLERS,
+    PROBLEM_JSON,
+    STEP_CHARACTERS_MAX,
+    ProblemError,
+    invalid,
+    model_faults,
+    unavailable,
+)
 
 
 class Wanted(BaseModel):
@@ -115,3 +124,15 @@ async def test_each_fault_points_at_its_place(http: httpx.AsyncClient) -> None:
     of_body = (await http.get("/raise/body")).json()["errors"]
     assert [(fault["pointer"], fault["code"]) for fault in of_parameter] == [("/query/limit", "int_parsing")]
     assert [(fault["pointer"], fault["hint"]) for fault in of_body] == [("/limit", 'send {"limit": 1}')]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+def test_of_what_a_model_found_wrong_a_bounded_part_is_told_and_its_pointers_are_json_pointers() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Strict.model_validate({"a/b~c": 1, "k" * (STEP_CHARACTERS_MAX + 1): 1, **{str(n): n for n in range(1_000)}})
+    faults = model_faults(raised.value, "hint")
+    assert len(faults) == FAULTS_SHOWN_MAX
+    assert [fault.pointer for fault in faults[:3]] == ["/a~1b~0c", "", "/0"]
