@@ -6,6 +6,7 @@ that is no longer the newest learns so by 412, and nothing has changed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -39,6 +40,8 @@ from services.runtime.problems import ProblemError, invalid, not_found, unavaila
 
 CREATED: Final = 201
 NO_CONTENT: Final = 204
+SHOWN_AT_ONCE_MAX: Final = 50
+"""Of a list, before other requests get a turn: about ten milliseconds of work."""
 
 audit = get_logger("audit")
 
@@ -90,7 +93,12 @@ class SegmentRoutes:
     async def list(self) -> Response:
         """Every segment, by id."""
         known = [segment for _, segment in sorted(self._topics.segments.items()) if _stands(segment.record)]
-        return json_response({"segments": [self._shown(segment, suggest=False) for segment in known]})
+        shown = []
+        for count, segment in enumerate(known, 1):
+            shown.append(self._shown(segment, suggest=False))
+            if count % SHOWN_AT_ONCE_MAX == 0:
+                await asyncio.sleep(0)
+        return json_response({"segments": shown})
 
     async def get(self, request: Request) -> Response:
         """One segment."""
