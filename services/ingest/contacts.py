@@ -144,7 +144,7 @@ class ContactRoutes:
         self, request: Request, written: Sequence[tuple[dict[str, Any], Appended]], began: float
     ) -> tuple[int, dict[str, str]]:
         """Wait as the sender prefers, and put into each receipt what came of it; the answer's status and headers."""
-        wait_s = wait_wanted_s(request.headers.get("prefer"))
+        wait_s = wait_wanted_s(request.headers.getlist("prefer"))
         if wait_s == 0:
             return ACCEPTED, {}
         changes = await self._evaluation.changes_of([outcome for _, outcome in written], wait_s)

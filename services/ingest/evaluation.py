@@ -36,7 +36,7 @@ POLL_TIMEOUT_MS: Final = 1_000
 ASK_MARGIN_S: Final = 0.5
 """How much longer than the owner's own wait we give it to answer."""
 RETRY_WAIT_S: Final = 0.05
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4})\"?(?=$|[,;\s])", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
 
 Changes = list[dict[str, Any]]
 
@@ -48,9 +48,12 @@ class OwnerAwayError(ServiceError):
 log = get_logger("evaluation")
 
 
-def wait_wanted_s(prefer: str | None) -> int:
-    """How long the sender prefers to wait (`Prefer: wait=2`), at most `WAIT_MAX_S`; 0 if not at all."""
-    found = _WAIT.search(prefer) if prefer is not None else None
+def wait_wanted_s(prefer: Sequence[str]) -> int:
+    """How long the sender prefers to wait (`Prefer: wait=2`), at most `WAIT_MAX_S`; 0 if not at all.
+
+    Shape: the header as often as it was sent; of two preferences the first counts.
+    """
+    found = _WAIT.search(",".join(prefer))
     return min(int(found[1]), WAIT_MAX_S) if found is not None else 0
 
 
