@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from services.runtime.errors import ServiceError
 from services.runtime.logs import get_logger
@@ -126,13 +127,23 @@ async def answer_parameters(_request: Request, error: Exception) -> Response:
     return problem_response(invalid(_faults(error.errors(), PARAMETER_HINT), "the request cannot be read"))
 
 
-async def answer_framework(_request: Request, error: Exception) -> Response:
-    """Turn the framework's own refusals (unknown path, wrong method) into problems."""
+async def answer_framework(request: Request, error: Exception) -> Response:
+    """Turn the framework's own refusals (unknown path, wrong method) into problems.
+
+    Of a path with several routes the framework names only the first one's methods in `Allow`; here are all.
+    """
     if not isinstance(error, HTTPException):
         raise error
     code = {404: "unknown_path", 405: "wrong_method"}.get(error.status_code, "refused")
     title = {404: "no such path", 405: "this path does not know the method"}.get(error.status_code, str(error.detail))
-    return problem_response(ProblemError(error.status_code, code, title, headers=error.headers))
+    headers = {"Allow": ", ".join(_methods_of(request))} if error.status_code == 405 else error.headers
+    return problem_response(ProblemError(error.status_code, code, title, headers=headers))
+
+
+def _methods_of(request: Request) -> list[str]:
+    """The methods that the request's path knows."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:

@@ -34,6 +34,11 @@ class Wanted(BaseModel):
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI(exception_handlers=dict(HANDLERS))
 
+    @app.put("/things/{name}")
+    @app.delete("/things/{name}")
+    async def change(name: str) -> str:
+        return name
+
     @app.get("/read")
     async def read(limit: int) -> int:
         return limit
@@ -106,6 +111,10 @@ async def test_every_failure_is_a_problem_document(http: httpx.AsyncClient, path
 async def test_a_wrong_method_is_told_apart_from_an_unknown_path(http: httpx.AsyncClient) -> None:
     answer = await http.post("/read")
     assert (answer.status_code, answer.json()["code"], answer.headers["Allow"]) == (405, "wrong_method", "GET")
+
+
+async def test_a_wrong_method_is_told_all_that_the_path_knows(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/things/a")).headers["Allow"] == "DELETE, PUT"
 
 
 async def test_what_passes_by_itself_says_when_to_ask_again(http: httpx.AsyncClient) -> None:
