@@ -1,8 +1,9 @@
 """What a peer may take its time over: uvicorn's HTTP/1.1 protocol with time and room for headers that end.
 
-Rule: a connection that does not finish a request's headers in time, or sends more of them than anybody needs, is
-answered and closed; one whose request was answered before its body came whole is closed soon after. How long a body may
-take is its reader's business. The usual request, whose headers come at once, costs no timer.
+Rule: a connection that does not finish a request's headers in time, sends more of them than anybody needs, or says what
+is no HTTP, is answered with a problem document and closed, behind the answers that are still under way on it; one whose
+request was answered before its body came whole is closed soon after. How long a body may take is its reader's business.
+The usual request, whose headers come at once, costs no timer.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._awaiting = _Awaiting.HEADERS
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._refusal: tuple[HTTPStatus, str] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as in the base
         """A connection that never says anything counts as headers that never end."""
@@ -78,9 +80,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is out; a body that nobody reads has to end soon."""
         super().on_response_complete()
+        if self._refusal is not None:
+            self._refuse(*self._refusal)
         if self._awaiting is _Awaiting.BODY and not self.transport.is_closing():
             self._forget_deadline()
             self._deadline = self.loop.call_later(UNREAD_BODY_LINGER_S, self.transport.close)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library says what we say better
+        """What came is no HTTP. Whatever request it stands in is not waited for any more."""
+        self._refuse(HTTPStatus.BAD_REQUEST, "what came is no HTTP/1.1 request")
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
@@ -102,12 +110,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         if self.transport.is_closing():
             return
-        if not self._is_answering():
-            problem = {"type": "about:blank", "title": status.phrase.lower(), "status": status.value, "detail": detail}
-            body = orjson.dumps(problem)
-            head = (
-                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
+        if self._is_answering() and not self._is_cut_off():
+            # An answer is not cut into: the refusal comes behind it, and until then nothing more is read.
+            self._refusal = status, detail
+            self.flow.pause_reading()
+            return
+        problem = {"type": "about:blank", "title": status.phrase.lower(), "status": status.value, "detail": detail}
+        body = orjson.dumps(problem)
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
         self.transport.close()
+
+    def _is_cut_off(self) -> bool:
+        """Whether the only request in hand is one whose body will not come whole, and that has no answer yet."""
+        return self._awaiting is _Awaiting.BODY and not self.pipeline and not self.cycle.response_started

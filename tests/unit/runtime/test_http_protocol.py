@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from services.runtime import http_protocol
@@ -116,6 +117,40 @@ async def test_headers_without_end_are_refused_before_they_fill_the_memory(conne
     reader, writer = await connect()
     writer.write(b"GET / HTTP/1.1\r\nx: " + b"y" * (HEADER_BYTES_MAX + 1))
     assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["another version", "TLS", "a length that is none", "a chunk that is none"],
+)
+async def test_what_is_no_http_is_answered_with_a_problem_document(connect: Connect, said: bytes) -> None:
+    reader, writer = await connect()
+    writer.write(said)
+    head, _, body = (await all_of(reader)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json" in head
+    assert orjson.loads(body)["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("behind", "status"),
+    [(b"no HTTP\r\n\r\n", b"400"), (b"GET / HTTP/1.1\r\nx: " + b"y" * (HEADER_BYTES_MAX + 1), b"431")],
+    ids=["no HTTP", "headers without end"],
+)
+async def test_what_is_refused_behind_a_request_does_not_take_the_place_of_its_answer(
+    connect: Connect, behind: bytes, status: bytes
+) -> None:
+    reader, writer = await connect()
+    writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" + WHOLE + b"{}" + behind)
+    first, second, refusal = (await all_of(reader)).split(b"ok", 2)
+    assert (first[:12], second[:12]) == (b"HTTP/1.1 200", b"HTTP/1.1 200")
+    assert refusal.startswith(b"HTTP/1.1 " + status)
 
 
 async def test_a_body_that_nobody_reads_does_not_hold_the_connection(connect: Connect) -> None:
