@@ -220,8 +220,11 @@ class ImportRoutes:
         return shown
 
     def _preview(self, record: ImportRecord) -> list[dict[str, Any]]:
-        with self._imports.files.upload(record.id) as file:
-            return preview(file, record.dialect, record.names, record.mapping)
+        try:
+            with self._imports.files.upload(record.id) as file:
+                return preview(file, record.dialect, record.names, record.mapping)
+        except FileNotFoundError:
+            return []  # The import has ended since its record was read.
 
 
 def _answering(handler: Handler) -> Handler:

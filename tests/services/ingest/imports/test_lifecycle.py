@@ -285,6 +285,14 @@ async def test_a_step_that_the_disk_does_not_take_is_not_now_and_may_be_taken_ag
     assert (await ended(running, path.rpartition("/")[2]))["accepted"] == 2
 
 
+async def test_an_import_that_ends_while_it_is_looked_at_is_shown_without_its_rows(running: Running) -> None:
+    shown = (await running.http.post("/api/v2/imports", content=SMALL)).json()
+    assert len(shown["preview"]) == 2
+    running.ingest.imports.files.remove_upload(shown["id"])
+    answer = await running.http.get(f"/api/v2/imports/{shown['id']}")
+    assert (answer.status_code, answer.json()["preview"]) == (200, [])
+
+
 async def test_imports_are_listed_newest_first_page_by_page(running: Running) -> None:
     ids = []
     for number in range(5):
