@@ -12,7 +12,7 @@ import codecs
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from charset_normalizer import from_bytes
@@ -61,6 +61,8 @@ class DialectChoice(BaseModel):
     encoding: Encoding | None = None
     delimiter: Delimiter | None = None
     header: bool | None = None
+    columns: frozenset[str] = frozenset()
+    """Columns that the owner names: a first row that has one of them is a header, whatever else it holds."""
 
 
 def detect_dialect(received: Received, choice: DialectChoice) -> Dialect:
@@ -72,7 +74,7 @@ def detect_dialect(received: Received, choice: DialectChoice) -> Dialect:
     text = sample_text(received.sample, encoding, line_end)
     delimiter = choice.delimiter or _delimiter_of(text)
     rows = _rows(text, delimiter)
-    header = choice.header if choice.header is not None else _has_header(rows)
+    header = choice.header if choice.header is not None else _has_header(rows, choice.columns)
     return Dialect(
         encoding=encoding,
         encoding_sure=sure,
@@ -136,7 +138,7 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for row in reader:
-            if row:
+            if any(cell and not cell.isspace() for cell in row):
                 rows.append(row)
             if len(rows) >= SAMPLE_ROWS_MAX:
                 break
@@ -158,12 +160,12 @@ def _delimiter_of(text: str) -> Delimiter:
     return max(DELIMITERS, key=score)
 
 
-def _has_header(rows: list[list[str]]) -> bool:
-    """Whether the first row names columns: each cell filled, no two alike, and none of them a value."""
+def _has_header(rows: list[list[str]], named: Collection[str]) -> bool:
+    """Whether the first row names columns: one that the owner names too, or no cell that can only be a value."""
     if not rows:
         return True
     first = [cell.strip() for cell in rows[0]]
-    return not any(_is_value(cell) for cell in first)
+    return any(cell in named for cell in first) or not any(_is_value(cell) for cell in first)
 
 
 def _is_value(cell: str) -> bool:

@@ -63,7 +63,11 @@ def read_upload_query(items: Iterable[tuple[str, str]]) -> UploadQuery | Rejecti
         problem = _take(query, name, value)
         if problem is not None:
             problems.append(problem)
-    return Rejection(tuple(problems[:PROBLEMS_MAX])) if problems else query
+    if problems:
+        return Rejection(tuple(problems[:PROBLEMS_MAX]))
+    named = {*query.attributes, *query.types, *([query.id_column] if query.id_column else [])}
+    query.dialect = query.dialect.model_copy(update={"columns": frozenset(named)})
+    return query
 
 
 def _take(query: UploadQuery, name: str, value: str) -> Problem | None:

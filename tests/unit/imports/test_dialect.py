@@ -48,6 +48,20 @@ def test_a_first_row_that_holds_values_is_no_header(text: str, header: bool) -> 
     assert detect(text.encode()).header is header
 
 
+def test_a_first_row_that_has_a_column_which_its_owner_names_is_a_header() -> None:
+    by_year = b"customer,2024,2025\nc1,10,20\n"
+    assert not detect(by_year).header
+    assert detect(by_year, columns=["customer"]).header
+    assert detect(by_year, columns=["2025"]).header
+    assert not detect(by_year, columns=["column 1"]).header
+    assert not detect(by_year, columns=["customer"], header=False).header
+
+
+def test_blank_rows_before_the_first_say_nothing_about_a_header() -> None:
+    assert not detect(b",,\n , \n1,ann@example.com,2\n").header
+    assert detect(b",,\nid,email,n\n1,ann@example.com,2\n").header
+
+
 @pytest.mark.parametrize(
     ("text", "written", "encoding", "sure"),
     [

@@ -189,6 +189,14 @@ async def test_a_file_with_a_header_only_is_an_import_of_nothing(running: Runnin
     assert (shown["accepted"], shown["rejected"], shown["rows_total"]) == (0, 0, 0)
 
 
+async def test_columns_named_by_numbers_are_columns_where_the_sender_names_one(running: Running) -> None:
+    file = b"customer,2024,2025\nc1,10,20\n"
+    answer = await running.http.post("/api/v2/imports?commit=true&id_column=customer&map=2025=orders", content=file)
+    assert answer.status_code == 202, answer.text
+    await ended(running, answer.json()["id"])
+    assert (await written(running))["c1"]["attributes"] == {"customer": "c1", "2024": 10, "orders": 20}
+
+
 async def test_a_file_without_a_header_is_imported_by_the_numbers_of_its_columns(running: Running) -> None:
     answer = await running.http.post(
         "/api/v2/imports",
