@@ -25,6 +25,7 @@ Contacts
     evaluation: `Prefer: wait`
     owner_records: who owns which partition, for those that ask an owner
     merge_routes, merging
+    contact_watch: whether contacts were written since they were read
     contact_docs: what OpenAPI says of them
 
 Segments and attributes

@@ -6,6 +6,7 @@ is not known.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -21,11 +22,12 @@ from services.ingest.admission import Admitted, Origin, Refused, admit_attribute
 from services.ingest.answers import json_response
 from services.ingest.bodies import path_text, read_json
 from services.ingest.contact_docs import CONTACT_ID, ID_IN_PATH, json_answer, json_body, problems
+from services.ingest.contact_watch import ContactsChangedError
 from services.ingest.evaluation import OwnerAwayError
 from services.ingest.guard import Guard, secured
 from services.ingest.merging import (
     EVALUATED_WITHIN_S,
-    MergesUnderWayError,
+    ContactsBusyError,
     MergeUncertainError,
     Merging,
     attributes_gained,
@@ -36,10 +38,13 @@ from services.runtime.problems import invalid, not_found, unavailable
 
 ACCEPTED: Final = 202
 MERGE_KIND: Final = "merge"
+ATTEMPTS_MAX: Final = 3
+"""How often contacts are read anew because they were written meanwhile."""
 DESCRIPTION: Final = (
     "Give the contact `into` every attribute that it has not itself, and erase this one: both or neither. "
     f"Both are first read as evaluated, which may wait for their evaluators, {EVALUATED_WITHIN_S:.0f} seconds for each "
-    "step; after that it is 503, and nothing was changed."
+    "step; after that it is 503, and nothing was changed. What is written to them meanwhile is read too, so contacts "
+    "that are written all the time are 503 as well."
 )
 
 _REQUEST_SCHEMA: dict[str, Any] = {
@@ -96,9 +101,9 @@ class MergeRoutes:
         try:
             async with self._merging.turn({ContactId(merged), into}):
                 gained = await self._merge(ContactId(merged), into, request.state.request_id)
-        except MergesUnderWayError as error:
-            detail = "nothing was changed; earlier merges of these contacts come first"
-            raise unavailable("merges_under_way", "the contacts cannot be merged now", detail) from error
+        except ContactsBusyError as error:
+            detail = "nothing was changed; they are being written or merged all the time"
+            raise unavailable("contacts_busy", "the contacts cannot be merged now", detail) from error
         except OwnerAwayError as error:
             detail = "nothing was changed; an evaluator is away or behind"
             raise unavailable("evaluator_away", "the contacts cannot be read now", detail) from error
@@ -111,12 +116,16 @@ class MergeRoutes:
 
     async def _merge(self, merged: ContactId, into: ContactId, request_id: str) -> dict[AttributeName, Value]:
         """Write what follows from both contacts as they are now; what the remaining one gained."""
-        attributes, remaining = await self._merging.read([merged, into])
-        if attributes is None:
-            raise not_found("contact", merged)
-        gained = attributes_gained(attributes, remaining or {})
-        await self._merging.write(_records(merged, into, gained, request_id))
-        return gained
+        for _ in range(ATTEMPTS_MAX):
+            read = await self._merging.read([merged, into])
+            attributes, remaining = read.attributes
+            if attributes is None:
+                raise not_found("contact", merged)
+            gained = attributes_gained(attributes, remaining or {})
+            with contextlib.suppress(ContactsChangedError):
+                await self._merging.write(_records(merged, into, gained, request_id), read.ends)
+                return gained
+        raise ContactsBusyError("the contacts were written at every attempt")
 
 
 def _read_into(merged: str, body: object) -> ContactId:

@@ -1,8 +1,9 @@
 """Merges one contact into another: the remaining one gains what it lacks, the other is erased.
 
 Rule: both records are in one Kafka transaction, and evaluators read committed records only, so either both happen or
-neither, whatever crashes. Both contacts are read after everything that was on the log when the merge began, and merges
-that share a contact take turns, each reading what the one before has written.
+neither, whatever crashes. Both contacts are read after everything that was on the log when the merge began, and the
+records are committed only if nothing about them came between: what another process or sender wrote meanwhile is read
+first. Merges of one process that share a contact take turns, so that they need not be repeated for one another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -22,6 +24,7 @@ from schemas.topics import Topic, topic_name
 from segmentation.model import AttributeName, ContactId, Value
 from services.ingest.admission import Admitted
 from services.ingest.contact_log import Appended
+from services.ingest.contact_watch import ContactsChangedError, ContactWatch
 from services.ingest.evaluation import Evaluation, OwnerAwayError
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
@@ -42,8 +45,19 @@ class MergeUncertainError(ServiceError):
     """The broker did not say whether the transaction was committed."""
 
 
-class MergesUnderWayError(ServiceError):
-    """Earlier merges of the same contacts took too long."""
+class ContactsBusyError(ServiceError):
+    """The contacts are written, or merged by others, all the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContacts:
+    """Contacts as of one moment. `attributes`: of each in turn, None if it does not exist.
+
+    `ends`: by partition of theirs, where on the log begins what may not have been read.
+    """
+
+    attributes: list[dict[str, Any] | None]
+    ends: dict[int, int]
 
 
 def attributes_gained(merged: Mapping[str, Value], remaining: Mapping[str, Value]) -> dict[AttributeName, Value]:
@@ -69,13 +83,13 @@ class Merging:
 
     @contextlib.asynccontextmanager
     async def turn(self, contact_ids: set[ContactId]) -> AsyncIterator[None]:
-        """Alone with these contacts among the merges of this process. Errors: MergesUnderWayError."""
+        """Alone with these contacts among the merges of this process. Errors: ContactsBusyError."""
         try:
             async with asyncio.timeout(TURN_WITHIN_S):
                 while earlier := {self._under_way[one] for one in contact_ids if one in self._under_way}:
                     await asyncio.wait(earlier)
         except TimeoutError as error:
-            raise MergesUnderWayError("earlier merges of the contacts are still under way") from error
+            raise ContactsBusyError("earlier merges of the contacts are still under way") from error
         ended = asyncio.get_running_loop().create_future()
         self._under_way.update(dict.fromkeys(contact_ids, ended))
         try:
@@ -85,43 +99,69 @@ class Merging:
                 del self._under_way[one]
             ended.set_result(None)
 
-    async def read(self, contact_ids: list[ContactId]) -> list[dict[str, Any] | None]:
-        """Attributes of each contact, None if it does not exist, after all that is on the log now.
+    async def read(self, contact_ids: list[ContactId]) -> ReadContacts:
+        """The contacts after all that is on the log now.
 
         Errors: OwnerAwayError when an evaluator is away or behind; ServiceError when the broker is.
         """
-        await self._wait_for_evaluation({partition_for(one, self._settings.partitions) for one in contact_ids})
-        return [await self._evaluation.attributes_of(one, EVALUATED_WITHIN_S) for one in contact_ids]
+        partitions = {partition_for(one, self._settings.partitions) for one in contact_ids}
+        ends = await self._wait_for_evaluation(partitions)
+        attributes = [await self._evaluation.attributes_of(one, EVALUATED_WITHIN_S) for one in contact_ids]
+        return ReadContacts(attributes, ends)
 
-    async def write(self, records: list[Admitted]) -> list[Appended]:
-        """Append all records or none. Errors: MergeUncertainError; ServiceError when none was appended."""
+    async def write(self, records: list[Admitted], ends: Mapping[int, int]) -> list[Appended]:
+        """Append all records or none; none if anything about their contacts stands behind `ends`, as they were read.
+
+        Errors: ContactsChangedError; MergeUncertainError; ServiceError when none was appended.
+        """
+        contact_ids = [record.contact_id for record in records]
         async with self._writing:
             producer = await self._connected()
             committing = False
             try:
-                async with asyncio.timeout(self._settings.append_timeout_ms / 1000):
+                async with (
+                    asyncio.timeout(self._settings.append_timeout_ms / 1000) as limit,
+                    ContactWatch.watching(self._settings, self._topic, contact_ids, ends) as watch,
+                ):
+                    # What came long before is looked through while no transaction keeps evaluators waiting.
+                    await watch.up_to_now()
                     await producer.begin_transaction()
-                    sent = [
-                        await producer.send_and_wait(
-                            self._topic,
-                            record.value,
-                            record.contact_id.encode(),
-                            partition_for(record.contact_id, self._settings.partitions),
-                            headers=identified(CONTACT_CHANGED_HEADERS, record.message_id),
-                        )
-                        for record in records
-                    ]
+                    sent = [await self._sent(producer, record) for record in records]
+                    await self._unless_changed(producer, watch, sent)
                     committing = True
                     await producer.commit_transaction()
-            except (KafkaError, TimeoutError) as error:
+                    # However long it takes to close the reader, this is committed.
+                    limit.reschedule(None)
+            except (KafkaError, OSError, TimeoutError) as error:
                 # Never aborted by hand: the broker does it, and a new producer goes on.
                 await self._discard()
                 if committing:
                     raise MergeUncertainError("the broker did not answer the commit", topic=self._topic) from error
                 raise ServiceError("the broker did not take the records", topic=self._topic) from error
-            return [Appended(metadata.partition, metadata.offset) for metadata in sent]
+            return sent
 
-    async def _wait_for_evaluation(self, partitions: set[int]) -> None:
+    async def _sent(self, producer: Any, record: Admitted) -> Appended:
+        sent = await producer.send_and_wait(
+            self._topic,
+            record.value,
+            record.contact_id.encode(),
+            partition_for(record.contact_id, self._settings.partitions),
+            headers=identified(CONTACT_CHANGED_HEADERS, record.message_id),
+        )
+        return Appended(sent.partition, sent.offset)
+
+    async def _unless_changed(self, producer: Any, watch: ContactWatch, sent: list[Appended]) -> None:
+        """End the transaction if something came before its records. Errors: ContactsChangedError, KafkaError."""
+        firsts: dict[int, int] = {}
+        for record in sent:
+            firsts[record.partition] = min(record.offset, firsts.get(record.partition, record.offset))
+        try:
+            await watch.up_to(firsts)
+        except ContactsChangedError:
+            await producer.abort_transaction()
+            raise
+
+    async def _wait_for_evaluation(self, partitions: set[int]) -> dict[int, int]:
         # The end of all that is written, not of what is decided: a merge that was just committed is behind a marker
         # that may not be in its partition yet, and evaluators pass it only then.
         consumer = AIOKafkaConsumer(isolation_level="read_uncommitted", **client_options(self._settings))
@@ -137,6 +177,7 @@ class Merging:
             last = Appended(partition.partition, end - 1)
             if end > 0 and not await self._evaluation.is_evaluated(last, EVALUATED_WITHIN_S):
                 raise OwnerAwayError("the evaluator is away or behind", partition=partition.partition)
+        return {partition.partition: end for partition, end in ends.items()}
 
     async def _connected(self) -> Any:
         if self._producer is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,7 +21,7 @@ from segmentation.model import AttributeName, ContactId
 from services.ingest import merging as merging_module
 from services.ingest.admission import Admitted, Origin, admit_delete, admit_patch
 from services.ingest.evaluation import Evaluation, OwnerAwayError
-from services.ingest.merging import MergesUnderWayError, MergeUncertainError, Merging, attributes_gained
+from services.ingest.merging import ContactsBusyError, MergeUncertainError, Merging, attributes_gained
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
@@ -62,6 +64,11 @@ def records() -> list[Admitted]:
     return [written, erased]
 
 
+async def now(merging: Merging) -> dict[int, int]:
+    """Where on the log begins what comes after now."""
+    return (await merging.read([ContactId("old"), ContactId("new")])).ends
+
+
 async def committed_in_the_end(settings: IngestSettings) -> list[Any]:
     """What an evaluator reads once every transaction is decided."""
     name = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
@@ -93,12 +100,9 @@ def test_the_remaining_contact_keeps_what_is_its_own_and_gains_what_it_lacks() -
 
 
 async def test_both_records_are_committed_together(settings: IngestSettings, merging: Merging) -> None:
-    assert await merging.read([ContactId("old"), ContactId("new"), ContactId("no")]) == [
-        {"plan": "pro", "mrr": 5},
-        {"plan": "free"},
-        None,
-    ]
-    appended = await merging.write(records())
+    read = await merging.read([ContactId("old"), ContactId("new"), ContactId("no")])
+    assert read.attributes == [{"plan": "pro", "mrr": 5}, {"plan": "free"}, None]
+    appended = await merging.write(records(), read.ends)
     assert len(appended) == 2
     expected = [ContactWrite(ContactId("new"), {AttributeName("mrr"): 5}), ContactDelete(ContactId("old"))]
     assert sorted(map(str, await committed_in_the_end(settings))) == sorted(map(str, expected))
@@ -122,16 +126,16 @@ async def test_a_failure_between_leaves_neither_and_the_next_merge_works(
         patched.setattr(AIOKafkaProducer, step, fails)
         expected = MergeUncertainError if step == "commit_transaction" else ServiceError
         with pytest.raises(expected):
-            await merging.write(records())
+            await merging.write(records(), await now(merging))
     assert await committed(settings) == []
-    await merging.write(records())
+    await merging.write(records(), await now(merging))
     assert len(await committed_in_the_end(settings)) == 2
 
 
 async def test_contacts_are_read_only_after_all_that_was_on_the_log(
     settings: IngestSettings, merging: Merging, owner: Owner
 ) -> None:
-    await merging.write(records())
+    await merging.write(records(), await now(merging))
     owner.committed = False
     with pytest.raises(OwnerAwayError):
         await merging.read([ContactId("old"), ContactId("new")])
@@ -188,16 +192,20 @@ class LogOwner(httpx.AsyncBaseTransport):
         return httpx.Response(200, json={"contacts": known})
 
 
+@contextlib.asynccontextmanager
+async def merging_by(settings: IngestSettings, owner: LogOwner) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an ingest that has this evaluator."""
+    await ensure_topics(settings)
+    await report_owner(settings)
+    token = KeyFile(settings.keys_path).create("all", frozenset(Scope)).token
+    async with Ingest.running(settings, evaluators=owner) as ingest, client_of(ingest.app, token) as http:
+        yield http
+
+
 @pytest.fixture
 async def knowing(ingest_settings: IngestSettings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an ingest whose evaluators know what is on the log."""
-    await ensure_topics(ingest_settings)
-    await report_owner(ingest_settings)
-    token = KeyFile(ingest_settings.keys_path).create("all", frozenset(Scope)).token
-    async with (
-        Ingest.running(ingest_settings, evaluators=LogOwner(ingest_settings)) as ingest,
-        client_of(ingest.app, token) as http,
-    ):
+    async with merging_by(ingest_settings, LogOwner(ingest_settings)) as http:
         yield http
 
 
@@ -208,6 +216,59 @@ async def merge_at_once(http: httpx.AsyncClient, *pairs: tuple[str, str]) -> lis
     )
     assert [answer.status_code for answer in answers] == [202] * len(pairs)
     return [answer.json()["attributes_gained"] for answer in answers]
+
+
+class Meanwhile(LogOwner):
+    """An evaluator under whose answers contacts are written: the first of them is of what was before."""
+
+    def __init__(self, settings: IngestSettings, times: int) -> None:
+        super().__init__(settings)
+        self.times = times
+        self.http: httpx.AsyncClient | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        if request.url.path.endswith("/attributes") and self.http is not None and self.times:
+            self.times -= 1
+            late = {"attributes": {f"late_{self.times}": 1}}
+            assert (await self.http.patch("/api/v2/contacts/a", json=late)).status_code == 202
+        return answer
+
+
+@pytest.mark.parametrize(("times", "status"), [(1, 202), (2, 202), (1_000, 503)])
+async def test_what_is_written_while_contacts_are_merged_is_not_erased_unread(
+    ingest_settings: IngestSettings, times: int, status: int
+) -> None:
+    owner = Meanwhile(ingest_settings, times)
+    async with merging_by(ingest_settings, owner) as http:
+        assert (await http.post("/api/v2/contacts", json={"id": "a", "attributes": {"first": 1}})).status_code == 202
+        owner.http = http
+        answer = await http.post("/api/v2/contacts/a/merge", json={"into": "b"})
+    assert answer.status_code == status, answer.text
+    left = await contacts_on(ingest_settings)
+    if status == 202:
+        assert left == {"b": {"first": 1, **{f"late_{number}": 1 for number in range(times)}}}
+    else:
+        assert (answer.json()["code"], answer.headers["retry-after"]) == ("contacts_busy", "1")
+        assert "b" not in left
+        assert left["a"]["first"] == 1
+
+
+async def test_merges_of_two_processes_at_the_same_time_lose_nothing_of_their_contacts(
+    ingest_settings: IngestSettings, tmp_path: Path
+) -> None:
+    other = ingest_settings.model_copy(update={"data_dir": tmp_path / "other"})
+    owners = LogOwner(ingest_settings), LogOwner(ingest_settings)
+    async with merging_by(ingest_settings, owners[0]) as http, merging_by(other, owners[1]) as elsewhere:
+        contacts = [{"id": each, "attributes": {f"of_{each}": 1}} for each in "abc"]
+        assert (await http.post("/api/v2/contacts", json={"contacts": contacts})).status_code == 202
+        answers = await asyncio.gather(
+            http.post("/api/v2/contacts/a/merge", json={"into": "b"}),
+            elsewhere.post("/api/v2/contacts/b/merge", json={"into": "c"}),
+        )
+    assert [answer.status_code for answer in answers] == [202, 202]
+    left = await contacts_on(ingest_settings)
+    assert {name for attributes in left.values() for name in attributes} == {"of_a", "of_b", "of_c"}
 
 
 @pytest.mark.parametrize("pairs", [[("a", "b"), ("b", "c")], [("a", "b"), ("b", "a")]], ids=["in a chain", "crosswise"])
@@ -236,7 +297,7 @@ async def test_a_merge_waits_for_earlier_ones_of_its_contacts_alone_and_not_for_
     async with merging.turn({ContactId("a"), ContactId("b")}):
         async with merging.turn({ContactId("c"), ContactId("d")}):
             pass
-        with pytest.raises(MergesUnderWayError):
+        with pytest.raises(ContactsBusyError):
             async with merging.turn({ContactId("b"), ContactId("c")}):
                 pytest.fail("two merges have the same contact in hand")
     async with merging.turn({ContactId("b"), ContactId("c")}):
