@@ -7,6 +7,7 @@ that is no longer the newest learns so by 412, and nothing has changed.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ CREATED: Final = 201
 NO_CONTENT: Final = 204
 SHOWN_AT_ONCE_MAX: Final = 50
 """Of a list, before other requests get a turn: about ten milliseconds of work."""
+_ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
 
 audit = get_logger("audit")
 
@@ -127,8 +129,14 @@ class SegmentRoutes:
         return self._saved(record, CREATED)
 
     async def edit(self, request: Request) -> Response:
-        """Save the next version. What the body leaves out stays as it is."""
-        present = self._matched(request)
+        """Save the next version. What the body leaves out stays as it is.
+
+        An edit that is sent again, because its answer was lost, is told that it stands.
+        """
+        present = self._present(request).record
+        lost = _mismatch(request, present)
+        if lost is not None and not _may_be_repeated(request, present):
+            raise lost
         body = await read_json(request, EXPRESSION_DEPTH_MAX)
         if isinstance(body, dict) and body.get("id", present.segment_id) != present.segment_id:
             raise invalid((Problem("id_mismatch", "`id` is not the one in the path", "leave it out", pointer="/id"),))
@@ -140,6 +148,8 @@ class SegmentRoutes:
             raise invalid(record.problems, "the segment cannot be saved")
         if says_the_same(present, record):
             return self._saved(present)
+        if lost is not None:
+            raise lost
         refusal = await self._save(record, actor_of(request).key_name)
         if refusal is not None:
             raise _refused(refusal)
@@ -147,7 +157,10 @@ class SegmentRoutes:
 
     async def delete(self, request: Request) -> Response:
         """Delete a segment: its members exit."""
-        present = self._matched(request)
+        present = self._present(request).record
+        lost = _mismatch(request, present)
+        if lost is not None:
+            raise lost
         refusal = await self._save(deletion(present, self._author(request)), actor_of(request).key_name)
         if refusal is not None:
             raise _refused(refusal)
@@ -179,17 +192,6 @@ class SegmentRoutes:
         if segment is None or not _stands(segment.record):
             raise not_found("segment", segment_id)
         return segment
-
-    def _matched(self, request: Request) -> SegmentDefinitionRecord:
-        """The segment that the request edits, if `If-Match` names its newest version."""
-        present = self._present(request).record
-        wanted = request.headers.get("if-match")
-        if wanted is None:
-            detail = f'send `If-Match: "{present.version}"` if that is the version you edit'
-            raise ProblemError(428, "if_match_needed", "the request does not say which version it edits", detail)
-        if wanted.strip() != "*" and f'"{present.version}"' not in [tag.strip() for tag in wanted.split(",")]:
-            raise _lost_race(f"segment {present.segment_id} is at version {present.version}")
-        return present
 
     def _author(self, request: Request) -> Author:
         return Author(request.state.key_id, request.state.request_id, self._now_ms())
@@ -244,6 +246,28 @@ class SegmentRoutes:
 
 def _stands(record: SegmentDefinitionRecord) -> bool:
     return record.state is not SegmentState.DELETED
+
+
+def _mismatch(request: Request, present: SegmentDefinitionRecord) -> ProblemError | None:
+    """The refusal of a request whose `If-Match` does not name the newest version. Errors: ProblemError 428."""
+    wanted = request.headers.get("if-match")
+    if wanted is None:
+        detail = f'send `If-Match: "{present.version}"` if that is the version you edit'
+        raise ProblemError(428, "if_match_needed", "the request does not say which version it edits", detail)
+    if wanted.strip() == "*" or present.version in _versions_in(wanted):
+        return None
+    return _lost_race(f"segment {present.segment_id} is at version {present.version}")
+
+
+def _may_be_repeated(request: Request, present: SegmentDefinitionRecord) -> bool:
+    """Whether the newest version is one that this sender made of the version which the request edits."""
+    replaced = present.replaces in _versions_in(request.headers["if-match"])
+    return replaced and present.defined_by == request.state.key_id
+
+
+def _versions_in(if_match: str) -> list[int]:
+    found = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    return [int(tag[1]) for tag in found if tag is not None]
 
 
 def _etag(record: SegmentDefinitionRecord) -> dict[str, str]:

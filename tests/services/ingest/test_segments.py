@@ -55,6 +55,20 @@ async def test_an_edit_needs_the_newest_version(running: Running) -> None:
     assert saved.json()["text"] == (await running.http.get(path)).json()["text"]
 
 
+async def test_an_edit_that_is_sent_again_is_told_that_it_stands(running: Running) -> None:
+    await create(running)
+    path, first = "/api/v2/segments/pros", {"If-Match": '"1"'}
+    saved = await running.http.put(path, json={"name": "x"}, headers=first)
+    again = await running.http.put(path, json={"name": "x"}, headers=first)
+    assert (again.status_code, again.headers["etag"], again.json()) == (200, '"2"', saved.json())
+    async with running.client(Scope.SEGMENTS_WRITE) as other:
+        assert (await other.put(path, json={"name": "x"}, headers=first)).status_code == 412
+    assert (await running.http.put(path, json={"name": "z"}, headers={"If-Match": '"2"'})).status_code == 200
+    for late in (first, {"If-Match": '"0"'}, {"If-Match": 'W/"2"'}):
+        assert (await running.http.put(path, json={"name": "z"}, headers=late)).status_code == 412
+    assert (await running.http.delete(path, headers=first)).status_code == 412
+
+
 async def test_of_edits_that_race_from_two_processes_exactly_one_wins(running: Running) -> None:
     await create(running)
     token = KeyFile(running.settings.keys_path).create("other", {Scope.SEGMENTS_WRITE}).token
