@@ -90,7 +90,8 @@ class ImportRun:
             if checkpoint is None:
                 checkpoint = Checkpoint(offsets=await bulk_log.ends())
                 await off_loop(self._files.save_checkpoint, self._record.id, checkpoint)
-            written = await bulk_log.rows_since(checkpoint.offsets, self._record.id)
+            # Whoever was away for long has much of the log to look through.
+            written = await self._patiently(bulk_log.rows_since(checkpoint.offsets, self._record.id))
             self._progress.waiting = None
             self._progress.begin(checkpoint, clock.monotonic())
             with self._files.upload(self._record.id) as file:

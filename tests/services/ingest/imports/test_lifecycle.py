@@ -31,6 +31,7 @@ pytestmark = pytest.mark.broker
 
 FILE = b"id,plan\n" + b"".join(b"c%d,pro\n" % row for row in range(20_000))
 SMALL = b"id,plan\nc1,pro\nc2,free\n"
+CANCELLED_WITHIN_S = 20.0
 COMMIT = "/api/v2/imports?commit=true&id_column=id"
 
 
@@ -174,6 +175,25 @@ async def test_imports_that_wait_for_their_turn_do_not_hold_up_a_stop_and_go_on_
     async with restarted(running) as next_one:
         for shown in (waiting, *at_work):
             assert (await ended(next_one, shown["id"]))["state"] == "completed"
+
+
+async def test_an_import_that_looks_through_the_log_for_its_rows_is_cancelled_at_once(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = asyncio.Event()
+
+    async def long_log(_log: KafkaBulkLog, _offsets: Any, _import_id: str) -> dict[int, int]:
+        looking.set()
+        await asyncio.sleep(10 * WAIT_S)
+        raise AssertionError("nobody waits as long as that")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KafkaBulkLog, "rows_since", long_log)
+        shown = await commit(running, SMALL)
+        await asyncio.wait_for(looking.wait(), WAIT_S)
+        cancelling = running.http.post(f"/api/v2/imports/{shown['id']}/cancel")
+        cancelled = await asyncio.wait_for(cancelling, CANCELLED_WITHIN_S)
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
 
 
 async def test_an_import_at_work_takes_no_second_commit(running: Running, gate: asyncio.Event) -> None:
