@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from pydantic import ValidationError
 
 from segmentation.model import InstantMs
 from services.ingest.imports.limits import PIECE_BYTES
@@ -28,6 +29,10 @@ _REJECTED: Final = "rejected"
 _TRIED: Final = "tried"
 _MAPPINGS: Final = "mappings"
 _REPEATS: Final = "repeats"
+
+
+class UnreadableImportError(Exception):
+    """What an import is cannot be read: a later version of ours has written it, or somebody else."""
 
 
 class ImportFiles:
@@ -88,9 +93,12 @@ class ImportFiles:
         return sorted((name for name in names if name.startswith("imp_")), reverse=True)
 
     def record(self, import_id: str) -> ImportRecord | None:
-        """What an import is, or None when there is none of this id."""
+        """What an import is, or None when there is none of this id. Errors: UnreadableImportError."""
         content = self._read(self._at(import_id, _RECORD))
-        return None if content is None else ImportRecord.model_validate_json(content)
+        try:
+            return None if content is None else ImportRecord.model_validate_json(content)
+        except ValidationError as error:
+            raise UnreadableImportError(f"the record of {import_id} cannot be read") from error
 
     def save_record(self, record: ImportRecord) -> None:
         """Keep what an import is."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from segmentation.model import InstantMs
 from services.ingest.imports.dialect import DialectChoice
-from services.ingest.imports.files import ImportFiles
+from services.ingest.imports.files import ImportFiles, UnreadableImportError
 from services.ingest.imports.inspection import inspect
 from services.ingest.imports.intake import Received, UploadRefusedError
 from services.ingest.imports.limits import IMPORTS_LISTED_MAX
@@ -27,7 +27,7 @@ from services.ingest.imports.records import ID_PATTERN, Checkpoint, ImportRecord
 from services.ingest.imports.upload import receive, refusal
 from services.ingest.imports.workshop import Workshop, digest_of, mapping_of, wrong_state
 from services.runtime.logs import get_logger
-from services.runtime.problems import ProblemError, invalid, not_found
+from services.runtime.problems import ProblemError, invalid, not_found, unavailable
 
 REPEAT_RECOGNISED_MS: Final = 24 * 3_600_000
 """How long the same file under the same mapping is taken for a repetition, as an idempotency key is."""
@@ -100,7 +100,7 @@ class Imports:
         return record
 
     async def get(self, import_id: str) -> Sight:
-        """An import as it is now. Errors: ProblemError 404."""
+        """An import as it is now. Errors: ProblemError 404, 503."""
         work = self.workshop.in_hand(import_id)
         if work is not None:
             return Sight(work.record, work.progress.checkpoint, work.progress)
@@ -117,7 +117,7 @@ class Imports:
             try:
                 sights.append(await self.get(import_id))
             except ProblemError:
-                continue  # An upload that has not arrived whole is not an import yet.
+                continue  # An upload that has not arrived whole is not an import yet; nor is what cannot be read.
         more = len(page) > limit
         return sights, (page[limit - 1] if more else None)
 
@@ -180,7 +180,11 @@ class Imports:
     async def _stored(self, import_id: str) -> ImportRecord:
         # An id becomes the name of a folder, so only what can be an id is looked for.
         is_id = _ID.fullmatch(import_id) is not None
-        record = await off_loop(self.files.record, import_id) if is_id else None
+        try:
+            record = await off_loop(self.files.record, import_id) if is_id else None
+        except UnreadableImportError as error:
+            detail = "a later version of Tidegate may have written it; it is kept as it is"
+            raise unavailable("import_unreadable", f"the import {import_id} cannot be read", detail) from error
         if record is None:
             raise not_found("import", import_id)
         return record
@@ -208,7 +212,10 @@ class Imports:
     def _repeated(self, record: ImportRecord) -> ImportRecord | None:
         """The import that writes this file in this way, or wrote it within the last day."""
         first_id = self.files.written_as(digest_of(record))
-        first = self.files.record(first_id) if first_id is not None else None
+        try:
+            first = self.files.record(first_id) if first_id is not None else None
+        except UnreadableImportError:
+            return None
         if first is None or first.id == record.id:
             return None
         if first.state is ImportState.RUNNING:

@@ -17,7 +17,7 @@ from services.ingest.imports.bulk_log import BulkLog
 from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, Claims
 from services.ingest.imports.conversion import RowConverter
 from services.ingest.imports.dry_run import DryRunner
-from services.ingest.imports.files import ImportFiles
+from services.ingest.imports.files import ImportFiles, UnreadableImportError
 from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS, RUNNING_MAX, UNFINISHED_MS
 from services.ingest.imports.mapping import ImportMapping, header_signature
 from services.ingest.imports.offloading import off_loop
@@ -171,14 +171,21 @@ class Workshop:
         for import_id in await off_loop(self.files.ids):
             if import_id in self._in_hand:
                 continue
-            record = await off_loop(self.files.record, import_id)
-            if record is None:
-                await self._remove_cut_off(import_id)
-            elif record.state in AT_WORK:
-                async with self.changing:
-                    await self._take_over(import_id)
-            elif self._is_outlived(record):
-                await off_loop(self.files.remove, import_id)
+            try:
+                await self._look_at(import_id)
+            except UnreadableImportError as error:
+                log.warning("an import is left as it is", import_id=import_id, reason=str(error))
+
+    async def _look_at(self, import_id: str) -> None:
+        """Go on with an import that nobody works on, or forget one that nobody needs any more."""
+        record = await off_loop(self.files.record, import_id)
+        if record is None:
+            await self._remove_cut_off(import_id)
+        elif record.state in AT_WORK:
+            async with self.changing:
+                await self._take_over(import_id)
+        elif self._is_outlived(record):
+            await off_loop(self.files.remove, import_id)
 
     async def _remove_cut_off(self, import_id: str) -> None:
         """Remove an upload whose process ended before the import had a record. One that still arrives is let be."""

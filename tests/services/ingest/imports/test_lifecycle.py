@@ -435,6 +435,23 @@ async def test_a_process_that_was_away_too_long_stops_when_another_has_taken_ove
     assert late.claims.renew(shown["id"])
 
 
+async def test_an_import_that_cannot_be_read_stands_in_nobodys_way(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, strange = [await ended(running, (await commit(running, SMALL, "&again=true"))["id"]) for _ in range(2)]
+    kept = running.settings.data_dir / "imports" / strange["id"] / "import.json"
+    kept.write_text(kept.read_text().replace('"completed"', '"of a later version"'))
+    answer = await running.http.get(f"/api/v2/imports/{strange['id']}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "import_unreadable")
+    listed = (await running.http.get("/api/v2/imports")).json()["imports"]
+    assert [shown["id"] for shown in listed] == [good["id"]]
+    assert (await ended(running, (await commit(running, SMALL))["id"]))["accepted"] == 2
+    left = await left_running(running, Elsewhere(running, InstantMs(clock.now_ms() - CLAIM_MS - 1)))
+    async with restarted(running) as next_one:
+        assert (await ended(next_one, left))["accepted"] == 2
+    assert kept.exists()
+
+
 async def test_what_nobody_needs_any_more_is_forgotten(running: Running) -> None:
     done = await ended(running, (await commit(running, SMALL))["id"])
     answer = await running.http.post("/api/v2/imports", content=SMALL)
