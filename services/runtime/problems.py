@@ -19,7 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from services.runtime.errors import ServiceError
 from services.runtime.logs import get_logger
@@ -27,6 +27,7 @@ from services.runtime.logs import get_logger
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
 REQUEST_ID: Final = "X-Request-Id"
+METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 FAULTS_SHOWN_MAX: Final = 50
 """Of what a model found wrong with one body."""
 STEP_CHARACTERS_MAX: Final = 256
@@ -141,9 +142,12 @@ async def answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _methods_of(request: Request) -> list[str]:
-    """The methods that the request's path knows."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+    """The methods that the request's path knows: every route is asked, those of an included router with it."""
+    return [method for method in METHODS if any(_takes(route, request, method) for route in request.app.routes)]
+
+
+def _takes(route: BaseRoute, request: Request, method: str) -> bool:
+    return route.matches({**request.scope, "method": method})[0] is Match.FULL
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from structlog.testing import CapturingLogger
 
@@ -34,10 +34,14 @@ class Wanted(BaseModel):
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI(exception_handlers=dict(HANDLERS))
 
-    @app.put("/things/{name}")
-    @app.delete("/things/{name}")
+    router = APIRouter(prefix="/things")
+
+    @router.put("/{name}")
+    @router.delete("/{name}")
     async def change(name: str) -> str:
         return name
+
+    app.include_router(router)
 
     @app.get("/read")
     async def read(limit: int) -> int:
