@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { openBrowser, seriousFindings } from "./browser.mjs";
+import { hinderedJourneys } from "./hindered.mjs";
 import { startStack } from "./stack.mjs";
 
 const DAY_MS = 86_400_000;
@@ -368,6 +369,8 @@ test("changes arrive on the activity page while it is open, and the filters hold
   await page.getByLabel("Contact").fill("somebody else");
   await shown(".empty", "No change fits the filters");
 });
+
+hinderedJourneys(() => ({ stack, page, go, shown, writeText, button }));
 
 test("no page has a serious finding of axe, in either theme", async () => {
   const pages = {

@@ -97,6 +97,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   const [base, setBase] = useState(saved?.version ?? 0);
   const [trouble, setTrouble] = useState<unknown>(null);
   const [said, setSaid] = useState("");
+  const [wanted, setWanted] = useState(false);
   const [, go] = useLocation();
   const { mutate } = useSWRConfig();
   const { data: catalogue } = useSWR<{ attributes: AttributeSeen[]; contacts_sampled: number }>("/attributes");
@@ -152,7 +153,16 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   }
 
   const canSave = draft.readings !== null && !draft.unfinished && isChanged && id !== "";
-  const saveExpression = () => { if (canSave) void save({ where: draft.readings!.where, ...(saved || name ? { name: nameSaved(name, id) } : {}) }); };
+  const saveExpression = () => {
+    if (!draft.checked) setWanted(true);
+    else if (canSave) void save({ where: draft.readings!.where, ...(saved || name ? { name: nameSaved(name, id) } : {}) });
+  };
+  useEffect(() => {
+    // What is saved is what stands here, so that a save asked for right after an edit waits for its reading.
+    if (!wanted || !(draft.checked || draft.unfinished || draft.trouble !== null)) return;
+    setWanted(false);
+    if (draft.checked) saveExpression();
+  }, [wanted, draft]);
   return (
     <section className="editor" aria-label="Definition">
       <div className="names">

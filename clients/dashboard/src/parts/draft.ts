@@ -17,12 +17,14 @@ const EMPTY: Group = named({ combinator: "and", rules: [{ field: "", operator: "
 
 export interface Draft {
   text: string; tree: Group; readings: Readings | null; faults: readonly Fault[]; unfinished: boolean;
+  /** Whether the readings and faults are of what stands here: they follow an edit by a moment. */
+  checked: boolean;
   preview: Preview | null; previewing: boolean; trouble: unknown;
 }
 
 export function useDraft(id: string | null) {
   const [draft, setDraft] = useState<Draft>({
-    text: "", tree: EMPTY, readings: null, faults: [], unfinished: true, preview: null, previewing: false, trouble: null,
+    text: "", tree: EMPTY, readings: null, faults: [], unfinished: true, checked: false, preview: null, previewing: false, trouble: null,
   });
   const shown = useRef(draft.tree);
   shown.current = draft.tree;
@@ -35,13 +37,14 @@ export function useDraft(id: string | null) {
     clearTimeout(timer.current);
     asking.current?.abort();
     const asked = (asking.current = new AbortController());
+    setDraft((before) => ({ ...before, checked: false, trouble: null }));
     timer.current = window.setTimeout(() => void (async () => {
       try {
         const json = id === null ? { where } : { where, id };
         const readings = await ask<Readings>("/segments/validate", { method: "POST", json, signal: asked.signal });
         if (mine !== round.current) return;
         setDraft((before) => ({
-          ...before, readings, faults: [], unfinished: false, previewing: true, trouble: null,
+          ...before, readings, faults: [], unfinished: false, checked: true, previewing: true, trouble: null,
           ...(source === "text" ? { tree: treeOf(readings.where) } : { text: readings.text }),
         }));
         await new Promise((resolve) => setTimeout(resolve, PREVIEW_AFTER_MS));
@@ -55,7 +58,7 @@ export function useDraft(id: string | null) {
         if (mine !== round.current || asked.signal.aborted) return;
         const refused = error instanceof Problem && error.errors.length > 0;
         setDraft((before) => ({
-          ...before, readings: refused ? null : before.readings, previewing: false,
+          ...before, readings: refused ? null : before.readings, checked: refused || before.checked, previewing: false,
           faults: refused ? error.errors : [], trouble: refused ? null : error,
         }));
       }
@@ -64,7 +67,7 @@ export function useDraft(id: string | null) {
 
   const setText = useCallback((text: string, after = VALIDATE_AFTER_MS) => {
     const unfinished = text.trim() === "";
-    setDraft((before) => ({ ...before, text, unfinished, ...(unfinished ? { tree: EMPTY, readings: null, faults: [], preview: null } : {}) }));
+    setDraft((before) => ({ ...before, text, unfinished, ...(unfinished ? { tree: EMPTY, readings: null, faults: [], checked: false, preview: null } : {}) }));
     if (unfinished) round.current++;
     else check(text, "text", after);
   }, [check]);
@@ -76,7 +79,7 @@ export function useDraft(id: string | null) {
       setDraft((before) => ({ ...before, tree }));
       return;
     }
-    setDraft((before) => ({ ...before, tree, unfinished: where === null, faults: where === null ? [] : before.faults }));
+    setDraft((before) => ({ ...before, tree, unfinished: where === null, checked: false, faults: where === null ? [] : before.faults }));
     if (where === null) round.current++;
     else check(where, "tree", VALIDATE_AFTER_MS);
   }, [check]);
