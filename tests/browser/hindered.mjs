@@ -25,4 +25,37 @@ export function hinderedJourneys(at) {
     await page.unroute("**/segments/validate");
     assert.equal((await stack.api("GET", "/segments/in_haste")).text, "mrr > 150");
   });
+
+  for (const status of [429, 500, 502]) {
+    test(`a page whose reads were answered with ${status} says so, goes on asking and is right again by itself`, async () => {
+      const { page, stack, go, shown } = at();
+      await go("/contacts/u_7");
+      await page.getByLabel("mrr", { exact: true }).waitFor();
+      await page.route("**/api/v2/contacts/u_7", (route) => route.fulfill(problem(status)));
+      await shown("[role=alert]", "It is tried again by itself");
+      await page.unroute("**/api/v2/contacts/u_7");
+      await page.locator("[role=alert]").waitFor({ state: "detached" });
+      await stack.api("PATCH", "/contacts/u_7", { attributes: { seen_again: status } });
+      await page.getByLabel("seen_again", { exact: true }).and(page.locator(`[value="${status}"]`)).waitFor();
+    });
+  }
+
+  test("a write that failed is not said to be tried again, and what was typed stays", async () => {
+    const { page, go, shown } = at();
+    await go("/contacts/u_9");
+    const mrr = page.getByLabel("mrr", { exact: true });
+    await mrr.fill("4711");
+    await page.route("**/api/v2/contacts/u_9", (route) => (route.request().method() === "PATCH" ? route.fulfill(problem(503)) : route.continue()));
+    await mrr.press("Enter");
+    await shown("[role=alert]", "It is said to be away");
+    assert.doesNotMatch(await page.locator("[role=alert]").textContent(), /by itself/);
+    assert.equal(await mrr.inputValue(), "4711");
+    await page.unroute("**/api/v2/contacts/u_9");
+  });
+}
+
+/** An answer as the API gives one that is an error. */
+function problem(status) {
+  const said = { status, code: "away", title: "it is said to be away", detail: "ask again" };
+  return { status, contentType: "application/problem+json", body: JSON.stringify(said) };
 }

@@ -18,6 +18,8 @@ export class Problem extends Error {
     title: string,
     readonly detail: string,
     readonly errors: readonly Fault[],
+    /** How long the answer wants not to be asked again; 0 where it does not say. */
+    readonly retryAfterMs = 0,
   ) {
     super(title);
   }
@@ -94,7 +96,7 @@ export function keepToken(token: string): void {
 
 export interface Asked { method?: string; json?: unknown; body?: Blob; headers?: Record<string, string>; signal?: AbortSignal }
 
-/** Ask the API. Errors: `Problem`, also when nothing answers (status 0). */
+/** Ask the API. Errors: `Problem`, also when nothing answers, or nothing that can be read (status 0). */
 export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
   const headers: Record<string, string> = { ...asked.headers };
   if (asked.json !== undefined) headers["Content-Type"] = "application/json";
@@ -113,7 +115,13 @@ export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
     throw new Problem(0, "no_answer", "The console does not answer.", "Check that it is running, and your network.", []);
   }
   if (!answer.ok) throw await problemOf(answer);
-  return (answer.status === 204 ? undefined : parseExactly(await answer.text())) as T;
+  if (answer.status === 204) return undefined as T;
+  try {
+    return parseExactly(await answer.text()) as T;
+  } catch (error) {
+    if (asked.signal?.aborted) throw error;
+    throw new Problem(0, "broken_answer", "The answer broke off or cannot be read.", "Something between here and the console may have changed it.", []);
+  }
 }
 
 async function problemOf(answer: Response): Promise<Problem> {
@@ -121,7 +129,8 @@ async function problemOf(answer: Response): Promise<Problem> {
     code: string; title: string; detail: string; errors: Fault[];
   }>;
   const title = said.title ?? `The request failed with status ${answer.status}.`;
-  return new Problem(answer.status, said.code ?? "failed", title, said.detail ?? "", said.errors ?? []);
+  const retryAfterMs = 1_000 * (Number(answer.headers.get("Retry-After")) || 0);
+  return new Problem(answer.status, said.code ?? "failed", title, said.detail ?? "", said.errors ?? [], retryAfterMs);
 }
 
 /** What SWR reads with. */

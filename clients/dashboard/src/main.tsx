@@ -2,7 +2,8 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { SWRConfig } from "swr";
-import { Problem, read } from "./api";
+import { askedAgain } from "./again";
+import { read } from "./api";
 import { App } from "./app";
 import { applyTheme } from "./theme";
 import "./styles.css";
@@ -10,15 +11,7 @@ import "./styles.css";
 applyTheme();
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <SWRConfig
-      value={{
-        fetcher: read,
-        revalidateOnFocus: false,
-        keepPreviousData: true,
-        shouldRetryOnError: (error) => error instanceof Problem && (error.status === 0 || error.status === 503),
-        errorRetryInterval: 2_000,
-      }}
-    >
+    <SWRConfig value={{ fetcher: read, revalidateOnFocus: false, keepPreviousData: true, ...askedAgain }}>
       <App />
     </SWRConfig>
   </StrictMode>,

@@ -19,7 +19,7 @@ export function ContactPage({ id }: { id: string }) {
   const path = contactPath(id);
   const { data: contact, error, mutate } = useSWR<Contact>(path, { refreshInterval: 10_000 });
   const pages = usePages();
-  const { data: history, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
+  const { data: history, error: historyError, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
     contact ? `${path}/changes?limit=${HISTORY}${pages.after ? `&after=${encodeURIComponent(pages.after)}` : ""}` : null);
   const [explained, setExplained] = useState("");
   const [round, setRound] = useState(0);
@@ -75,6 +75,7 @@ export function ContactPage({ id }: { id: string }) {
       </div>
       <section>
         <h2>History</h2>
+        {historyError && !isGone(historyError) && <Trouble error={historyError} retry={() => void again()} />}
         {history && history.changes.length === 0 && <p className="hint">This contact has never entered a segment.</p>}
         <ol className="changes">{history?.changes.map((change) => <ChangeLine key={change.event_id} change={change} dated without="contact" />)}</ol>
         {history && <Pager pages={pages} next={history.next} of="history" />}
@@ -218,14 +219,14 @@ function Until({ id, segment, round, now }: { id: string; segment: string; round
 
 function Why({ id, segment, round, onSegment }: { id: string; segment: string; round: number; onSegment: (id: string) => void }) {
   const { data: known } = useSWR<{ segments: Segment[] }>("/segments?brief=true");
-  const { data, error } = useExplanation(id, segment, round);
+  const { data, error, mutate } = useExplanation(id, segment, round);
   return (
     <>
       <label className="stacked">Segment
         <input list="explainable" value={segment} placeholder="type or choose a segment" onChange={(event) => onSegment(event.target.value)} />
       </label>
       <datalist id="explainable">{known?.segments.slice(0, 1_000).map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}</datalist>
-      {segment && error && (isGone(error) ? <p className="hint">There is no segment “{segment}”.</p> : <Trouble error={error} />)}
+      {segment && error && (isGone(error) ? <p className="hint">There is no segment “{segment}”.</p> : <Trouble error={error} retry={() => void mutate()} />)}
       {segment && data && !isGone(error) && <ExplainTree explanation={data} segment={segment} />}
       {segment && data && !isGone(error) && <AsOf id={id} segment={segment} />}
     </>
@@ -243,11 +244,11 @@ function AsOf({ id, segment }: { id: string; segment: string }) {
   const [at, setAt] = useState("");
   const asked = at && !Number.isNaN(Date.parse(`${at}Z`)) ? new Date(`${at}Z`).toISOString() : "";
   const query = new URLSearchParams({ segment, at: asked });
-  const { data, error } = useSWR<PastMembership>(asked ? `${contactPath(id)}/membership?${query.toString()}` : null);
+  const { data, error, mutate } = useSWR<PastMembership>(asked ? `${contactPath(id)}/membership?${query.toString()}` : null);
   return (
     <div className="as-of">
       <label className="stacked">Was it in {segment} at <input type="datetime-local" step="1" value={at} onChange={(event) => setAt(event.target.value)} /> UTC?</label>
-      {error && <Trouble error={error} />}
+      {error && <Trouble error={error} retry={() => void mutate()} />}
       {asked && data && <p className="verdict" data-testid="as-of" data-holds={data.member ?? undefined}>{answered(data)}</p>}
     </div>
   );

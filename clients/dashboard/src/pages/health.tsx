@@ -9,9 +9,9 @@ import { Skeleton, Trouble } from "../parts/states";
 const READ_EVERY_MS = 2_000;
 
 export function Health() {
-  const { data, error } = useSWR<Status>("/status?probe=true", { refreshInterval: READ_EVERY_MS, keepPreviousData: true });
+  const { data, error, mutate } = useSWR<Status>("/status?probe=true", { refreshInterval: READ_EVERY_MS, keepPreviousData: true });
   const now = useNow();
-  if (!data) return <><h1>Health</h1>{error ? <Trouble error={error} /> : <Skeleton lines={8} />}</>;
+  if (!data) return <><h1>Health</h1>{error ? <Trouble error={error} retry={() => void mutate()} /> : <Skeleton lines={8} />}</>;
   const lag = data.partitions.reduce((sum, part) => sum + part.lag_records, 0);
   const lagMs = Math.max(0, ...data.partitions.map((part) => part.lag_ms));
   const late = Math.max(0, ...data.partitions.map((part) => part.deadline_lateness_ms));
@@ -21,7 +21,7 @@ export function Health() {
         <h1>Health</h1>
         <p className="facts">read {age(data.as_of, now)}, every {duration(READ_EVERY_MS)}</p>
       </div>
-      {error && <Trouble error={error} />}
+      {error && <Trouble error={error} retry={() => void mutate()} />}
       <Verdict status={data} />
       <dl className="figures">
         <div><dt>Contacts</dt><dd>{count(data.contacts)}</dd></div>

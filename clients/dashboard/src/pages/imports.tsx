@@ -61,7 +61,7 @@ export default function Imports() {
       </div>
       {trouble !== null && <Trouble error={trouble} />}
       {open && <Flow key={open} id={open} onClose={() => setOpen(null)} />}
-      {error && <Trouble error={error} />}
+      {error && <Trouble error={error} retry={() => void mutate()} />}
       {!data && !error && <Skeleton lines={5} />}
       {data && data.imports.length === 0 && !open && (
         <Empty title="No imports yet">
@@ -101,7 +101,8 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
     ), MAPPED_AFTER_MS);
     return () => clearTimeout(timer);
   }, [edited, isMappable, path, mutate]);
-  if (!data) return error ? <Trouble error={error} /> : <Skeleton lines={6} />;
+  const failure = error && <Trouble error={error} retry={() => void mutate()} />;
+  if (!data) return failure || <Skeleton lines={6} />;
   const mapping = edited ?? data.mapping ?? suggested(data);
 
   async function step(what: "dry-run" | "commit" | "cancel", query = "") {
@@ -126,6 +127,7 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
         <p className="facts">{data.format.encoding}, separated by {JSON.stringify(data.format.delimiter)}, {counted(data.columns.length, "column")}</p>
         <button type="button" className="quiet" onClick={onClose}>Close</button>
       </div>
+      {failure}
       {data.problem && <p className="trouble" role="alert">{data.problem.message}. {data.problem.fix}</p>}
       {isOpen && <MappingTable columns={data.columns} mapping={mapping} isSuggested={edited === null && data.mapping === null} onMapping={setEdited} />}
       {isOpen && data.preview && data.preview.length > 0 && <FirstRows rows={data.preview} columns={data.columns} mapping={mapping} />}

@@ -265,7 +265,7 @@ function Population({ id }: { id: string }) {
   const isNewest = changePages.number === 1;
   const { data: members, error, mutate } = useSWR<{ members: { contact_id: string; since: string }[]; next: string | null }>(
     `${segmentPath(id)}/members?limit=50${cursor(pages.after)}`, { refreshInterval: 10_000 });
-  const { data: history, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
+  const { data: history, error: historyError, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
     `${segmentPath(id)}/changes?limit=${CHANGES_SHOWN}${cursor(changePages.after)}`, { refreshInterval: isNewest ? 10_000 : 0 });
   const now = useNow(5_000);
   const onChange = useCallback((change: LiveChange) => {
@@ -291,6 +291,7 @@ function Population({ id }: { id: string }) {
       </section>
       <section>
         <h2>Changes</h2>
+        {historyError && <Trouble error={historyError} retry={() => void again()} />}
         {history && history.changes.length === 0 && <p className="hint">Nobody has entered or left yet.</p>}
         <ol className="changes">{history?.changes.map((change) => <ChangeLine key={change.event_id} change={change} dated without="segment" />)}</ol>
         {history && <Pager pages={changePages} next={history.next} of="changes" />}

@@ -24,10 +24,12 @@ export function DeadLetters() {
   if (error instanceof Problem && error.status === 403) {
     return <p className="hint">Dead letters hold whatever was sent, so only a key with the scope <code>admin</code> may read them. Log in with one, or use <code>tidegate dead-letters list</code>.</p>;
   }
-  if (!data) return error ? <Trouble error={error} retry={() => void mutate()} /> : <Skeleton lines={3} />;
+  const failure = error && <Trouble error={error} retry={() => void mutate()} />;
+  if (!data) return failure || <Skeleton lines={3} />;
   const isEmpty = data.dead_letters.length === 0 && pages.number === 1 && !data.next;
   return (
     <>
+      {failure}
       {!(isEmpty && code === "") && (
         <div className="filters">
           <label>Code <input value={code} placeholder="any, for example no_key" spellCheck={false} onChange={(event) => { setCode(event.target.value.trim()); pages.reset(); }} /></label>

@@ -1,5 +1,6 @@
 /** What stands where content is not there: loading, empty, failed. Rule: an error says what to do next. */
 import { Component, type ReactNode } from "react";
+import { isPassing } from "../again";
 import { Problem } from "../api";
 
 export function Skeleton({ lines }: { lines: number }) {
@@ -19,8 +20,12 @@ export function Empty({ title, children }: { title: string; children: ReactNode 
   );
 }
 
+/** What went wrong. `retry` is for what is only read, which is also asked again by itself; nobody writes twice unasked. */
 export function Trouble({ error, retry }: { error: unknown; retry?: () => void }) {
   const problem = error instanceof Problem ? error : null;
+  if (problem?.status === 401) {
+    return <div className="trouble" role="alert"><strong>The session has ended.</strong> Reload the page and log in again.</div>;
+  }
   return (
     <div className="trouble" role="alert">
       <strong>{problem ? sentence(problem.message) : "Something failed in this page."}</strong>{" "}
@@ -28,8 +33,7 @@ export function Trouble({ error, retry }: { error: unknown; retry?: () => void }
       {problem && problem.errors.length > 0 && (
         <ul>{problem.errors.map((fault, at) => <li key={at}>{sentence(fault.message)} {fault.hint && <>Try: {fault.hint}</>}</li>)}</ul>
       )}
-      {problem?.status === 503 && " It is tried again by itself."}
-      {problem?.status === 401 && " Reload the page and log in again."}
+      {retry && isPassing(error) && " It is tried again by itself. "}
       {retry && <button type="button" onClick={retry}>Try again</button>}
     </div>
   );
