@@ -40,6 +40,20 @@ export function hinderedJourneys(at) {
     });
   }
 
+  test("a condition that cannot be counted has no count, not that of the one before it, and is counted as soon as it can be", async () => {
+    const { page, stack, go, shown, writeText } = at();
+    await go("/segments/in_haste");
+    await shown("[data-testid=matches]", "match now");
+    await page.route("**/segments/preview?*", (route) => route.fulfill(problem(503)));
+    await writeText("mrr > 160");
+    await shown("[role=alert]", "It is tried again by itself");
+    await shown("[data-testid=english]", "160");
+    assert.equal(await page.locator("[data-testid=matches]").count(), 0);
+    await page.unroute("**/segments/preview?*");
+    await shown("[data-testid=matches]", "match now");
+    assert.equal(await page.locator("[role=alert]").count(), 0);
+  });
+
   test("a write that failed is not said to be tried again, and what was typed stays", async () => {
     const { page, go, shown } = at();
     await go("/contacts/u_9");

@@ -1,6 +1,6 @@
 import type { SWRConfiguration } from "swr";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { askedAgain, isPassing, pauseMs, PAUSE_MS_MAX } from "./again";
+import { askedAgain, insist, isPassing, pauseMs, PAUSE_MS_MAX } from "./again";
 import { ask, Problem } from "./api";
 
 const problem = (status: number, retryAfterMs = 0) => new Problem(status, "said", "the API said this", "", [], retryAfterMs);
@@ -49,4 +49,20 @@ test.each([["a page of something between", "<html>"], ["half of an answer", '{"a
   const failed = await ask("/x").catch((error: unknown) => error);
   expect(isPassing(failed)).toBe(true);
   expect(String(failed)).toContain("cannot be read");
+});
+
+test("what is insisted on is asked until it is answered, and each failure is told", async () => {
+  const told: unknown[] = [];
+  let asked = 0;
+  const answer = insist(async () => { if (++asked < 4) throw problem(503); return "at last"; }, () => false, (error) => told.push(error));
+  await vi.advanceTimersByTimeAsync(2_000 + 4_000 + 8_000);
+  expect([await answer, asked, told.length]).toEqual(["at last", 4, 3]);
+});
+
+test("what nobody waits for any more, or what asking again does not change, is not insisted on", async () => {
+  let isOld = false;
+  const left = insist(async () => { throw problem(503); }, () => isOld, () => { isOld = true; }).catch((error: unknown) => error);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(await left).toMatchObject({ status: 503 });
+  await expect(insist(async () => { throw problem(422); }, () => false, () => expect.fail("it is told as the answer"))).rejects.toMatchObject({ status: 422 });
 });

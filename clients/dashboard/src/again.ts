@@ -23,6 +23,23 @@ export function pauseMs(error: unknown, failures: number): number {
   return Math.max(own, error instanceof Problem ? error.retryAfterMs : 0);
 }
 
+/**
+ * Ask until there is an answer, and tell each failure that may pass. Errors: what asking again does not change, and
+ * whatever comes once it `isOld`: nobody waits for the answer any more.
+ */
+export async function insist<T>(request: () => Promise<T>, isOld: () => boolean, tell: (error: unknown) => void): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await request();
+    } catch (error) {
+      if (isOld() || !isPassing(error)) throw error;
+      tell(error);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs(error, failures)));
+      if (isOld()) throw error;
+    }
+  }
+}
+
 /** For every read: one that is repeated goes on whatever it is told, unless it is that its key may not. */
 export const askedAgain: SWRConfiguration = {
   shouldRetryOnError: true,

@@ -91,7 +91,7 @@ function Standing({ segment }: { segment: Segment }) {
 }
 
 function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }) {
-  const { draft, setText, setTree } = useDraft(saved?.id ?? null);
+  const { draft, setText, setTree, again } = useDraft(saved?.id ?? null);
   const [name, setName] = useState(saved?.name ?? "");
   const [ownId, setOwnId] = useState("");
   const [base, setBase] = useState(saved?.version ?? 0);
@@ -181,7 +181,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
           <Suspense fallback={<Skeleton lines={4} />}>
             <TextEditor text={draft.text} faults={draft.faults} attributes={attributes} segments={segments} onText={setText} onSave={saveExpression} />
           </Suspense>
-          <Reading draft={draft} />
+          <Reading draft={draft} again={again} />
         </div>
       </div>
       {trouble !== null && <Trouble error={trouble} />}
@@ -212,15 +212,17 @@ function Examples({ onText }: { onText: (text: string) => void }) {
   );
 }
 
-function Reading({ draft }: { draft: Draft }) {
+function Reading({ draft, again }: { draft: Draft; again: () => void }) {
   if (draft.faults.length > 0) {
     return <ul className="faults" aria-label="Errors">{draft.faults.map((fault, at) => (
       <li key={at}>{fault.span && <span className="place">{fault.span.line}:{fault.span.column}</span>} {fault.message}{fault.hint && <small>{fault.hint}</small>}</li>))}</ul>;
   }
-  if (draft.trouble !== null) return <Trouble error={draft.trouble} />;
+  const failure = draft.trouble !== null && <Trouble error={draft.trouble} retry={again} />;
+  if (failure && !draft.checked) return failure;
   if (!draft.readings) return <p className="english muted">The condition in plain English will stand here.</p>;
   return (
     <>
+      {failure}
       <p className="english" data-testid="english">{draft.readings.english}</p>
       {draft.unfinished && <p className="hint">A condition in the builder is not finished yet; the text is the last whole one.</p>}
       {draft.readings.advice.map((fault, at) => <p key={at} className="hint">{fault.message}{fault.hint && <> — {fault.hint}</>}</p>)}
@@ -232,7 +234,7 @@ function Outlook({ draft, saved, isChanged, onTree }: { draft: Draft; saved: Seg
   const { preview, readings } = draft;
   if (!readings || !preview) return null;
   return (
-    <div className="outlook" aria-live="polite" data-stale={draft.previewing || undefined}>
+    <div className="outlook" aria-live="polite" data-stale={draft.previewing || !draft.checked || undefined}>
       <div>
         {preview.complete ? (
           <p className="matches" data-testid="matches"><strong>{count(preview.matched)}</strong> of {counted(preview.total, "contact")} match now</p>

@@ -4,6 +4,7 @@
  * is dropped.
  */
 import { useCallback, useEffect, useRef, useState } from "react";
+import { insist } from "../again";
 import { ask, Problem, type Fault, type Preview, type Readings } from "../api";
 import { named, treeOf, whereOf, type Group } from "../query";
 
@@ -31,17 +32,25 @@ export function useDraft(id: string | null) {
   const round = useRef(0);
   const timer = useRef(0);
   const asking = useRef<AbortController | null>(null);
+  const again = useRef(() => {});
 
   const check = useCallback((where: unknown, source: "text" | "tree", after: number) => {
     const mine = ++round.current;
     clearTimeout(timer.current);
     asking.current?.abort();
     const asked = (asking.current = new AbortController());
+    again.current = () => check(where, source, 0);
     setDraft((before) => ({ ...before, checked: false, trouble: null }));
+    const post = <T>(path: string, json: object) => insist(
+      () => ask<T>(path, { method: "POST", json, signal: asked.signal }),
+      () => mine !== round.current,
+      // A count of what stood here before would be read as that of what stands here now.
+      (trouble) => setDraft((before) => ({ ...before, trouble, preview: null })),
+    );
     timer.current = window.setTimeout(() => void (async () => {
       try {
         const json = id === null ? { where } : { where, id };
-        const readings = await ask<Readings>("/segments/validate", { method: "POST", json, signal: asked.signal });
+        const readings = await post<Readings>("/segments/validate", json);
         if (mine !== round.current) return;
         setDraft((before) => ({
           ...before, readings, faults: [], unfinished: false, checked: true, previewing: true, trouble: null,
@@ -50,15 +59,15 @@ export function useDraft(id: string | null) {
         await new Promise((resolve) => setTimeout(resolve, PREVIEW_AFTER_MS));
         if (mine !== round.current) return;
         for (let isWhole = false, patience = PATIENCE_MS; !isWhole && mine === round.current; patience = Math.min(patience * 2, PATIENCE_MS_MAX)) {
-          const preview = await ask<Preview>(`/segments/preview?within_ms=${patience}`, { method: "POST", json: { ...json, where: readings.where }, signal: asked.signal });
+          const preview = await post<Preview>(`/segments/preview?within_ms=${patience}`, { ...json, where: readings.where });
           isWhole = preview.complete;
-          if (mine === round.current) setDraft((before) => ({ ...before, preview, previewing: false }));
+          if (mine === round.current) setDraft((before) => ({ ...before, preview, previewing: false, trouble: null }));
         }
       } catch (error) {
         if (mine !== round.current || asked.signal.aborted) return;
         const refused = error instanceof Problem && error.errors.length > 0;
         setDraft((before) => ({
-          ...before, readings: refused ? null : before.readings, checked: refused || before.checked, previewing: false,
+          ...before, readings: refused ? null : before.readings, checked: refused || before.checked, preview: null, previewing: false,
           faults: refused ? error.errors : [], trouble: refused ? null : error,
         }));
       }
@@ -67,7 +76,7 @@ export function useDraft(id: string | null) {
 
   const setText = useCallback((text: string, after = VALIDATE_AFTER_MS) => {
     const unfinished = text.trim() === "";
-    setDraft((before) => ({ ...before, text, unfinished, ...(unfinished ? { tree: EMPTY, readings: null, faults: [], checked: false, preview: null } : {}) }));
+    setDraft((before) => ({ ...before, text, unfinished, ...(unfinished ? { tree: EMPTY, readings: null, faults: [], checked: false, preview: null, trouble: null } : {}) }));
     if (unfinished) round.current++;
     else check(text, "text", after);
   }, [check]);
@@ -89,5 +98,5 @@ export function useDraft(id: string | null) {
     asking.current?.abort();
   }, []);
 
-  return { draft, setText, setTree };
+  return { draft, setText, setTree, again: () => again.current() };
 }
