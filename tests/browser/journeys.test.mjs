@@ -351,6 +351,24 @@ test("a file with errors is mapped, tried, written, and its rejected rows fetche
   await shown("h1", "a@x.example");
 });
 
+test("a line break and a comma within a value are kept by whoever edits beside them", async () => {
+  await stack.api("POST", "/contacts", { id: "lines", attributes: { address: "1 High Street\nOslo" } });
+  await go("/contacts/lines");
+  const address = page.getByLabel("address", { exact: true });
+  await address.press("Home");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.type("2");
+  await address.press("Enter");
+  await shown("[role=status]", "evaluated in");
+  assert.equal((await stack.api("GET", "/contacts/lines")).attributes.address, "21 High Street\nOslo");
+  await go("/segments/new");
+  await writeText('city in ["Washington, DC", NY]');
+  const values = page.getByLabel("Values, separated by commas");
+  await values.press("End");
+  await page.keyboard.type(", LA");
+  await shown(".cm-content", 'city in ["la", "ny", "washington, dc"]');
+});
+
 test("hostile values are shown as the text they are", async () => {
   const hostile = '"><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>';
   await stack.api("POST", "/contacts", { id: `h/${hostile}`, attributes: { [hostile.slice(0, 60)]: hostile, plan: "pro" } });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { age, counted, duration, instant, microseconds, readValue, slug, writeValue } from "./format";
+import { age, counted, duration, instant, microseconds, readElements, readText, readValue, slug, writeElements, writeText, writeValue } from "./format";
 
 describe("format", () => {
   test.each([[0, "0 ms"], [999, "999 ms"], [61_000, "1 min 1 s"], [3_600_000, "1 h"], [90_061_000, "1 d 1 h"], [864_000_000, "10 d"]])(
@@ -18,8 +18,22 @@ describe("format", () => {
   test("milliseconds are written when there are any", () =>
     expect([instant(0), instant(5)]).toEqual(["1970-01-01 00:00:00 UTC", "1970-01-01 00:00:00.005 UTC"]));
 
-  test.each(["pro", 12, -0.5, true, "12", "true", " spaced ", '"quoted"', "[x", ["a", 1], "", "02134", "[1]"])(
+  test.each(["pro", 12, -0.5, true, "12", "true", " spaced ", '"quoted"', "[x", ["a", 1], "", "02134", "[1]", "a\nb", "\r", "a\tb"])(
     "%j survives being written and read", (value) => expect(readValue(writeValue(value))).toEqual(value));
+
+  test.each(["a\nb", "\r\n"])("no line break of %j is left to an input, which would drop it", (value) =>
+    expect([writeValue(value), writeText(value)].join("")).not.toMatch(/[\r\n]/));
+
+  test.each(["a\nb", '"quoted"', "12", " spaced ", "plain"])("the text %j survives being written and read where only text can stand", (text) =>
+    expect(readText(writeText(text))).toBe(text));
+
+  test.each([[["ny", "Washington, DC"]], [["a", 1, true, -2.5]], [['"', "a\"b", ",", "x,\"y"]], [[""]], [["12", "true", " s ", "[1"]], [["a\nb, c"]], [[]]])(
+    "the elements %j survive being written and read", (values) => expect(readElements(writeElements(values), [])).toEqual(values));
+
+  test("elements are typed with or without quotes, and a comma too many is none", () => {
+    expect(readElements('US, 5" nails,, "Washington, DC" ,12,', [])).toEqual(["US", '5" nails', "Washington, DC", 12]);
+    expect(readElements('US, "Washington, D', [])).toEqual(["US", '"Washington, D']);
+  });
 
   test("a name becomes a slug", () => expect(slug("  Äctive Pro-users! ")).toBe("a_ctive_pro_users"));
 });

@@ -60,25 +60,59 @@ export function kindOf(value: unknown): string {
   return typeof value === "string" ? "text" : typeof value;
 }
 
-/** A value as it is written in an input: text that could be read as something else stands in quotes. */
+/** Line breaks and their like: an input drops them, or does not show them. */
+const CONTROL = /[\u0000-\u001f]/;
+
+/** A value as it is written in an input: text that could be read as something else, or has line breaks, stands in quotes. */
 export function writeValue(value: Value): string {
   if (value instanceof ExactNumber) return value.text;
   if (typeof value !== "string") return JSON.stringify(value);
-  return typeof guess(value) === "string" && value === value.trim() && !value.startsWith('"') ? value : JSON.stringify(value);
+  return typeof guess(value) === "string" && value === value.trim() && !value.startsWith('"') && !CONTROL.test(value) ? value : JSON.stringify(value);
 }
 
 /** What an input means: `12` a number, `true` a boolean, `["a"]` a list; `"12"`, a number that would be rounded, and everything else text. */
 export function readValue(written: string): Value {
   const text = written.trim();
-  if (/^".*"$/s.test(text)) {
-    try {
-      const read: unknown = JSON.parse(text);
-      if (typeof read === "string") return read;
-    } catch {
-      return text;
-    }
+  return unquoted(text) ?? guess(text);
+}
+
+function unquoted(text: string): string | null {
+  if (!/^".*"$/s.test(text)) return null;
+  try {
+    const read: unknown = JSON.parse(text);
+    return typeof read === "string" ? read : null;
+  } catch {
+    return null;
   }
-  return guess(text);
+}
+
+/** Text where nothing but text can stand: as it is, in quotes only if it has line breaks. */
+export function writeText(text: string): string {
+  return CONTROL.test(text) ? JSON.stringify(text) : text;
+}
+
+export function readText(written: string): string {
+  const read = unquoted(written);
+  return read !== null && CONTROL.test(read) ? read : written;
+}
+
+/** One element up to the next comma; one that begins with a quote goes on to the quote that ends it. */
+const ELEMENT = /\s*("(?:\\.|[^"\\])*"?[^,]*|[^,]+)/g;
+
+/** The elements of a list in one input: `ny, "Washington, DC"`; what holds a comma, and empty text, stands in quotes. */
+export function writeElements(values: readonly Value[]): string {
+  return values.map(writeElement).join(", ");
+}
+
+/** What such an input means. `had` are the elements of before: what is still written so is still the same value. */
+export function readElements(written: string, had: readonly Value[]): Value[] {
+  return [...written.matchAll(ELEMENT)].map(([, element = ""]) => element.trim()).filter(Boolean)
+    .map((element) => had.find((each) => writeElement(each) === element) ?? readValue(element));
+}
+
+function writeElement(value: Value): string {
+  const written = writeValue(value);
+  return typeof value === "string" && (written === "" || (written.includes(",") && !written.startsWith('"'))) ? JSON.stringify(value) : written;
 }
 
 function guess(text: string): Value {

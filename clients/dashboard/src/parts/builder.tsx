@@ -2,7 +2,7 @@
 import { QueryBuilder, type ActionProps, type CombinatorSelectorProps, type FieldSelectorProps, type NotToggleProps, type OperatorSelectorProps, type RuleGroupType, type ValueEditorProps } from "react-querybuilder";
 import { createContext, useContext, useState } from "react";
 import type { AttributeSeen, Value } from "../api";
-import { readValue, writeValue } from "../format";
+import { readElements, readText, readValue, writeElements, writeText, writeValue } from "../format";
 import { carried, hasMissingPolicy, missingPolicy, operatorOf, OPERATORS, replaced, SEGMENT_FIELD, SEGMENT_OPERATORS, withPolicy, type ConditionRule, type Group } from "../query";
 
 interface Known { attributes: readonly AttributeSeen[]; segments: readonly string[] }
@@ -138,8 +138,8 @@ function TestedValue({ value, rule, operator, handleOnChange }: ValueEditorProps
 
 function Written({ name, value, asText, seen, list, onValue }: { name: string; value: Value; asText?: boolean; seen?: readonly Value[]; list?: string; onValue: (value: Value) => void }) {
   const [draft, setDraft] = useState<string | null>(null);
-  const shown = value === "" ? "" : asText ? String(value) : writeValue(value);
-  const read = (text: string): Value => (asText ? text : readValue(text));
+  const shown = value === "" ? "" : asText ? writeText(String(value)) : writeValue(value);
+  const read = (text: string): Value => (asText ? readText(text) : readValue(text));
   return (
     <>
       <input aria-label={name} placeholder={name.toLowerCase()} spellCheck={false} list={list} data-empty={value === "" || undefined}
@@ -152,11 +152,8 @@ function Written({ name, value, asText, seen, list, onValue }: { name: string; v
 
 function SetOf({ value, onValue }: { value: Value[]; onValue: (value: Value[]) => void }) {
   const [draft, setDraft] = useState<string | null>(null);
-  const read = (text: string) => text.split(",").map((each) => each.trim()).filter(Boolean)
-    .map((each) => value.find((had) => writeValue(had) === each) ?? readValue(each));
-  const shown = value.map(writeValue).join(", ");
   return <input aria-label="Values, separated by commas" placeholder="US, CA, UK" spellCheck={false} data-empty={value.length === 0 || undefined}
-    value={draft ?? shown} onChange={(event) => { setDraft(event.target.value); onValue(read(event.target.value)); }} onBlur={() => setDraft(null)} />;
+    value={draft ?? writeElements(value)} onChange={(event) => { setDraft(event.target.value); onValue(readElements(event.target.value, value)); }} onBlur={() => setDraft(null)} />;
 }
 
 function Duration({ value, onValue }: { value: string; onValue: (value: string) => void }) {
