@@ -109,7 +109,7 @@ test("a wrong key is refused in words, and the right one is kept where no script
 
 test("each of the six segments is the same one whether it is written or built", async () => {
   for (const { name, text, built, saved } of SEGMENTS) {
-    await go("/segments/new");
+    await go("/new-segment");
     await editor().waitFor();
     await writeText(text);
     await shown("[data-testid=english]", "Contacts where");
@@ -137,8 +137,25 @@ test("each of the six segments is the same one whether it is written or built", 
   for (const { name, saved } of SEGMENTS) await shown("[data-segment]", name).then(() => shown("[data-segment] code", saved));
 });
 
+test("a segment gets the id that is typed, whatever an id may be", async () => {
+  for (const [name, typed] of [["Any", "big-spenders_2"], ["東京", "new"]]) {
+    await go("/new-segment");
+    await page.getByLabel("Name").fill(name);
+    await page.getByLabel("Id", { exact: true }).selectText();
+    await page.keyboard.type(typed);
+    await writeText("mrr > 100000");
+    await shown("[data-testid=matches]", "match now");
+    await press("Create segment");
+    await shown(".head .facts code", typed);
+    assert.equal(new URL(page.url()).pathname, `/segments/${typed}`);
+    page.once("dialog", (dialog) => dialog.accept());
+    await press("Delete");
+    await shown("h1", "Segments");
+  }
+});
+
 test("whoever does not know the language begins with an example", async () => {
-  await go("/segments/new");
+  await go("/new-segment");
   await page.getByRole("button", { name: /^A trial about to end/ }).click();
   await shown(".cm-content", "trial_ends_at within next 3 days");
   await shown("[data-testid=matches]", "match now");
@@ -146,7 +163,7 @@ test("whoever does not know the language begins with an example", async () => {
 });
 
 test("an error in the text is underlined and says what to write", async () => {
-  await go("/segments/new");
+  await go("/new-segment");
   await writeText('mrr > "lots"');
   await shown("ul.faults", "99");
   await page.locator(".cm-lintRange-error").waitFor();
@@ -172,7 +189,7 @@ test("an edited contact is seen to enter, live on the list, and can be asked why
 
 test("what missing values do is counted for both choices, and chosen with one press", async () => {
   await stack.api("POST", "/contacts", { id: "planless", attributes: { country: "NO" } });
-  await go("/segments/new");
+  await go("/new-segment");
   await writeText("plan is not free");
   const choice = page.getByRole("group", { name: "Contacts without plan" });
   const passing = choice.getByRole("button", { name: /^they pass: \d+ match/ });
@@ -361,7 +378,7 @@ test("a line break and a comma within a value are kept by whoever edits beside t
   await address.press("Enter");
   await shown("[role=status]", "evaluated in");
   assert.equal((await stack.api("GET", "/contacts/lines")).attributes.address, "21 High Street\nOslo");
-  await go("/segments/new");
+  await go("/new-segment");
   await writeText('city in ["Washington, DC", NY]');
   const values = page.getByLabel("Values, separated by commas");
   await values.press("End");
@@ -392,7 +409,7 @@ hinderedJourneys(() => ({ stack, page, go, shown, writeText, button }));
 
 test("no page has a serious finding of axe, in either theme", async () => {
   const pages = {
-    segments: "/", segment: "/segments/active_pro_users", "new-segment": "/segments/new", contacts: "/contacts", contact: "/contacts/u_2",
+    segments: "/", segment: "/segments/active_pro_users", "new-segment": "/new-segment", contacts: "/contacts", contact: "/contacts/u_2",
     imports: "/imports", activity: "/activity", health: "/health", "no-such-page": "/nosuch", "no-contact": "/contacts",
   };
   for (const theme of ["light", "dark"]) {

@@ -12,7 +12,7 @@ import { Contacts } from "./pages/contacts";
 import { Health } from "./pages/health";
 import { Segments } from "./pages/segments";
 import { ErrorBoundary, Skeleton } from "./parts/states";
-import { idIn, placeOf, PLACES, titleOf } from "./places";
+import { idIn, NEW_SEGMENT, placeOf, PLACES, titleOf } from "./places";
 import { chooseTheme, chosenTheme, type Theme } from "./theme";
 
 const SegmentPage = lazy(() => import("./pages/segment"));
@@ -89,7 +89,7 @@ function Frame({ session, onClose }: { session: Session; onClose: (notice: strin
           <Suspense fallback={<Skeleton lines={8} />}>
             <Switch>
               <Route path="/" component={Segments} />
-              <Route path="/segments/new"><SegmentPage key="new" id={null} /></Route>
+              <Route path={NEW_SEGMENT}><SegmentPage id={null} /></Route>
               <Route path="/segments/:id"><Named>{(id) => <SegmentPage key={id} id={id} />}</Named></Route>
               <Route path="/contacts" component={Contacts} />
               <Route path="/contacts/:id"><Named>{(id) => <ContactPage key={id} id={id} />}</Named></Route>

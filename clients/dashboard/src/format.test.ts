@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { age, counted, duration, instant, microseconds, readElements, readText, readValue, slug, writeElements, writeText, writeValue } from "./format";
+import { age, counted, duration, instant, microseconds, readElements, readText, readValue, slug, typedId, writeElements, writeText, writeValue } from "./format";
 
 describe("format", () => {
   test.each([[0, "0 ms"], [999, "999 ms"], [61_000, "1 min 1 s"], [3_600_000, "1 h"], [90_061_000, "1 d 1 h"], [864_000_000, "10 d"]])(
@@ -35,5 +35,11 @@ describe("format", () => {
     expect(readElements('US, "Washington, D', [])).toEqual(["US", '"Washington, D']);
   });
 
-  test("a name becomes a slug", () => expect(slug("  Äctive Pro-users! ")).toBe("a_ctive_pro_users"));
+  test("a name becomes a slug", () => expect(slug("  Äctive Pro-users! ")).toBe("active_pro_users"));
+
+  test("an id can be typed letter by letter, with all that an id may hold", () => {
+    const typed = (text: string) => [...text].reduce((before, letter) => typedId(before + letter), "");
+    expect([typed("big-spenders_2"), typed("_a--b__"), typed("Ünï Çode!"), typed("東京")]).toEqual(["big-spenders_2", "a--b__", "uni_code_", ""]);
+    expect(typed("x".repeat(120))).toBe("x".repeat(100));
+  });
 });

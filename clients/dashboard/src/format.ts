@@ -131,5 +131,14 @@ function guess(text: string): Value {
 
 /** A segment id made of a name: "Active Pro users" is `active_pro_users`. */
 export function slug(name: string): string {
-  return name.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 100);
+  return plainLetters(name).replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 100);
+}
+
+/** A segment id as far as it is typed: nothing that an id cannot hold, and everything that it can. */
+export function typedId(text: string): string {
+  return plainLetters(text).replace(/[^a-z0-9_-]+/g, "_").replace(/^[_-]+/, "").slice(0, 100);
+}
+
+function plainLetters(text: string): string {
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 }

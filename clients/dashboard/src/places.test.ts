@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { idIn, titleOf } from "./places";
+import { idIn, placeOf, titleOf } from "./places";
 
 test.each(["u_17", "a%41", "50%", "100 %25", "a/b", "?", "#", "ä ö", "%", "a%2Fb", "line\nbreak"])(
   "the address made for %j names it again", (id) => expect(idIn(`/contacts/${encodeURIComponent(id)}`)).toBe(id));
@@ -13,8 +13,10 @@ test("an address that cannot be decoded names nothing", () => {
 test("a slash at the end is no part of the id", () => expect(idIn("/contacts/u_17/")).toBe("u_17"));
 
 test.each([
-  ["/", "Segments – Tidegate"], ["/segments/new", "New segment – Tidegate"], ["/segments/pro", "pro – Segments – Tidegate"],
+  ["/", "Segments – Tidegate"], ["/new-segment", "New segment – Tidegate"], ["/segments/new", "new – Segments – Tidegate"], ["/new-segment/x", "No such page – Tidegate"], ["/segments/pro", "pro – Segments – Tidegate"],
   ["/contacts", "Contacts – Tidegate"], ["/contacts/50%25", "50% – Contacts – Tidegate"], ["/contacts/50%", "No such page – Tidegate"],
   ["/imports", "Imports – Tidegate"], ["/activity", "Activity – Tidegate"], ["/health", "Health – Tidegate"],
   ["/nosuch", "No such page – Tidegate"], ["/health/x", "No such page – Tidegate"],
 ])("the page at %s is called %s", (path, title) => expect(titleOf(path)).toBe(title));
+
+test.each(["/", "/segments/pro", "/new-segment"])("%s is a page of the segments", (path) => expect(placeOf(path)).toBe("/"));

@@ -9,20 +9,24 @@ export const PLACES: readonly (readonly [string, string])[] = [
   ["/health", "Health"],
 ];
 
+/** Where a segment is made. Not below the segments, where `new` is the address of the segment of that id. */
+export const NEW_SEGMENT = "/new-segment";
+
 /** The page's place in the bar: that of a segment is all segments. */
 export function placeOf(pathname: string): string {
+  if (pathname === NEW_SEGMENT) return "/";
   const first = pathname.split("/")[1] ?? "";
   return `/${first === "segments" ? "" : first}`;
 }
 
 /** What the browser's tab and history call a page. */
 export function titleOf(pathname: string): string {
+  if (pathname === NEW_SEGMENT) return "New segment – Tidegate";
   const [, first = "", second] = pathname.split("/");
   const place = PLACES.find(([href]) => href === placeOf(pathname))?.[1];
   const isOfOne = first === "segments" || first === "contacts";
   const id = idIn(pathname);
   if (place === undefined || (second && !(isOfOne && id))) return "No such page – Tidegate";
-  if (pathname === "/segments/new") return "New segment – Tidegate";
   return [...(second ? [id] : []), place, "Tidegate"].join(" – ");
 }
 

@@ -75,7 +75,7 @@ async def test_every_file_of_the_first_load_is_served_packed_and_kept(world: Wor
         assert answer.content == (DASHBOARD / name).read_bytes()
 
 
-@pytest.mark.parametrize("path", ["/", "/segments/new", "/contacts/a%2Fb", "/health"])
+@pytest.mark.parametrize("path", ["/", "/new-segment", "/contacts/a%2Fb", "/health"])
 async def test_every_page_is_the_entry_and_may_run_no_inline_script(world: World, path: str) -> None:
     answer = await world.http.get(path, headers={"Accept-Encoding": "identity"})
     assert answer.headers["Cache-Control"] == "no-cache"

@@ -3,7 +3,7 @@ import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react
 import useSWR, { useSWRConfig } from "swr";
 import { Link, useLocation } from "wouter";
 import { ask, isGone, Problem, segmentPath, type AttributeSeen, type Change, type Cost, type Segment } from "../api";
-import { age, count, counted, duration, instant, microseconds, slug } from "../format";
+import { age, count, counted, duration, instant, microseconds, slug, typedId } from "../format";
 import { useChanges, useCount, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
 import { useDraft, type Draft } from "../parts/draft";
@@ -167,12 +167,13 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
     <section className="editor" aria-label="Definition">
       <div className="names">
         <label>Name <input value={name} placeholder={saved?.id ?? "Active Pro contacts"} onChange={(event) => setName(event.target.value)} /></label>
-        {saved === null && <label>Id <input value={id} placeholder="active_pro_contacts" spellCheck={false} onChange={(event) => setOwnId(slug(event.target.value) || event.target.value)} /></label>}
+        {saved === null && <label>Id <input value={id} placeholder="active_pro_contacts" spellCheck={false} onChange={(event) => setOwnId(typedId(event.target.value))} /></label>}
         <span className="grow" />
         {saved && <button type="button" onClick={() => void save({ state: saved.state === "paused" ? "active" : "paused" })}>{saved.state === "paused" ? "Resume" : "Pause"}</button>}
         {saved && <button type="button" className="quiet" onClick={() => void remove()}>Delete</button>}
         <button type="button" className="main" disabled={!canSave} onClick={saveExpression}>{saved ? "Save new version" : "Create segment"}</button>
       </div>
+      {saved === null && id === "" && name.trim() !== "" && <p className="hint" role="status">This name has no letters for an id. Give it one of a to z, 0 to 9, - and _.</p>}
       <div className="forms">
         <div className="visual" aria-label="Condition, visually" role="group">
           <Suspense fallback={<Skeleton lines={4} />}><Builder tree={draft.tree} known={{ attributes, segments }} onTree={setTree} /></Suspense>

@@ -9,6 +9,7 @@ import { newestCount, useCount } from "../live";
 import { useNow } from "../parts/now";
 import { Sparkline } from "../parts/sparkline";
 import { Empty, Skeleton, Trouble } from "../parts/states";
+import { NEW_SEGMENT } from "../places";
 
 type Order = "name" | "members" | "entered" | "exited" | "saved_at";
 const ROW_PX = 58;
@@ -38,7 +39,7 @@ export function Segments() {
         </p>
         <input type="search" aria-label="Search segments" placeholder="Search name or condition" value={search}
           onChange={(event) => setSearch(event.target.value)} />
-        <Link href="/segments/new" className="button main">New segment</Link>
+        <Link href={NEW_SEGMENT} className="button main">New segment</Link>
       </div>
       {error && <Trouble error={error} retry={() => void mutate()} />}
       {!data && !error && <Skeleton lines={8} />}
@@ -47,7 +48,7 @@ export function Segments() {
           <p>A segment is a condition that every contact is held to at every moment, for example</p>
           <p><code>plan is Pro AND last_active within last 7 days</code></p>
           <p>Contacts enter when it becomes true and leave when it ceases to be, also by time alone.</p>
-          <Link href="/segments/new" className="button main">Write the first one</Link>
+          <Link href={NEW_SEGMENT} className="button main">Write the first one</Link>
         </Empty>
       )}
       {data && data.segments.length > 0 && (
