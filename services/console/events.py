@@ -22,7 +22,7 @@ from services.console.settings import ConsoleSettings
 from services.runtime.problems import ProblemError, unavailable
 
 KEEP_OPEN_S: Final = 15.0
-"""A comment goes out after this much silence, so that proxies keep the connection and a dead one is noticed."""
+"""`alive` is told after this much silence, so that proxies keep the connection and both ends notice a dead one."""
 RETRY_MS: Final = 1_000
 
 
@@ -76,7 +76,7 @@ async def stream(
             try:
                 waiting = await asyncio.wait_for(reader.waiting.get(), KEEP_OPEN_S)
             except TimeoutError:
-                yield b": open\n\n"
+                yield _frame(Event("alive", {}))
                 continue
             if waiting is None:
                 reason = "too slow: events were waiting" if reader.let_go else "the console is stopping"

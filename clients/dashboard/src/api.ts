@@ -94,6 +94,10 @@ export function keepToken(token: string): void {
   csrfToken = token;
 }
 
+/** How long an answer to a read, and to a change, is waited for. A file is sent for as long as that takes. */
+const READ_MS_MAX = 30_000;
+const CHANGE_MS_MAX = 90_000;
+
 export interface Asked { method?: string; json?: unknown; body?: Blob; headers?: Record<string, string>; signal?: AbortSignal }
 
 /** Ask the API. Errors: `Problem`, also when nothing answers, or nothing that can be read (status 0). */
@@ -101,17 +105,41 @@ export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
   const headers: Record<string, string> = { ...asked.headers };
   if (asked.json !== undefined) headers["Content-Type"] = "application/json";
   if (asked.method && asked.method !== "GET") headers["X-CSRF-Token"] = csrfToken;
+  const isRead = (asked.method ?? "GET") === "GET";
+  const deadline = deadlineOf(asked.signal, asked.body ? null : isRead ? READ_MS_MAX : CHANGE_MS_MAX);
+  try {
+    return await answered<T>(path, { method: asked.method ?? "GET", headers, body: asked.json === undefined ? (asked.body ?? null) : JSON.stringify(asked.json), credentials: "same-origin", signal: deadline.signal });
+  } catch (error) {
+    if (asked.signal?.aborted || !deadline.signal.aborted) throw error;
+    const doubt = isRead ? "Check that it is running, and your network." : "Whether the change was made is not known: look before you make it again.";
+    throw new Problem(0, "no_answer", `The console has not answered within ${(isRead ? READ_MS_MAX : CHANGE_MS_MAX) / 1_000} seconds.`, doubt, []);
+  } finally {
+    deadline.end();
+  }
+}
+
+/** A signal that aborts with another one, or when the time is over. */
+function deadlineOf(other: AbortSignal | undefined, ms: number | null): { signal: AbortSignal; end: () => void } {
+  const late = new AbortController();
+  const abort = () => late.abort();
+  const timer = ms === null ? undefined : setTimeout(abort, ms);
+  if (other?.aborted) abort();
+  other?.addEventListener("abort", abort);
+  return {
+    signal: late.signal,
+    end: () => {
+      clearTimeout(timer);
+      other?.removeEventListener("abort", abort);
+    },
+  };
+}
+
+async function answered<T>(path: string, request: RequestInit): Promise<T> {
   let answer: Response;
   try {
-    answer = await fetch(API + path, {
-      method: asked.method ?? "GET",
-      headers,
-      body: asked.json === undefined ? (asked.body ?? null) : JSON.stringify(asked.json),
-      credentials: "same-origin",
-      signal: asked.signal ?? null,
-    });
+    answer = await fetch(API + path, request);
   } catch (error) {
-    if (asked.signal?.aborted) throw error;
+    if (request.signal?.aborted) throw error;
     throw new Problem(0, "no_answer", "The console does not answer.", "Check that it is running, and your network.", []);
   }
   if (!answer.ok) throw await problemOf(answer);
@@ -119,7 +147,7 @@ export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
   try {
     return parseExactly(await answer.text()) as T;
   } catch (error) {
-    if (asked.signal?.aborted) throw error;
+    if (request.signal?.aborted) throw error;
     throw new Problem(0, "broken_answer", "The answer broke off or cannot be read.", "Something between here and the console may have changed it.", []);
   }
 }

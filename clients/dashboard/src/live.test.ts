@@ -109,6 +109,42 @@ test("a console that does not answer is no reason to log in again", async () => 
   expect(loggedOut).not.toHaveBeenCalled();
 });
 
+test("a stream that has died without a word is not shown as live, and another one is opened", async () => {
+  const missed = vi.fn();
+  close = follow(missed, () => {});
+  Stream.opened[0]!.tell("hello");
+  Stream.opened[0]!.tell("counts", { pro: 7 });
+  await vi.advanceTimersByTimeAsync(34_999);
+  expect(linkNow()).toBe("live");
+  await vi.advanceTimersByTimeAsync(1);
+  expect([linkNow(), newestCount("pro", 9), Stream.opened[0]!.readyState]).toEqual(["waiting", 9, CLOSED]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(Stream.opened.length).toBe(2);
+  Stream.opened[1]!.tell("hello");
+  expect([linkNow(), missed.mock.calls.length]).toEqual(["live", 1]);
+});
+
+test.each(["alive", "counts", "change", "restart"])("a stream that tells %s now and then is live", async (name) => {
+  close = follow(() => {}, () => {});
+  Stream.opened[0]!.tell("hello");
+  for (let told = 0; told < 10; told++) {
+    await vi.advanceTimersByTimeAsync(15_000);
+    Stream.opened[0]!.tell(name);
+  }
+  expect([linkNow(), Stream.opened.length]).toEqual(["live", 1]);
+});
+
+test("a stream whose opening is not answered is opened again, but the browser's own tries are left to it", async () => {
+  close = follow(() => {}, () => {});
+  for (let tries = 0; tries < 60; tries++) {
+    await vi.advanceTimersByTimeAsync(1_000);
+    Stream.opened[0]!.fail(CONNECTING);
+  }
+  expect(Stream.opened.length).toBe(1);
+  await vi.advanceTimersByTimeAsync(36_000);
+  expect(Stream.opened.length).toBe(2);
+});
+
 test("without a session the stream is left closed and the login is asked for", async () => {
   const loggedOut = vi.fn();
   answerSession(401);

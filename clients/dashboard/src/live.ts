@@ -1,6 +1,6 @@
 /**
  * Live membership changes and counts: one stream for the whole page, resumed by the browser after the last event it had,
- * and opened anew when the browser has given it up. Rule: who shows a number learns whether the stream is open, so that an old number is never shown as a live one.
+ * and opened anew when the browser has given it up, or when it is silent for so long that it must be dead. Rule: who shows a number learns whether the stream is open, so that an old number is never shown as a live one.
  */
 import { useEffect, useSyncExternalStore } from "react";
 import { API, ask, Problem } from "./api";
@@ -21,6 +21,8 @@ let link: Link = "connecting";
 /** How long to wait before a stream that was refused is opened again; twice as long after each refusal. */
 const REOPEN_MS = 1_000;
 const REOPEN_MS_MAX = 30_000;
+/** Longer than the console is ever silent: it tells that it is there every 15 s when there is nothing else to tell. */
+const SILENCE_MS_MAX = 35_000;
 
 function setLink(next: Link): void {
   link = next;
@@ -38,14 +40,31 @@ export function follow(onMissed: () => void, onLoggedOut: () => void): () => voi
   let isClosed = false;
   let wait = REOPEN_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let silence: ReturnType<typeof setTimeout> | undefined;
   setLink("connecting");
 
   const missed = () => {
     forgetCounts();
     onMissed();
   };
+  const broken = () => {
+    isBroken = true;
+    forgetCounts();
+    setLink("waiting");
+  };
+  // A connection can be gone without a word, and the browser would wait for it for good.
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      source.close();
+      broken();
+      void reopen();
+    }, SILENCE_MS_MAX);
+  };
   const open = () => {
     source = new EventSource(`${API}/events`);
+    heard();
+    for (const name of ["hello", "alive", "restart", "change", "counts"]) source.addEventListener(name, heard);
     source.addEventListener("hello", () => {
       if (isBroken) missed();
       isBroken = false;
@@ -53,9 +72,8 @@ export function follow(onMissed: () => void, onLoggedOut: () => void): () => voi
       setLink("live");
     });
     source.onerror = () => {
-      isBroken = true;
-      forgetCounts();
-      setLink("waiting");
+      heard();
+      broken();
       // After an answer other than 200 the browser does not try again.
       if (source.readyState === EventSource.CLOSED) void reopen();
     };
@@ -64,6 +82,7 @@ export function follow(onMissed: () => void, onLoggedOut: () => void): () => voi
     source.addEventListener("counts", takeCounts);
   };
   const reopen = async () => {
+    clearTimeout(silence);
     const isLoggedOut = await ask("/session").then(() => false, (error: unknown) => error instanceof Problem && error.status === 401);
     if (isClosed) return;
     if (isLoggedOut) {
@@ -78,6 +97,7 @@ export function follow(onMissed: () => void, onLoggedOut: () => void): () => voi
   return () => {
     isClosed = true;
     clearTimeout(timer);
+    clearTimeout(silence);
     source.close();
     forgetCounts();
   };

@@ -10,7 +10,7 @@ import pytest
 from schemas.evaluator_status import SegmentStatusRecord
 from schemas.membership_change import ChangeCause, MembershipChangeRecord
 from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
-from services.console import follow
+from services.console import events, follow
 from services.console.events import stream
 from services.console.feed import WAITING_EVENTS_MAX, Asked, Event, Feed, decode_positions, encode_positions
 from services.console.hour import Hour
@@ -95,6 +95,22 @@ def test_counts_go_only_to_readers_for_whom_there_is_something() -> None:
     assert other is not None
     feed.broadcast("counts", lambda reader: {"a": 1} if reader.wants(SegmentId("a")) else {})
     assert (one.waiting.qsize(), other.waiting.qsize()) == (1, 0)
+
+
+async def test_a_reader_for_whom_there_is_nothing_is_told_that_the_stream_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "KEEP_OPEN_S", 0.01)
+    feed = Feed(1)
+    feed.start({0: 0})
+    reader = feed.join(None)
+    assert reader is not None
+    settings = ConsoleSettings(partitions=1, data_dir=tmp_path)
+    frames = stream(settings, feed, reader, None, {0: 0})
+    told = [(await anext(frames)).decode() for _ in range(3)]
+    feed.close()
+    assert "event: bye" in [frame.decode() async for frame in frames][-1]
+    assert told[1:] == ["event: alive\ndata: {}\n\n"] * 2
 
 
 async def test_a_reader_that_was_let_go_gets_what_waited_and_then_the_reason(tmp_path: Path) -> None:
