@@ -54,6 +54,27 @@ export function hinderedJourneys(at) {
     assert.equal(await page.locator("[role=alert]").count(), 0);
   });
 
+  test("what was read for another question is not told as the answer to this one", async () => {
+    const { page, go, shown } = at();
+    await go("/contacts");
+    await page.getByLabel("Contact id").fill("zzz");
+    await shown(".empty", "No id begins with");
+    await page.route("**/contacts?prefix=u_1&*", async (route) => pause(LATE_MS).then(() => route.fulfill(problem(500))));
+    await page.getByLabel("Contact id").fill("u_1");
+    await pause(LATE_MS / 2);
+    assert.equal(await page.locator(".empty").count(), 0, "while the answer is late");
+    await shown("[role=alert]", "It is tried again by itself");
+    assert.equal(await page.locator(".empty").count(), 0, "while there is none");
+    await page.unroute("**/contacts?prefix=u_1&*");
+    await shown(".ids", "u_100");
+    await go("/activity");
+    const segment = page.getByRole("combobox", { name: "Segment", exact: true });
+    await segment.fill("active_pro_users");
+    await shown(".divider", "Before this page was opened");
+    await segment.fill("");
+    await page.locator(".divider").waitFor({ state: "detached" });
+  });
+
   test("a write that failed is not said to be tried again, and what was typed stays", async () => {
     const { page, go, shown } = at();
     await go("/contacts/u_9");

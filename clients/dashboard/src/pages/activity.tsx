@@ -36,6 +36,7 @@ export function Activity() {
   const { data: known } = useSWR<{ segments: Segment[] }>("/segments?brief=true");
   const { data: past } = useSWR<{ changes: Change[] }>(
     known?.segments.some((each) => each.id === segment) ? `${segmentPath(segment)}/changes?limit=100` : null,
+    { keepPreviousData: false },  // the changes of another segment, or of one that is not asked for any more
   );
   const fits = (change: { segment_id: string; contact_id: string; change: string; cause: string }) =>
     (segment === "" || change.segment_id.includes(segment)) && (contact === "" || change.contact_id.includes(contact)) &&

@@ -244,7 +244,9 @@ function AsOf({ id, segment }: { id: string; segment: string }) {
   const [at, setAt] = useState("");
   const asked = at && !Number.isNaN(Date.parse(`${at}Z`)) ? new Date(`${at}Z`).toISOString() : "";
   const query = new URLSearchParams({ segment, at: asked });
-  const { data, error, mutate } = useSWR<PastMembership>(asked ? `${contactPath(id)}/membership?${query.toString()}` : null);
+  const { data, error, mutate } = useSWR<PastMembership>(asked ? `${contactPath(id)}/membership?${query.toString()}` : null, {
+    keepPreviousData: false,  // the answer for another instant or segment would stand under this one
+  });
   return (
     <div className="as-of">
       <label className="stacked">Was it in {segment} at <input type="datetime-local" step="1" value={at} onChange={(event) => setAt(event.target.value)} /> UTC?</label>

@@ -13,7 +13,7 @@ export function Contacts() {
   const wanted = useDeferredValue(prefix);
   const [, go] = useLocation();
   const asked = new URLSearchParams({ prefix: wanted, limit: String(PAGE), ...(pages.after ? { after: pages.after } : {}) });
-  const { data, error, mutate } = useSWR<{ contacts: { id: string }[]; next: string | null }>(`/contacts?${asked.toString()}`);
+  const { data, error, isLoading, mutate } = useSWR<{ contacts: { id: string }[]; next: string | null }>(`/contacts?${asked.toString()}`);
 
   function open(event: FormEvent) {
     event.preventDefault();
@@ -34,7 +34,7 @@ export function Contacts() {
         <ul className="ids">{data.contacts.map(({ id }) => <li key={id}><Link href={`/contacts/${encodeURIComponent(id)}`}>{id}</Link></li>)}</ul>
       )}
       {data && <Pager pages={pages} next={data.next} of="contacts" names={["Earlier", "Later"]} />}
-      {data && data.contacts.length === 0 && (
+      {data && data.contacts.length === 0 && !isLoading && !error && (
         <Empty title={wanted ? `No id begins with “${wanted}”` : "No contacts yet"}>
           <p>Contacts appear with their first write. Send one with <code>tidegate contacts set u_17 plan=pro</code>, or upload a file under <Link href="/imports">Imports</Link>.</p>
         </Empty>

@@ -17,7 +17,7 @@ export function DeadLetters() {
   const [code, setCode] = useState("");
   const [open, setOpen] = useState("");
   const asked = new URLSearchParams({ limit: String(PAGE), ...(code ? { code } : {}), ...(pages.after ? { after: pages.after } : {}) });
-  const { data, error, mutate } = useSWR<{ dead_letters: DeadLetter[]; next: string | null }>(`/dead-letters?${asked.toString()}`, {
+  const { data, error, isLoading, mutate } = useSWR<{ dead_letters: DeadLetter[]; next: string | null }>(`/dead-letters?${asked.toString()}`, {
     refreshInterval: pages.number === 1 ? READ_EVERY_MS : 0,
   });
   const now = useNow(5_000);
@@ -35,7 +35,7 @@ export function DeadLetters() {
           <label>Code <input value={code} placeholder="any, for example no_key" spellCheck={false} onChange={(event) => { setCode(event.target.value.trim()); pages.reset(); }} /></label>
         </div>
       )}
-      {isEmpty ? (
+      {isEmpty ? !isLoading && !error && (
         <p className="hint">{code ? `No kept dead letter has the code “${code}”.` : "None is kept. A record that cannot be understood is put here whole, with the reason, and nothing waits for it."}</p>
       ) : (
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Dead letters">
@@ -58,7 +58,7 @@ export function DeadLetters() {
           </table>
         </div>
       )}
-      {data.dead_letters.length === 0 && data.next && <p className="hint">None on this page; older ones may fit.</p>}
+      {data.dead_letters.length === 0 && data.next && !isLoading && <p className="hint">None on this page; older ones may fit.</p>}
       <Pager pages={pages} next={data.next} of="dead letters" />
     </>
   );
