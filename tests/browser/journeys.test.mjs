@@ -386,6 +386,20 @@ test("a line break and a comma within a value are kept by whoever edits beside t
   await shown(".cm-content", 'city in ["la", "ny", "washington, dc"]');
 });
 
+test("a contact that no address can name is shown without a link, and says what shows it", async () => {
+  for (const id of [".", ".."]) await stack.api("POST", "/contacts", { id, attributes: { steps: true } });
+  await go("/contacts");
+  await page.getByLabel("Contact id").fill("..");
+  await shown("[role=status]", "tidegate contacts get ..");
+  await page.keyboard.press("Enter");
+  await page.locator(".ids li", { hasText: /^\.\.$/ }).waitFor();
+  assert.equal(await page.locator(".ids a").count(), 0);
+  await go("/new-segment");
+  await writeText("steps is true");
+  await page.locator(".sample li", { hasText: /^\.$/ }).waitFor();
+  assert.equal(await page.locator(".sample a").count(), 0);
+});
+
 test("hostile values are shown as the text they are", async () => {
   const hostile = '"><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>';
   await stack.api("POST", "/contacts", { id: `h/${hostile}`, attributes: { [hostile.slice(0, 60)]: hostile, plan: "pro" } });

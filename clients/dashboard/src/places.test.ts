@@ -1,8 +1,14 @@
 import { expect, test } from "vitest";
-import { idIn, placeOf, titleOf } from "./places";
+import { idIn, isStep, placeOf, titleOf } from "./places";
 
 test.each(["u_17", "a%41", "50%", "100 %25", "a/b", "?", "#", "ä ö", "%", "a%2Fb", "line\nbreak"])(
   "the address made for %j names it again", (id) => expect(idIn(`/contacts/${encodeURIComponent(id)}`)).toBe(id));
+
+test.each([".", ".."])("%j has no address: the browser's own reading takes it for a step", (id) => {
+  expect(isStep(id)).toBe(true);
+  expect(new URL(`/contacts/${id.replaceAll(".", "%2E")}`, "http://a.example").pathname).not.toContain(id);
+  expect([isStep("..."), isStep(".a"), isStep("")]).toEqual([false, false, false]);
+});
 
 test("an address that cannot be decoded names nothing", () => {
   expect(idIn("/contacts/50%")).toBeNull();

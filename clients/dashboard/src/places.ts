@@ -30,6 +30,11 @@ export function titleOf(pathname: string): string {
   return [...(second ? [id] : []), place, "Tidegate"].join(" – ");
 }
 
+/** Whether an id is a step in an address, which a browser takes before it asks for anything, however it is written. */
+export function isStep(id: string): boolean {
+  return id === "." || id === "..";
+}
+
 /**
  * The id in a page's address: `/contacts/a%2541` is the contact `a%41`. Null when it cannot be decoded.
  * The router's own answer is decoded already, and another time would make another id of it.

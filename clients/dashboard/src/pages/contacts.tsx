@@ -2,8 +2,10 @@
 import { useDeferredValue, useState, type FormEvent } from "react";
 import useSWR from "swr";
 import { Link, useLocation } from "wouter";
+import { ContactLink, stepSays } from "../parts/contact-link";
 import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
+import { isStep } from "../places";
 
 const PAGE = 100;
 
@@ -17,7 +19,7 @@ export function Contacts() {
 
   function open(event: FormEvent) {
     event.preventDefault();
-    if (prefix.trim()) go(`/contacts/${encodeURIComponent(prefix.trim())}`);
+    if (prefix.trim() && !isStep(prefix.trim())) go(`/contacts/${encodeURIComponent(prefix.trim())}`);
   }
 
   return (
@@ -28,10 +30,11 @@ export function Contacts() {
         <input type="search" autoFocus aria-label="Contact id" placeholder="Id, or how it begins" value={prefix}
           onChange={(event) => { setPrefix(event.target.value); pages.reset(); }} />
       </form>
+      {isStep(prefix.trim()) && <p className="notice" role="status">{stepSays(prefix.trim())}</p>}
       {error && <Trouble error={error} retry={() => void mutate()} />}
       {!data && !error && <Skeleton lines={8} />}
       {data && data.contacts.length > 0 && (
-        <ul className="ids">{data.contacts.map(({ id }) => <li key={id}><Link href={`/contacts/${encodeURIComponent(id)}`}>{id}</Link></li>)}</ul>
+        <ul className="ids">{data.contacts.map(({ id }) => <li key={id}><ContactLink id={id} /></li>)}</ul>
       )}
       {data && <Pager pages={pages} next={data.next} of="contacts" names={["Earlier", "Later"]} />}
       {data && data.contacts.length === 0 && !isLoading && !error && (

@@ -6,6 +6,7 @@ import { ask, isGone, Problem, segmentPath, type AttributeSeen, type Change, typ
 import { age, count, counted, duration, instant, microseconds, slug, typedId } from "../format";
 import { useChanges, useCount, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
+import { ContactLink } from "../parts/contact-link";
 import { useDraft, type Draft } from "../parts/draft";
 import { MissingChoices } from "../parts/missing-choices";
 import { useNow } from "../parts/now";
@@ -254,7 +255,7 @@ function Outlook({ draft, saved, isChanged, onTree }: { draft: Draft; saved: Seg
       <div>
         <h3>Sample</h3>
         {preview.sample.length === 0 ? <p className="hint">No contact matches. Compare the values with those of a contact you know.</p> : (
-          <ul className="ids sample">{preview.sample.map((each) => <li key={each}><Link href={`/contacts/${encodeURIComponent(each)}`}>{each}</Link></li>)}</ul>
+          <ul className="ids sample">{preview.sample.map((each) => <li key={each}><ContactLink id={each} /></li>)}</ul>
         )}
       </div>
       {preview.complete && <MissingChoices tree={draft.tree} onTree={onTree} />}
@@ -286,7 +287,7 @@ function Population({ id }: { id: string }) {
           <table className="plain">
             <thead><tr><th scope="col">Contact</th><th scope="col">Since</th></tr></thead>
             <tbody>{members.members.map((each) => (
-              <tr key={each.contact_id}><th scope="row"><Link href={`/contacts/${encodeURIComponent(each.contact_id)}`}>{each.contact_id}</Link></th>
+              <tr key={each.contact_id}><th scope="row"><ContactLink id={each.contact_id} /></th>
                 <td title={instant(each.since)}>{age(each.since, now)}</td></tr>))}</tbody>
           </table>
         )}
