@@ -464,6 +464,47 @@ test("no page scrolls sideways on a telephone, and no long word or id makes one 
   }
 });
 
+test("a value can be read and edited on the narrowest telephone", async () => {
+  await page.setViewportSize({ width: 320, height: 640 });
+  await stack.api("PATCH", "/contacts/u_8", { attributes: { narrow: "twenty characters of" } });
+  await go("/contacts/u_8");
+  const narrow = page.getByLabel("narrow", { exact: true });
+  await narrow.waitFor();
+  const isWhole = () => narrow.evaluate((input) => input.scrollWidth <= input.clientWidth);
+  assert.ok(await isWhole(), "read");
+  await narrow.fill("twenty characters o!");
+  await button("Write").waitFor();
+  assert.ok(await isWhole(), "edited");
+  await page.setViewportSize({ width: 1360, height: 860 });
+});
+
+test("in a system's high contrast the choice that is made is told from the others", async () => {
+  await page.emulateMedia({ forcedColors: "active" });
+  await go("/activity");
+  const background = () => button(/^(Hold|Go on)$/).evaluate((each) => getComputedStyle(each).backgroundColor);
+  const before = await background();
+  await press("Hold");
+  assert.notEqual(await background(), before);
+  await page.emulateMedia({ forcedColors: "none" });
+});
+
+test("a page that is gone to begins at its top, and one that is gone back to where it was left", async () => {
+  await page.setViewportSize({ width: 1000, height: 400 });
+  await go("/segments/big_spenders");
+  const member = page.locator("table.plain tbody a").nth(40);
+  for (const how of ["read anew", "read before, and there at once"]) {
+    await member.scrollIntoViewIfNeeded();
+    const left = await page.evaluate(() => scrollY);
+    assert.ok(left > 1_000, `scrolled to ${left}`);
+    await member.click();
+    await page.getByLabel("mrr", { exact: true }).waitFor();
+    assert.equal(await page.evaluate(() => scrollY), 0, how);
+    await page.goBack();
+    await page.waitForFunction((left) => Math.abs(scrollY - left) < 300, left);
+  }
+  await page.setViewportSize({ width: 1360, height: 860 });
+});
+
 test("an evaluator that does not answer is said on the health page, and so is its recovery", async () => {
   await go("/health");
   await shown(".verdict", "All 4 partitions are served");

@@ -56,10 +56,20 @@ function Frame({ session, onClose }: { session: Session; onClose: (notice: strin
   const here = placeOf(place);
   const content = useRef<HTMLElement>(null);
   const left = useRef(place);
+  const isBack = useRef(false);
+  useEffect(() => {
+    const onBack = () => { isBack.current = location.pathname !== left.current; };
+    // Before the router hears of it and shows the other page.
+    addEventListener("popstate", onBack, true);
+    return () => removeEventListener("popstate", onBack, true);
+  }, []);
   useEffect(() => {
     document.title = titleOf(place);
     if (left.current === place) return;
     left.current = place;
+    // A page that was gone to is read from its top; where it was left the browser shows again by itself.
+    if (!isBack.current) scrollTo(0, 0);
+    isBack.current = false;
     // Who reads by ear or goes by keys begins where the new page does, unless the page has put them in its input.
     if (!content.current?.contains(document.activeElement)) content.current?.focus({ preventScroll: true });
   }, [place]);
