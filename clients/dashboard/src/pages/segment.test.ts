@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { LiveChange } from "../live";
-import { nameSaved, withChange } from "./segment";
+import { nameSaved, saidOf, withChange } from "./segment";
 
 test("a name that was cleared is saved: the segment is called by its id", () => {
   expect(nameSaved("", "pros")).toBe("pros");
@@ -14,4 +14,9 @@ test("a live change is listed once, also when a read has brought it just before"
   expect(once.map(({ event_id, at }) => [event_id, at])).toEqual([["e1", "1970-01-01T00:00:01.000Z"]]);
   expect(withChange(once, live)).toEqual(once);
   expect(withChange(once, { ...live, event_id: "e2" }).map(({ event_id }) => event_id)).toEqual(["e2", "e1"]);
+});
+
+test("of a paused segment it is not said that contacts are brought to it", () => {
+  expect(saidOf({ version: 2, state: "paused" })).toContain("nobody enters or leaves");
+  expect(saidOf({ version: 3, state: "active" })).toContain("contacts are being brought to it");
 });

@@ -129,7 +129,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
         const next = await ask<Segment>(segmentPath(saved.id), { method: "PUT", json: change, headers: { "If-Match": `"${base}"` } });
         setBase(next.version);
         if ("name" in change) setName((now) => (now === name ? next.name : now));
-        setSaid(`Version ${next.version} is saved. It is in force from here on; contacts are being brought to it.`);
+        setSaid(saidOf(next));
         reread();
       } else {
         await ask("/segments", { method: "POST", json: { id, name: name || id, ...change } });
@@ -196,6 +196,12 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
       <Outlook draft={draft} saved={saved} isChanged={isChanged} onTree={setTree} />
     </section>
   );
+}
+
+/** What a saved version does. */
+export function saidOf({ version, state }: Pick<Segment, "version" | "state">): string {
+  return state === "paused" ? `Version ${version} is saved. The segment is paused: its members stay, and nobody enters or leaves until it is resumed.`
+    : `Version ${version} is saved. It is in force from here on; contacts are being brought to it.`;
 }
 
 /** A segment without a name of its own is called by its id, as one that was created without is. */
