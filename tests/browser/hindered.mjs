@@ -80,8 +80,13 @@ export function hinderedJourneys(at) {
     await go("/contacts/u_9");
     const mrr = page.getByLabel("mrr", { exact: true });
     await mrr.fill("4711");
-    await page.route("**/api/v2/contacts/u_9", (route) => (route.request().method() === "PATCH" ? route.fulfill(problem(503)) : route.continue()));
+    const later = async (route) => pause(LATE_MS).then(() => route.fulfill(problem(503)));
+    await page.route("**/api/v2/contacts/u_9", (route) => (route.request().method() === "PATCH" ? later(route) : route.continue()));
     await mrr.press("Enter");
+    await mrr.press("Enter");
+    await mrr.press("Tab");
+    await shown("[role=status]", "Writing mrr");
+    assert.equal(await mrr.inputValue(), "4711");
     await shown("[role=alert]", "It is said to be away");
     assert.doesNotMatch(await page.locator("[role=alert]").textContent(), /by itself/);
     assert.equal(await mrr.inputValue(), "4711");

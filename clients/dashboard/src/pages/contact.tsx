@@ -91,6 +91,7 @@ function Attributes({ id, attributes, onWritten }: { id: string; attributes: Rec
 
   async function write(name: string, value: Value | null): Promise<boolean> {
     setTrouble(null);
+    setSaid(`Writing ${name}…`);
     try {
       const receipt = await ask<{ took_us?: number; changes?: unknown[] }>(contactPath(id), {
         method: "PATCH", json: { attributes: { [name]: value } }, headers: { Prefer: "wait=5" },
@@ -102,6 +103,7 @@ function Attributes({ id, attributes, onWritten }: { id: string; attributes: Rec
       return true;
     } catch (error) {
       setTrouble(error);
+      setSaid("");
       return false;
     }
   }
@@ -130,16 +132,21 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
   const newest = useRef(value);
   const known = JSON.stringify(value);
   useEffect(() => { newest.current = value; }, [known]);
+  // What is being written stands in the input until that has an answer, wherever the focus goes.
+  const underWay = useRef<string | null>(null);
   // What stands in the input is compared too: a number that would be rounded is read from there as text.
   const isSame = () => written === writeValue(newest.current) || JSON.stringify(meant) === JSON.stringify(newest.current);
   const commit = () => {
+    if (written !== null && written === underWay.current) return;
     if (written === null || isSame()) {
       setWritten(null);
       return;
     }
     newest.current = meant;
+    underWay.current = written;
     // What is typed stays until it is read back as written; a live change of the value never takes it away.
     void onWrite(name, meant).then((isWritten) => {
+      if (underWay.current === written) underWay.current = null;
       if (isWritten) setWritten((now) => (now === written ? null : now));
       else newest.current = value;
     });
@@ -151,7 +158,7 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
         <input aria-label={name} value={text} spellCheck={false} data-changed={written !== null || undefined}
           onChange={(event) => setWritten(event.target.value)}
           onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setWritten(null); }}
-          onBlur={() => { if (written !== null && isSame()) setWritten(null); }} />
+          onBlur={() => { if (written !== null && written !== underWay.current && isSame()) setWritten(null); }} />
         {written !== null && <button type="button" className="main" onClick={commit}>Write</button>}
       </div></td>
       <td className="kind">{kindOf(written === writeValue(value) ? value : meant)}</td>
