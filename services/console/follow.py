@@ -1,7 +1,8 @@
 """The console's two readings of Kafka: the evaluators' statuses, and the membership changes as they are committed.
 
 Rule: each goes on until the service stops; a failure ends the process, which is started again and reads anew, because
-a console that quietly shows old numbers is worse than none. Nothing is decided here.
+a console that quietly shows old numbers is worse than none; a record without sense is passed by. Nothing is decided
+here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -25,7 +26,7 @@ from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
 from services.runtime import metrics
 from services.runtime.clock import now_ms
-from services.runtime.logs import get_logger
+from services.runtime.following import pass_by
 
 RESUME_RECORDS_MAX: Final = 200_000
 """A reader that has been away for longer starts anew instead."""
@@ -35,8 +36,6 @@ COUNTS_INTERVAL_S: Final = 0.5
 
 CHANGES = metrics.counter("tidegate_console_changes", "Membership changes read for live readers.")
 READERS = metrics.gauge("tidegate_console_live_readers", "Readers of live events.")
-
-log = get_logger("follow")
 
 
 async def follow_statuses(settings: ConsoleSettings, board: StatusBoard, caught_up: asyncio.Event) -> None:
@@ -49,17 +48,18 @@ async def follow_statuses(settings: ConsoleSettings, board: StatusBoard, caught_
             if not caught_up.is_set() and await reading.position(0) >= end:
                 caught_up.set()
             for record in await reading.poll(CATCH_UP_POLL_MS if not caught_up.is_set() else STATUS_POLL_MS):
-                _take_status(board, record.key, record.value)
+                try:
+                    _take_status(board, record.key, record.value)
+                except ValueError as error:
+                    pass_by(record, error)
 
 
 def _take_status(board: StatusBoard, key: bytes, value: bytes | None) -> None:
+    """Take a status or a tombstone. Errors: ValueError for one without sense."""
     if value is None:
         board.forget(key)
-        return
-    try:
+    else:
         board.take(decode_status(value))
-    except ValidationError as error:
-        log.warning("status not understood", key=key.decode(errors="replace"), problems=error.error_count())
 
 
 async def follow_declarations(settings: ConsoleSettings, declarations: Declarations) -> None:
@@ -72,7 +72,7 @@ async def follow_declarations(settings: ConsoleSettings, declarations: Declarati
                 try:
                     declarations.take(record.key, record.value)
                 except ValidationError as error:
-                    log.warning("declaration not understood", problems=error.error_count())
+                    pass_by(record, error)
 
 
 async def follow_changes(settings: ConsoleSettings, feed: Feed, hour: Hour) -> None:
@@ -85,7 +85,7 @@ async def follow_changes(settings: ConsoleSettings, feed: Feed, hour: Hour) -> N
         while True:
             records = await reading.poll()
             for record in records:
-                change = None if record.value is None else MembershipChangeRecord.decode(record.value)
+                change = _change(record)
                 feed.publish(record.partition, record.offset, change)
                 if change is not None:
                     hour.change(change.segment_id, change.member, now_ms())
@@ -126,9 +126,18 @@ async def replay(settings: ConsoleSettings, start: Mapping[int, int], end: Mappi
                 if record.offset >= end[record.partition]:
                     continue
                 positions[record.partition] = record.offset + 1
-                if record.value is not None:
-                    change = MembershipChangeRecord.decode(record.value)
+                change = _change(record)
+                if change is not None:
                     yield change_event(change, encode_positions(positions))
+
+
+def _change(record: Any) -> MembershipChangeRecord | None:
+    """The change that a record tells; None for a tombstone, and for one without sense, which is passed by."""
+    try:
+        return None if record.value is None else MembershipChangeRecord.decode(record.value)
+    except ValidationError as error:
+        pass_by(record, error)
+        return None
 
 
 def missed(start: Mapping[int, int], end: Mapping[int, int]) -> int:

@@ -57,7 +57,7 @@ class StatusBoard:
         self.touched.add(record.segment_id)
 
     def forget(self, key: bytes) -> None:
-        """Take a tombstone: what had this key is gone."""
+        """Take a tombstone: what had this key is gone. Errors: ValueError for a key that no status has."""
         kind, _, rest = key.decode(errors="replace").partition("|")
         name, _, partition = rest.rpartition("|")
         if kind == "segment":

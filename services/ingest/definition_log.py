@@ -157,7 +157,7 @@ class DefinitionTopics:
             name = AttributeName(taken.key.decode())
             declared = None if taken.value is None else AttributeDeclarationRecord.decode(taken.value)
         except (ValidationError, AttributeError, UnicodeDecodeError) as error:
-            pass_by(taken, repr(error))
+            pass_by(taken, error)
             return
         if declared is None:
             self._declared.pop(name, None)

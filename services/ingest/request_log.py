@@ -119,5 +119,5 @@ def _steps(record: Any) -> list[Step]:
     try:
         return [Step(record.key.decode(), record.timestamp, RequestRecord.decode(record.value))]
     except (ValidationError, AttributeError, UnicodeDecodeError) as error:
-        pass_by(record, repr(error))
+        pass_by(record, error)
         return []

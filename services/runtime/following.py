@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
@@ -28,6 +29,9 @@ RETRY_WAIT_S: Final = 1.0
 TOLD_EVERY_S: Final = 5.0
 """How often a start that reads for long says how far it is."""
 
+FAULTS_TOLD_MAX: Final = 5
+"""Of one record."""
+
 log = get_logger("following")
 
 Taker = Callable[[TopicPartition, Sequence[Any], int], None]
@@ -35,10 +39,25 @@ Taker = Callable[[TopicPartition, Sequence[Any], int], None]
 taken none of them and may be given them again."""
 
 
-def pass_by(record: Any, reason: str) -> None:
-    """Count and log a record that cannot be read: someone wrote it past us, or with a later version of ours."""
+def pass_by(record: Any, error: Exception) -> None:
+    """Count and log a record that cannot be read: someone wrote it past us, or with a later version of ours.
+
+    Nothing of what it holds is logged: it may be a secret.
+    """
     UNREADABLE_LOG_RECORDS.labels(record.topic).inc()
-    log.warning("a record cannot be read", topic=record.topic, offset=record.offset, reason=reason)
+    log.warning(
+        "a record cannot be read",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        reason=_faults(error) if isinstance(error, ValidationError) else type(error).__name__,
+    )
+
+
+def _faults(error: ValidationError) -> str:
+    """What a model found wrong and where, without what it found."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"/{'/'.join(map(str, fault['loc']))}: {fault['type']}" for fault in found[:FAULTS_TOLD_MAX])
 
 
 class Following:

@@ -100,5 +100,7 @@ def _checked(name: str, labels: Sequence[str]) -> str:
 EVENT_LOOP_LAG_SECONDS = gauge("tidegate_event_loop_lag_seconds", "How late the last heartbeat of the event loop was.")
 READY = gauge("tidegate_ready_info", "1 while the process declares itself ready, otherwise 0.")
 UNREADABLE_LOG_RECORDS = counter(
-    "tidegate_unreadable_log_records", "Records without sense in topics that are read whole; passed by.", ("topic",)
+    "tidegate_unreadable_log_records",
+    "Records without sense in topics that only Tidegate writes to; passed by.",
+    ("topic",),
 )

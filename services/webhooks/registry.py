@@ -142,7 +142,7 @@ class Registry:
             try:
                 self._apply(record.key.decode(), record.value)
             except (ValidationError, UnicodeDecodeError) as error:
-                pass_by(record, repr(error))
+                pass_by(record, error)
         metrics.FAILURES_KEPT.set(sum(map(len, self._failures.values())))
 
     def _apply(self, key: str, value: bytes | None) -> None:

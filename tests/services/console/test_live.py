@@ -21,6 +21,7 @@ from services.console.__main__ import main
 from services.console.settings import ConsoleSettings
 from services.runtime.application import ServiceContext
 from services.runtime.keys import KeyFile, Scope
+from services.runtime.metrics import REGISTRY
 from services.runtime.topics import ensure_topics
 from tests.services.sdk.stream import PARTITIONS, Step, Stream, open_stream
 from tests.waiting import until
@@ -176,6 +177,35 @@ async def test_counts_are_told_when_every_partition_has_told_its_part(console: C
             await console.tell_members("a", partition, 10 + partition)
         (counts,) = await events.take(1, "counts")
         assert counts.data == {"a": sum(range(10, 10 + PARTITIONS))}
+
+
+async def test_records_without_sense_are_passed_by_and_counted_and_what_follows_is_told(console: Console) -> None:
+    nonsense: tuple[tuple[Topic, bytes, bytes | None], ...] = (
+        (Topic.EVALUATOR_STATUS, b"segment|a|no-partition", None),
+        (Topic.EVALUATOR_STATUS, b"segment|a|0", b"no status"),
+        (Topic.ATTRIBUTES, b"plan", b"no declaration"),
+        (Topic.MEMBERSHIPS, b"a|u", b"no change"),
+    )
+    topics = [topic_name(console.settings.topic_prefix, topic) for topic, *_ in nonsense]
+    async with console.events() as events:
+        start = events.last_id
+        producer = AIOKafkaProducer(bootstrap_servers=console.settings.kafka_bootstrap)
+        await producer.start()
+        for topic, (_, key, value) in zip(topics, nonsense, strict=True):
+            await producer.send_and_wait(topic, value, key=key, partition=0)
+        await producer.stop()
+        await console.stream.commit(*(Step(f"u{at}", at, ("a",)) for at in range(8)))
+        live = told(await events.take(8))
+        for partition in range(PARTITIONS):
+            await console.tell_members("a", partition, 1)
+        await events.take(1, "counts")
+    async with console.events(last_id=start) as events:
+        assert sorted(told(await events.take(8))) == sorted(live)
+    counted = {
+        topic: REGISTRY.get_sample_value("tidegate_unreadable_log_records_total", {"topic": topic}) for topic in topics
+    }
+    # The change without sense is read live and once more by the reader that resumes.
+    assert counted == dict(zip(dict.fromkeys(topics), (2, 1, 2), strict=True))
 
 
 async def test_a_stopping_console_says_goodbye_to_its_readers(console: Console) -> None:

@@ -94,6 +94,23 @@ async def test_a_webhook_made_again_under_its_key_gets_nothing_from_before_it_wa
         await receiver.until_told({"u": ["enter a", "enter since"]})
 
 
+async def test_a_record_that_is_no_change_is_passed_by_and_what_follows_it_is_delivered(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
+    async with service(settings) as http:
+        await make(http, receiver.url)
+        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+        await producer.start()
+        for partition in range(settings.partitions):
+            await producer.send_and_wait(topic, b"no change", key=b"a|u", partition=partition)
+        await producer.stop()
+        await stream.commit(*(Step(f"u{number}", 1, ("a",)) for number in range(8)))
+        await receiver.until_told({f"u{number}": ["enter a"] for number in range(8)})
+    counted = REGISTRY.get_sample_value("tidegate_unreadable_log_records_total", {"topic": topic})
+    assert counted == settings.partitions
+
+
 async def test_a_record_that_is_no_webhook_is_passed_by_and_counted(
     settings: WebhookSettings, receiver: Receiver
 ) -> None:
