@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from segmentation.model import CauseKind, ChangeKind, SegmentId
 from services.console.feed import Asked, Event, Feed, Reader, decode_positions, encode_positions
-from services.console.follow import RESUME_RECORDS_MAX, missed, replay
+from services.console.follow import RESUME_RECORDS_MAX, missed, not_ahead, replay
 from services.console.problems import not_ready
 from services.console.settings import ConsoleSettings
 from services.runtime.problems import ProblemError, unavailable
@@ -41,8 +41,8 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
         """Live membership changes (`change`) and member counts (`counts`)."""
         if not feed.started.is_set():
             raise not_ready("the membership changes are not being read yet")
-        resume = None if last_event_id is None else decode_positions(last_event_id, settings.partitions)
-        if last_event_id is not None and resume is None:
+        named = None if last_event_id is None else decode_positions(last_event_id, settings.partitions)
+        if last_event_id is not None and named is None:
             raise ProblemError(400, "bad_event_id", "Last-Event-ID is not an id of this stream", "leave it out")
         asked = Asked(
             None if contact is None else frozenset(contact),
@@ -52,7 +52,9 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
         reader = feed.join(None if segment is None else frozenset(map(SegmentId, segment)), asked)
         if reader is None:
             raise unavailable("too_many_readers", "too many live readers", "ask again later", retry_after_s=5)
-        frames = stream(settings, feed, reader, resume, dict(feed.positions))
+        joined = dict(feed.positions)
+        resume = None if named is None else not_ahead(named, joined)
+        frames = stream(settings, feed, reader, resume, joined)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
 

@@ -115,7 +115,7 @@ def _wanted_counts(known: Mapping[SegmentId, int], reader: Reader) -> dict[str, 
 async def replay(settings: ConsoleSettings, start: Mapping[int, int], end: Mapping[int, int]) -> AsyncIterator[Event]:
     """The changes between two positions, as the live feed would have told them.
 
-    Shape: in order within each partition. Bound: the caller checks `missed` first.
+    Shape: in order within each partition; `start` is not ahead of `end`. Bound: the caller checks `missed` first.
     """
     positions = dict(start)
     topic = topic_name(settings.topic_prefix, Topic.MEMBERSHIPS)
@@ -138,6 +138,14 @@ def _change(record: Any) -> MembershipChangeRecord | None:
     except ValidationError as error:
         pass_by(record, error)
         return None
+
+
+def not_ahead(start: Mapping[int, int], end: Mapping[int, int]) -> dict[int, int]:
+    """Positions that this log has reached: where another console was further, or the log was another, its present ones.
+
+    One that it has not reached would be read from the log's beginning.
+    """
+    return {partition: min(start[partition], end[partition]) for partition in end}
 
 
 def missed(start: Mapping[int, int], end: Mapping[int, int]) -> int:

@@ -18,12 +18,13 @@ from schemas.evaluator_status import SegmentStatusRecord, segment_status_key
 from schemas.topics import Topic, topic_name
 from segmentation.model import InstantMs, SegmentId
 from services.console.__main__ import main
+from services.console.feed import decode_positions, encode_positions
 from services.console.settings import ConsoleSettings
 from services.runtime.application import ServiceContext
 from services.runtime.keys import KeyFile, Scope
 from services.runtime.metrics import REGISTRY
 from services.runtime.topics import ensure_topics
-from tests.services.sdk.stream import PARTITIONS, Step, Stream, open_stream
+from tests.services.sdk.stream import PARTITIONS, Step, Stream, open_stream, partition_of
 from tests.waiting import until
 from tidegate import Tidegate
 from tidegate.transport import ServerEvent
@@ -169,6 +170,24 @@ async def test_resuming_at_any_event_leaves_out_nothing_and_repeats_nothing(cons
         async with console.events(last_id=whole[place].id) as events:
             rest = [event.data["event_id"] for event in await events.take(11 - place)]
         assert sorted(rest) == sorted(ids[place + 1 :])
+
+
+async def test_a_position_that_the_log_has_not_reached_repeats_nothing_and_the_others_are_resumed(
+    console: Console,
+) -> None:
+    async with console.events() as events:
+        start = decode_positions(events.last_id, PARTITIONS)
+        assert start is not None
+        steps = [Step(f"u{at}", at, ("a",)) for at in range(12)]
+        await console.stream.commit(*steps)
+        await events.take(12)
+    behind, *_ = {partition_of(step) for step in steps}
+    ahead = {partition: position + (0 if partition == behind else 1_000) for partition, position in start.items()}
+    async with console.events(last_id=encode_positions(ahead)) as events:
+        await console.stream.commit(Step("last", 20, ("a",)))
+        wanted = [step.contact for step in steps if partition_of(step) == behind]
+        resumed = await events.take(len(wanted) + 1)
+    assert [contact for contact, *_ in told(resumed)] == [*wanted, "last"]
 
 
 async def test_counts_are_told_when_every_partition_has_told_its_part(console: Console) -> None:
