@@ -1,17 +1,20 @@
 """`GET /api/v2/events`: membership changes and counts as server-sent events, resumable by `Last-Event-ID`.
 
 Rule: after a resume the stream goes on exactly where the named event stood, from any console: what was missed is read
-from the log, then the live feed takes over at the position where the reading ended. A reader is told why it is let go.
+from the log, then the live feed takes over at the position where the reading ended. A reader is told why it is let go,
+and is let go when its key is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from segmentation.model import CauseKind, ChangeKind, SegmentId
@@ -19,11 +22,18 @@ from services.console.feed import Asked, Event, Feed, Reader, decode_positions, 
 from services.console.follow import RESUME_RECORDS_MAX, missed, not_ahead, replay
 from services.console.problems import not_ready
 from services.console.settings import ConsoleSettings
+from services.runtime import clock
+from services.runtime.errors import ServiceError
 from services.runtime.problems import ProblemError, unavailable
 
 KEEP_OPEN_S: Final = 15.0
 """`alive` is told after this much silence, so that proxies keep the connection and both ends notice a dead one."""
 RETRY_MS: Final = 1_000
+ADMITTED_S: Final = 1.0
+"""So long an admission holds: whoever has a key that was revoked or has expired is told nothing after that."""
+
+Ask = Callable[[], Awaitable[object]]
+"""Asks whether the reader may read. Raises ProblemError or ServiceError if not."""
 
 
 def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRouter:
@@ -32,6 +42,7 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
 
     @router.get("/events", dependencies=[Depends(admit)])
     async def events(
+        request: Request,
         segment: Annotated[list[str] | None, Query(description="Only these segments; all when absent.")] = None,
         contact: Annotated[list[str] | None, Query(description="Only changes of these contacts.")] = None,
         change: Annotated[ChangeKind | None, Query(description="Only enters, or only exits.")] = None,
@@ -54,39 +65,77 @@ def events_router(settings: ConsoleSettings, feed: Feed, admit: Any) -> APIRoute
             raise unavailable("too_many_readers", "too many live readers", "ask again later", retry_after_s=5)
         joined = dict(feed.positions)
         resume = None if named is None else not_ahead(named, joined)
-        frames = stream(settings, feed, reader, resume, joined)
+        frames = stream(settings, feed, reader, resume, joined, Admission(partial(admit, request)))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
 
     return router
 
 
+class Admission:
+    """Whether a reader may still read. What was just admitted is asked again after a while."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._asked_at = clock.monotonic()
+
+    async def refusal(self) -> str | None:
+        """Why the reader may read no more; None if it may. Cost: nothing but once a second."""
+        now = clock.monotonic()
+        if now - self._asked_at < ADMITTED_S:
+            return None
+        try:
+            await self._ask()
+        except (ProblemError, ServiceError) as refusal:
+            return str(refusal)
+        self._asked_at = now
+        return None
+
+
 async def stream(
-    settings: ConsoleSettings, feed: Feed, reader: Reader, resume: dict[int, int] | None, joined: dict[int, int]
+    settings: ConsoleSettings,
+    feed: Feed,
+    reader: Reader,
+    resume: dict[int, int] | None,
+    joined: dict[int, int],
+    admission: Admission,
 ) -> AsyncIterator[bytes]:
-    """What was missed before the reader joined, then what waits for it, until it is let go or leaves."""
+    """What was missed before the reader joined, then what waits for it, until it is let go, refused, or leaves."""
     try:
-        yield b"retry: %d\n" % RETRY_MS + _frame(Event("hello", {}, encode_positions(resume or joined)))
-        if resume is not None and missed(resume, joined) > RESUME_RECORDS_MAX:
-            yield _frame(Event("restart", {"reason": "too much was missed; read the lists again"}))
-        elif resume is not None:
-            async for event in replay(settings, resume, joined):
+        async with aclosing(_frames(settings, reader, resume, joined)) as frames:
+            async for frame in frames:
+                reason = await admission.refusal()
+                if reason is not None:
+                    yield _frame(Event("bye", {"reason": reason}))
+                    return
+                yield frame
+    finally:
+        feed.leave(reader)
+
+
+async def _frames(
+    settings: ConsoleSettings, reader: Reader, resume: dict[int, int] | None, joined: dict[int, int]
+) -> AsyncGenerator[bytes]:
+    yield b"retry: %d\n" % RETRY_MS + _frame(Event("hello", {}, encode_positions(resume or joined)))
+    if resume is not None and missed(resume, joined) > RESUME_RECORDS_MAX:
+        yield _frame(Event("restart", {"reason": "too much was missed; read the lists again"}))
+    elif resume is not None:
+        async with aclosing(replay(settings, resume, joined)) as events:
+            async for event in events:
                 told = event.data
                 if reader.takes(SegmentId(told["segment_id"]), told["contact_id"], told["change"], told["cause"]):
                     yield _frame(event)
-        while True:
-            try:
-                waiting = await asyncio.wait_for(reader.waiting.get(), KEEP_OPEN_S)
-            except TimeoutError:
-                yield _frame(Event("alive", {}))
-                continue
-            if waiting is None:
-                reason = "too slow: events were waiting" if reader.let_go else "the console is stopping"
-                yield _frame(Event("bye", {"reason": reason}))
-                return
-            yield _frame(waiting)
-    finally:
-        feed.leave(reader)
+    while True:
+        try:
+            waiting = await asyncio.wait_for(reader.waiting.get(), KEEP_OPEN_S)
+        except TimeoutError:
+            yield _frame(Event("alive", {}))
+            continue
+        if waiting is None:
+            reason = "too slow: events were waiting" if reader.let_go else "the console is stopping"
+            yield _frame(Event("bye", {"reason": reason}))
+            return
+        yield _frame(waiting)
 
 
 def _frame(event: Event) -> bytes:

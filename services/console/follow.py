@@ -8,7 +8,7 @@ here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -112,7 +112,7 @@ def _wanted_counts(known: Mapping[SegmentId, int], reader: Reader) -> dict[str, 
     return {segment_id: members for segment_id, members in known.items() if reader.wants(segment_id)}
 
 
-async def replay(settings: ConsoleSettings, start: Mapping[int, int], end: Mapping[int, int]) -> AsyncIterator[Event]:
+async def replay(settings: ConsoleSettings, start: Mapping[int, int], end: Mapping[int, int]) -> AsyncGenerator[Event]:
     """The changes between two positions, as the live feed would have told them.
 
     Shape: in order within each partition; `start` is not ahead of `end`. Bound: the caller checks `missed` first.

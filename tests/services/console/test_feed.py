@@ -11,7 +11,7 @@ from schemas.evaluator_status import SegmentStatusRecord
 from schemas.membership_change import ChangeCause, MembershipChangeRecord
 from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
 from services.console import events, follow
-from services.console.events import stream
+from services.console.events import Admission, stream
 from services.console.feed import WAITING_EVENTS_MAX, Asked, Event, Feed, decode_positions, encode_positions
 from services.console.hour import Hour
 from services.console.settings import ConsoleSettings
@@ -106,11 +106,15 @@ async def test_a_reader_for_whom_there_is_nothing_is_told_that_the_stream_is_ali
     reader = feed.join(None)
     assert reader is not None
     settings = ConsoleSettings(partitions=1, data_dir=tmp_path)
-    frames = stream(settings, feed, reader, None, {0: 0})
+    frames = stream(settings, feed, reader, None, {0: 0}, Admission(_admitted))
     told = [(await anext(frames)).decode() for _ in range(3)]
     feed.close()
     assert "event: bye" in [frame.decode() async for frame in frames][-1]
     assert told[1:] == ["event: alive\ndata: {}\n\n"] * 2
+
+
+async def _admitted() -> None:
+    """The reader's key is good."""
 
 
 async def test_a_reader_that_was_let_go_gets_what_waited_and_then_the_reason(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ async def test_a_reader_that_was_let_go_gets_what_waited_and_then_the_reason(tmp
     for offset in range(WAITING_EVENTS_MAX + 1):
         feed.publish(0, offset, change("a", offset))
     settings = ConsoleSettings(partitions=1, data_dir=tmp_path)
-    frames = [frame.decode() async for frame in stream(settings, feed, slow, None, {0: 0})]
+    frames = [frame.decode() async for frame in stream(settings, feed, slow, None, {0: 0}, Admission(_admitted))]
     assert len(frames) == 1 + WAITING_EVENTS_MAX + 1
     assert "event: bye" in frames[-1]
     assert "too slow" in frames[-1]

@@ -17,6 +17,7 @@ from deploy.local.ports import free_ports
 from schemas.evaluator_status import SegmentStatusRecord, segment_status_key
 from schemas.topics import Topic, topic_name
 from segmentation.model import InstantMs, SegmentId
+from services.console import events as live
 from services.console.__main__ import main
 from services.console.feed import decode_positions, encode_positions
 from services.console.settings import ConsoleSettings
@@ -188,6 +189,27 @@ async def test_a_position_that_the_log_has_not_reached_repeats_nothing_and_the_o
         wanted = [step.contact for step in steps if partition_of(step) == behind]
         resumed = await events.take(len(wanted) + 1)
     assert [contact for contact, *_ in told(resumed)] == [*wanted, "last"]
+
+
+async def test_a_reader_whose_key_is_revoked_is_let_go_and_told_nothing_more(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "ADMITTED_S", 0.0)
+    keys = KeyFile(console.settings.keys_path)
+    made = keys.create("reader", [Scope.SEGMENTS_READ])
+    url = f"http://127.0.0.1:{console.settings.console_port}"
+    async with (
+        asyncio.timeout(WAIT_S),
+        Tidegate(url, key=made.token) as reader,
+        aclosing(reader.events()) as source,
+    ):
+        assert (await anext(source)).name == "hello"
+        await console.stream.commit(Step("u", 1, ("a",)))
+        assert (await anext(source)).name == "change"
+        keys.revoke(made.key.id)
+        await console.stream.commit(Step("u", 2, ("a",), enters=False))
+        rest = [(event.name, event.data) async for event in source]
+    assert rest == [("bye", {"reason": "the API key is not known, was revoked or has expired"})]
 
 
 async def test_counts_are_told_when_every_partition_has_told_its_part(console: Console) -> None:
