@@ -191,6 +191,9 @@ class Follower:
         return work.resume_at
 
     async def _give_up(self, delivery: Delivery, attempts: int, reason: str) -> None:
+        """Keep it, unless the webhook was deleted meanwhile: what was its own is then nobody's to see."""
+        if self._registry.webhooks.get(self.webhook.id) != self.webhook:
+            return
         log.warning("delivery given up", webhook=self.webhook.id, delivery=delivery.failure_id, reason=reason)
         await self._registry.give_up(
             WebhookFailureRecord(

@@ -101,12 +101,15 @@ class Registry:
         await self._append(failure_key(failure.webhook_id, failure.failure_id), None)
 
     async def forget_old(self, now_ms: InstantMs) -> None:
-        """Forget the failures that were kept long enough, whichever webhook had them. Errors: ServiceError."""
+        """Forget the failures that were kept long enough, and those whose webhook is gone. Errors: ServiceError.
+
+        Another process may have given up a delivery just when its webhook was deleted.
+        """
         old = [
             failure
             for kept in self._failures.values()
             for failure in kept.values()
-            if now_ms - failure.failed_at >= FAILURE_KEPT_MS
+            if failure.webhook_id not in self._webhooks or now_ms - failure.failed_at >= FAILURE_KEPT_MS
         ]
         for failure in old:
             await self.resolve(failure)

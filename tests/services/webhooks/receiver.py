@@ -42,12 +42,16 @@ class Request:
 
 @dataclass
 class Receiver:
-    """The server. `plan` has, by contact, what to do with the next requests: a status, or "stall"; then 204."""
+    """The server. `plan` has, by contact, what to do with the next requests: a status, "stall" or "hold"; then 204.
+
+    A request that is held is answered 410 once `let_go` is set.
+    """
 
     url: str = ""
     plan: dict[str, list[int | str]] = field(default_factory=lambda: defaultdict(list))
     requests: list[Request] = field(default_factory=list)
     accepted: list[Request] = field(default_factory=list)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -59,6 +63,9 @@ class Receiver:
                 if step == "stall":
                     await asyncio.sleep(STALL_S)
                     return
+                if step == "hold":
+                    await self.let_go.wait()
+                    step = 410
                 if isinstance(step, int) and 200 <= step < 300:
                     self.accepted.append(request)
                 location = f"Location: {self.url}elsewhere\r\n" if step in (301, 302, 307, 308) else ""

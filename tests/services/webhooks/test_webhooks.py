@@ -9,9 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.groups import WEBHOOK_GROUPS, group_name
+from schemas.topics import Topic, topic_name
+from schemas.webhook import FAILURE_KEY, WebhookFailureRecord, failure_key
+from segmentation.model import InstantMs
+from services.runtime.clock import now_ms
 from services.runtime.keys import Scope
 from services.webhooks import registry
 from services.webhooks.settings import WebhookSettings
@@ -286,6 +291,61 @@ async def test_a_given_up_delivery_is_forgotten_in_time(
     monkeypatch.setattr(registry, "FAILURE_KEPT_MS", 1)
     async with service(settings) as http:
         await until(partial(_has_none, http, webhook["id"]), WAIT_S, "the failure to be forgotten")
+
+
+async def test_what_is_given_up_after_its_webhook_was_deleted_is_not_kept(
+    settings: WebhookSettings, stream: Stream, receiver: Receiver
+) -> None:
+    receiver.plan["u"] = ["hold"]
+    async with service(settings) as http:
+        gone = await make(http, receiver.url, ["a"])
+        await stream.commit(Step("u", 1, ("a",)))
+        await until(lambda: receiver.requests, WAIT_S, "the delivery to be under way")
+        assert (await http.delete(f"/webhooks/{gone['id']}")).status_code == 204
+        await make(http, receiver.url, ["b"])
+        receiver.let_go.set()
+        # One that is made is followed once those that are gone have ended.
+        await stream.commit(Step("v", 2, ("b",)))
+        await receiver.until_told({"v": ["enter b"]})
+    assert await kept_failures(settings) == []
+
+
+async def test_failures_of_a_webhook_that_is_gone_are_forgotten(settings: WebhookSettings) -> None:
+    failure = WebhookFailureRecord(
+        webhook_id="wh_gone",
+        failure_id="f",
+        delivery_id="a|u|1|1",
+        contact_id="u",
+        failed_at=InstantMs(now_ms()),
+        attempts=1,
+        reason="it was deleted by another process just then",
+        body="{}",
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    await producer.start()
+    topic = topic_name(settings.topic_prefix, Topic.WEBHOOKS)
+    await producer.send_and_wait(topic, failure.encode(), key=failure_key("wh_gone", "f"), partition=0)
+    await producer.stop()
+    async with service(settings):
+        wanted = "the failure to be forgotten"
+        await until(lambda: kept_failures(settings), WAIT_S, wanted, satisfies=lambda kept: kept == [])
+
+
+async def kept_failures(settings: WebhookSettings) -> list[str]:
+    """The keys of the failures that the topic keeps."""
+    place = TopicPartition(topic_name(settings.topic_prefix, Topic.WEBHOOKS), 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest")
+    kept: dict[str, bool] = {}
+    await consumer.start()
+    try:
+        consumer.assign([place])
+        end = (await consumer.end_offsets([place]))[place]
+        while await consumer.position(place) < end:
+            for record in (await consumer.getmany(timeout_ms=1_000)).get(place, ()):
+                kept[record.key.decode()] = record.value is not None
+    finally:
+        await consumer.stop()
+    return [key for key, there in kept.items() if there and key.startswith(FAILURE_KEY)]
 
 
 async def _has_none(http: httpx.AsyncClient, webhook: str) -> bool:
