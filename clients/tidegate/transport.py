@@ -26,6 +26,7 @@ RETRY_AFTER_MAX_S: Final = 10.0
 """A longer wait than this is the caller's to decide."""
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
+EVENT_STREAM: Final = "text/event-stream"
 LAST_EVENT_ID: Final = "Last-Event-ID"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
@@ -34,7 +35,8 @@ class Transport:
     """One connection pool to one service address, with one key."""
 
     def __init__(self, url: str, key: str | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self.url = url.rstrip("/")
+        # With the API's path too: `tidegate up` prints it, for those who write requests by hand.
+        self.url = url.rstrip("/").removesuffix(API)
         self._http = httpx.AsyncClient(
             base_url=self.url + API,
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -84,7 +86,7 @@ class Transport:
 
     async def events(self, path: str, params: Mapping[str, Any], last_id: str | None) -> AsyncGenerator[ServerEvent]:
         """Read server-sent events until the service ends the stream."""
-        headers = {"Accept": "text/event-stream", **({LAST_EVENT_ID: last_id} if last_id else {})}
+        headers = {"Accept": EVENT_STREAM, **({LAST_EVENT_ID: last_id} if last_id else {})}
         known = {name: value for name, value in params.items() if value is not None}
         timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         try:
@@ -92,6 +94,8 @@ class Transport:
                 if answer.status_code != httpx.codes.OK:
                     await answer.aread()
                 _checked(answer)
+                if not answer.headers.get("Content-Type", "").startswith(EVENT_STREAM):
+                    raise TidegateError(f"{answer.request.url} did not answer with events; is it a Tidegate service?")
                 async with aclosing(_parse_events(answer.aiter_lines())) as events:
                     async for event in events:
                         yield event

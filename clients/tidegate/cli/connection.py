@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
+import httpx
 import orjson
 import platformdirs
 import typer
@@ -45,6 +46,7 @@ KEY_VARIABLE: Final = "TIDEGATE_API_KEY"
 DATA_DIR_VARIABLE: Final = "TIDEGATE_DATA_DIR"
 LOCAL_KEY_FILE: Final = "local-key"
 LOCAL_STACK_FILE: Final = "stack.json"
+PORT_MAX: Final = 65_535
 
 COMMANDS: Final = {
     "segments": "`tidegate segments list`",
@@ -61,6 +63,13 @@ Key = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 Result = TypeVar("Result")
+
+
+def an_id(text: str) -> str:
+    """An id as it was typed. Errors: raises BadParameter for nothing, which an unset variable of a shell gives."""
+    if not text:
+        raise typer.BadParameter("an id is not empty")
+    return text
 
 
 def talk(
@@ -121,23 +130,36 @@ def told(fault: FieldError, source: str | None = None) -> list[str]:
 
 
 def service_url(option: str | None) -> str:
-    """The address to talk to. Errors: raises BadParameter for one without a scheme or a host."""
+    """The address to talk to. Errors: raises BadParameter for what is none, such as one without a scheme or a host."""
     named = option or next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None)
     if named is None:
         return _local_stack_url() or DEFAULT_URL
-    if not re.match(r"https?://[^/]", named, re.IGNORECASE):
+    if not _is_address(named):
         raise typer.BadParameter(f"{named!r} is not an address such as {DEFAULT_URL}", param_hint="--url")
     return named
 
 
+def _is_address(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+        return url.scheme in ("http", "https") and bool(url.host) and (url.port is None or 0 < url.port <= PORT_MAX)
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+
+
 def service_key(option: str | None) -> str | None:
-    """The key to show; None when there is none, and the service then says what it needs."""
+    """The key to show; None when there is none, and the service then says what it needs.
+
+    Errors: raises BadParameter for what no key can be; it is not shown.
+    """
     named = option or os.environ.get(KEY_VARIABLE)
     if named:
+        if not named.isascii() or not named.isprintable() or " " in named:
+            raise typer.BadParameter("an API key has ASCII letters, digits, `-` and `_` only", param_hint="--key")
         return named
     try:
-        return (data_directory() / LOCAL_KEY_FILE).read_text().strip() or None
-    except OSError:
+        return (data_directory() / LOCAL_KEY_FILE).read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
         return None
 
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.connection import AsJson, Key, Url, an_id, talk
 from tidegate.cli.instants import date_time
 from tidegate.cli.output import complain, print_json, print_table, say
 
 app = typer.Typer(help="Write and read contacts.", no_args_is_help=True, add_completion=False)
 
-ContactId = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")]
+ContactId = Annotated[str, typer.Argument(metavar="CONTACT", parser=an_id, help="The contact's id.")]
 Assignments = Annotated[
     list[str], typer.Argument(metavar="NAME=VALUE...", help="For example plan=pro mrr=120 phone=null.")
 ]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.connection import AsJson, Key, Url, an_id, talk
 from tidegate.cli.instants import date_time
 from tidegate.cli.output import print_json, print_line
 
@@ -24,8 +24,8 @@ INDENT: Final = "  "
 
 @app.command()
 def explain(
-    contact_id: Annotated[str, typer.Argument(metavar="CONTACT")],
-    segment_id: Annotated[str, typer.Argument(metavar="SEGMENT")],
+    contact_id: Annotated[str, typer.Argument(metavar="CONTACT", parser=an_id)],
+    segment_id: Annotated[str, typer.Argument(metavar="SEGMENT", parser=an_id)],
     url: Url = None,
     key: Key = None,
     as_json: AsJson = False,

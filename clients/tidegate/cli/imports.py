@@ -88,7 +88,7 @@ class Wanted:
         return {
             "commit": "true",
             "id_column": self.id_column,
-            "filename": self.file.name,
+            "filename": _sendable(self.file.name),
             "blank": "remove" if self.blank_removes else "keep",
             "map": self.mapping or None,
             "type": self.types or None,
@@ -107,7 +107,7 @@ async def _run(tidegate: Tidegate, wanted: Wanted, *, quiet: bool) -> Import:
 
 async def _reviewed(tidegate: Tidegate, wanted: Wanted, *, asks: bool, dry_run: bool, quiet: bool) -> Import:
     """Upload, map, try out, and write if that is wanted; what is not written is cancelled."""
-    uploaded = await tidegate.start_import(_chunks(wanted.file), params={"filename": wanted.file.name})
+    uploaded = await tidegate.start_import(_chunks(wanted.file), params={"filename": _sendable(wanted.file.name)})
     written = False
     try:
         mapping = _decided(uploaded, wanted)
@@ -193,6 +193,11 @@ async def follow_import(
                 rejected=f"{current.rejected:,}",
             )
     return current
+
+
+def _sendable(name: str) -> str:
+    """A file's name as text: one that is no UTF-8 is shown with what stands for the rest."""
+    return name.encode(errors="replace").decode()
 
 
 async def _chunks(file: Path) -> AsyncIterator[bytes]:

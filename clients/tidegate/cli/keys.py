@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from tidegate.cli.audit import ENTRIES, Limit, show
-from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.connection import AsJson, Key, Url, an_id, talk
 from tidegate.cli.instants import date_time, instant_of
 from tidegate.cli.output import print_json, print_table, say
 from tidegate.client import Tidegate
@@ -58,7 +58,7 @@ def create(
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, from `tidegate keys list`.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", parser=an_id, help="The key's id, from `tidegate keys list`.")],
     url: Url = None,
     key: Key = None,
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -53,6 +54,16 @@ class LazyGroup(TyperGroup):
         """Name every subcommand, importing none."""
         return [*SUBCOMMANDS, *super().list_commands(ctx)]
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Take the arguments. Errors: BadParameter for one that is no text; the name of a file there is need be none.
+
+        It is not shown: it may be a key.
+        """
+        for place, argument in enumerate(args, 1):
+            if not is_text(argument) and not Path(argument).exists():
+                raise typer.BadParameter(f"argument {place} is not text in UTF-8")
+        return super().parse_args(ctx, args)
+
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """Import one subcommand; when the services' dependencies are absent, give a command that says so."""
         place = SUBCOMMANDS.get(cmd_name)
@@ -67,6 +78,15 @@ class LazyGroup(TyperGroup):
         command = typer.main.get_command(app)
         command.name = cmd_name
         return command
+
+
+def is_text(argument: str) -> bool:
+    """Whether what the system handed over can be sent: bytes that are no UTF-8 come as lone surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _needs_server(command: str, package: str) -> typer.Typer:

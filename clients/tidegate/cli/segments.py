@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.connection import AsJson, Key, Url, an_id, talk
 from tidegate.cli.output import complain, print_json, print_table, say
 from tidegate.client import Tidegate
 from tidegate.definition import SegmentDefinition, Where
@@ -21,7 +21,7 @@ from tidegate.responses import Segment
 app = typer.Typer(help="Define segments, and see who is in them.", no_args_is_help=True, add_completion=False)
 
 SHOWN = ("id", "name", "version", "state", "members", "text", "english", "where")
-SegmentId = Annotated[str, typer.Argument(metavar="SEGMENT", help="The segment's id.")]
+SegmentId = Annotated[str, typer.Argument(metavar="SEGMENT", parser=an_id, help="The segment's id.")]
 Expression = Annotated[
     str, typer.Argument(metavar="EXPRESSION", help='Text (`plan is Pro AND ...`) or JSON (`[{"plan": "pro"}]`).')
 ]

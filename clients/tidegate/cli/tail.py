@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tidegate.cli.connection import EXIT_INTERRUPTED, AsJson, Key, Url, fail, service_key, service_url
+from tidegate.cli.connection import EXIT_INTERRUPTED, AsJson, Key, Url, an_id, fail, service_key, service_url
 from tidegate.cli.instants import clock_time
 from tidegate.cli.output import STYLES, complain, print_json, print_line, print_row
 from tidegate.client import Tidegate
@@ -27,7 +27,9 @@ SEGMENT_WIDTH: Final = 24
 
 @app.command()
 def tail(
-    segment_id: Annotated[str | None, typer.Argument(metavar="[SEGMENT]", help="Only this segment.")] = None,
+    segment_id: Annotated[
+        str | None, typer.Argument(metavar="[SEGMENT]", parser=an_id, help="Only this segment.")
+    ] = None,
     count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after this many changes.")] = None,
     url: Url = None,
     key: Key = None,

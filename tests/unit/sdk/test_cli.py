@@ -147,7 +147,8 @@ def test_hostile_attribute_values_cannot_move_the_cursor_or_style_the_output(ser
 
 def test_tail_off_a_terminal_prints_one_tab_separated_line_a_change_and_stops_after_the_count(service: Service) -> None:
     stream = b"id: 5\nevent: change\ndata: " + orjson.dumps(CHANGE) + b"\n\n"
-    service.routes["GET", "/api/v2/events"] = httpx.Response(200, content=stream)
+    events = {"Content-Type": "text/event-stream"}
+    service.routes["GET", "/api/v2/events"] = httpx.Response(200, content=stream, headers=events)
     service.on("GET", "/segments/pros", body=SEGMENT)
     result = run("tail", "pros", "--count", "1")
     assert result.exit_code == 0
@@ -178,12 +179,68 @@ def test_a_hint_of_the_api_names_the_command_that_does_it(service: Service, what
 
 
 @pytest.mark.parametrize("arguments", [["segments", "list"], ["tail"], ["doctor"]])
-@pytest.mark.parametrize("url", ["foo", "localhost:8081", "http:///x"])
-def test_an_address_without_a_scheme_or_a_host_is_a_wrong_command_line(
-    service: Service, arguments: list[str], url: str
-) -> None:
+@pytest.mark.parametrize("url", ["foo", "localhost:8081", "http:///x", "http://[::1", "http://h:99999", "http://xn--"])
+def test_an_address_that_is_none_is_a_wrong_command_line(service: Service, arguments: list[str], url: str) -> None:
     result = run(*arguments, "--url", url)
     assert (result.exit_code, url in result.stderr, service.asked) == (2, True, [])
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "tg_1\nX: y", "tg_1 ", "\udcff"])
+def test_a_key_that_none_can_be_is_a_wrong_command_line_and_is_not_shown(
+    service: Service, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("TIDEGATE_API_KEY", key)
+    for arguments in (["segments", "list"], ["tail"], ["doctor"]):
+        result = run(*arguments)
+        assert (result.exit_code, "Invalid value for --key" in result.stderr, service.asked) == (2, True, [])
+        assert key not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["contacts", "get", "\udcff"],
+        ["contacts", "set", "u1", "plan=\udcff"],
+        ["segments", "create", "a", "plan is \udcff"],
+        ["explain", "u1", "\udcff"],
+    ],
+)
+def test_an_argument_that_is_no_text_is_a_wrong_command_line(service: Service, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, "is not text in UTF-8" in result.stderr, service.asked) == (2, True, [])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["contacts", "get", ""],
+        ["contacts", "set", "", "plan=pro"],
+        ["contacts", "delete", ""],
+        ["segments", "show", ""],
+        ["segments", "delete", ""],
+        ["explain", "", "a"],
+        ["explain", "u1", ""],
+        ["tail", ""],
+        ["keys", "revoke", ""],
+    ],
+)
+def test_an_empty_id_is_a_wrong_command_line(service: Service, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, "an id is not empty" in result.stderr, service.asked) == (2, True, [])
+
+
+def test_a_file_whose_name_is_no_text_is_imported(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "\udcff.csv"
+    file.write_text("id\nu1\n")
+    service.on("POST", "/imports", status=422, body={"title": "no such column"})
+    assert run("import", str(file), "--id", "id", "--yes").exit_code == 1
+    assert service.asked[0].url.params["filename"] == "?.csv"
+
+
+def test_tail_of_what_is_no_tidegate_ends_instead_of_asking_for_ever(service: Service) -> None:
+    service.routes["GET", "/api/v2/events"] = httpx.Response(200, html="<p>hello</p>")
+    result = run("tail")
+    assert (result.exit_code, "is it a Tidegate service?" in result.stderr) == (1, True)
 
 
 def test_explain_shows_marks_values_and_what_would_flip_each_failing_test(service: Service) -> None:

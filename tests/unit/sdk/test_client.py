@@ -142,6 +142,19 @@ async def test_an_id_of_dots_alone_is_no_step_in_the_path() -> None:
     assert asked[0].url.raw_path == b"/api/v2/contacts/%2E%2E"
 
 
+async def test_an_address_with_the_apis_path_is_the_services() -> None:
+    for url in ("http://tidegate/api/v2", "http://tidegate/api/v2/", "http://tidegate/"):
+        asked: list[str] = []
+
+        def answer(request: httpx.Request, asked: list[str] = asked) -> httpx.Response:
+            asked.append(str(request.url))
+            return httpx.Response(200, json={"segments": []})
+
+        async with Tidegate(url, transport=httpx.MockTransport(answer)) as tidegate:
+            await tidegate.segments()
+        assert asked == ["http://tidegate/api/v2/segments"]
+
+
 async def test_nothing_listening_is_said_with_the_address_and_what_to_do() -> None:
     async with Tidegate("http://127.0.0.1:9") as client:
         with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 .*tidegate up"):
