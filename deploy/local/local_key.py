@@ -1,7 +1,7 @@
 """The API key of the local stack, made once and kept for its owner.
 
 Rule: the services know only its hash; the key itself is in a file that nobody but its owner can read. A key that was
-revoked, or whose hash is gone, is replaced by a new one.
+revoked, whose hash is gone, or of which a machine that went down left half, is replaced by a new one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ OWNER_ONLY = 0o600
 
 
 def local_key(data_directory: Path) -> str:
-    """Return the key with every scope of the stack on this directory, making it if need be."""
+    """Return the key with every scope of the stack on this directory, making it if need be. Errors: ServiceError."""
     keys = KeyFile(data_directory / KEY_FILE_NAME)
     file = data_directory / FILE_NAME
     if file.exists():
-        token = file.read_text(encoding="ascii").strip()
+        token = file.read_text(encoding="ascii", errors="replace").strip()
         if keys.verify(token) is not None:
             return token
     token = keys.create("local", frozenset(Scope)).token

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TextIO
@@ -76,7 +77,9 @@ class Output:
         self._log_directory.mkdir(parents=True, exist_ok=True)
         with lines, (self._log_directory / f"{name}.log").open("ab", buffering=0) as log:
             for line in lines:
-                log.write(line)
+                # A full disk: the process must neither die of a log that nobody reads nor wait for room in it.
+                with suppress(OSError):
+                    log.write(line)
 
     def _prefixed(self, name: str, line: str) -> str:
         if not self._colour:
@@ -92,3 +95,5 @@ class Output:
                 self._stream.flush()
             except (BrokenPipeError, ValueError):
                 self._readable = False
+            except OSError:
+                return  # a full disk: this line is lost, later ones may not be

@@ -70,8 +70,12 @@ def _alive(file: Path) -> list[psutil.Process]:
     """Return the recorded processes that still run."""
     if not file.exists():
         return []
+    try:
+        processes = json.loads(file.read_text(encoding="utf-8"))["processes"]
+    except (ValueError, KeyError, TypeError):
+        return []  # Half a file is left by a machine that went down, and its processes with it.
     alive = []
-    for recorded in json.loads(file.read_text(encoding="utf-8"))["processes"].values():
+    for recorded in processes.values():
         try:
             process = psutil.Process(recorded["pid"])
             same = abs(process.create_time() - recorded["started_at"]) < SAME_START_WITHIN_S

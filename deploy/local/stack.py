@@ -79,8 +79,8 @@ class LocalStack:
         self._claim_directory()
         try:
             self._check_surroundings()
+            self._make_key()
             self._start_broker()
-            self._key = local_key(self._plan.data_directory)
             for stage in self._plan.stages:
                 self._start_stage(stage)
         except BaseException:
@@ -150,6 +150,12 @@ class LocalStack:
         for used_for, port in self._plan.ports.of_services():
             require_free(port, used_for, "stop what listens there, or choose other ports with --port-base")
 
+    def _make_key(self) -> None:
+        try:
+            self._key = local_key(self._plan.data_directory)
+        except ServiceError as error:
+            raise LocalStackError(f"There is no API key: {error}.") from error
+
     def _start_broker(self) -> None:
         self._output.say("Starting Kafka …")
         self._kafka.prepare()
@@ -214,7 +220,10 @@ class LocalStack:
     def _record(self) -> None:
         addresses = {"ingest": self._plan.ingest_url, "console": self._plan.console_url, "kafka": self._plan.bootstrap}
         ready = {name: self._plan.ready_url(name) for name in self._plan.ports.admin}
-        record.StackRecord(addresses, self.pids, ready).write(self._plan.data_directory)
+        try:
+            record.StackRecord(addresses, self.pids, ready).write(self._plan.data_directory)
+        except OSError as error:
+            self._output.say(f"{record.FILE_NAME} cannot be written ({error.strerror}); it tells of how things were.")
 
 
 def unreadiness(ready_url: str) -> str | None:

@@ -6,8 +6,10 @@ of failing on an import. This module mounts commands and must not do anything it
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +122,12 @@ def tidegate() -> None:
 
 
 def run() -> Any:
-    """Run the command line; the exit code is the process's."""
+    """Run the command line; the exit code is the process's.
+
+    What a terminal's encoding lacks is shown as `?`.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     return app(prog_name="tidegate")
 
 

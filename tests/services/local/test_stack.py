@@ -15,7 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.local import record
 from deploy.local.errors import LocalStackError
+from deploy.local.local_key import local_key
 from deploy.local.output import Output
 from deploy.local.plan import StackPlan, StackPorts
 from deploy.local.ports import free_ports
@@ -183,6 +185,39 @@ def test_a_full_disk_is_one_line_that_says_how_much_is_needed(
     monkeypatch.setattr("deploy.local.stack.DISK_FREE_MIN_BYTES", 1 << 60)
     with pytest.raises(LocalStackError, match=r"MiB of disk left, \d+ MiB are needed; free some"):
         RunningStack(tmp_path, ports).start()
+
+
+def test_a_key_file_that_cannot_be_read_is_one_line_before_anything_is_started(
+    tmp_path: Path, ports: StackPorts
+) -> None:
+    (tmp_path / KEY_FILE_NAME).write_bytes(b"{")
+    stack = RunningStack(tmp_path, ports)
+    with pytest.raises(LocalStackError, match=r"(?s)^There is no API key: the key file .* restore it, or remove it"):
+        stack.start()
+    assert stack.stack.pids == {}
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b"[]", b"{}", b"\xff\x00"])
+def test_half_a_record_left_by_a_machine_that_went_down_names_no_process(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "stack.json").write_bytes(left)
+    said: list[str] = []
+    record.end_leftovers(tmp_path, said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("left", [b"", b"tg_", b"\xff\x00"])
+def test_half_a_local_key_is_replaced(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "local-key").write_bytes(left)
+    made = local_key(tmp_path)
+    assert KeyFile(tmp_path / KEY_FILE_NAME).verify(made) is not None
+    assert local_key(tmp_path) == made
+
+
+def test_a_record_that_cannot_be_written_does_not_end_the_stack(tmp_path: Path, ports: StackPorts) -> None:
+    stack = RunningStack(tmp_path, ports)
+    (tmp_path / "stack.json.new").mkdir()
+    stack.stack._record()
+    assert "stack.json cannot be written (Is a directory)" in stack.shown.getvalue()
 
 
 def test_a_stop_asked_for_during_the_start_ends_it(tmp_path: Path, ports: StackPorts) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from deploy.local.child import Child
 from deploy.local.output import LAST_LINES_MAX, Output, wants_colour
 from deploy.local.plan import KAFKA, StackPorts
 
@@ -29,6 +32,20 @@ def follow(output: Output, name: str, printed: bytes) -> None:
     os.write(writing, printed)
     os.close(writing)
     output._followers[name].join(5)
+
+
+class FullDisk(io.StringIO):
+    """Takes nothing the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            self.is_full = False
+            raise OSError(errno.ENOSPC, "no space left")
+        return super().write(text)
 
 
 def test_each_line_stands_behind_its_processs_name() -> None:
@@ -74,3 +91,22 @@ def test_the_stack_goes_on_in_silence_when_nobody_reads_any_more() -> None:
     output = Output(ClosedPipe(), colour=False)
     output.say("unheard")
     output.say("unheard")
+
+
+def test_a_full_disk_under_the_stream_costs_the_lines_that_do_not_fit_and_no_later_ones() -> None:
+    stream = FullDisk()
+    follow(Output(stream, colour=False), "ingest", b"lost\nshown\n")
+    assert stream.getvalue() == "   ingest | shown\n"
+
+
+def test_a_full_disk_under_a_log_file_neither_ends_nor_holds_up_the_process(tmp_path: Path) -> None:
+    (tmp_path / "ingest.log").symlink_to("/dev/full")
+    output = Output(io.StringIO(), colour=False, log_directory=tmp_path)
+    more_than_a_pipe_holds = "for number in range(20_000): print('a line', number)"
+    child = Child("ingest", [sys.executable, "-c", more_than_a_pipe_holds])
+    try:
+        output.follow("ingest", child.output)
+        assert child.wait(30)
+        assert child.exit_code() == 0
+    finally:
+        child.stop(0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -354,3 +357,14 @@ def test_a_key_is_made_for_a_while_and_listed_with_its_end(service: Service) -> 
     lines = run("keys", "list").stdout.splitlines()
     assert "2030-01-31" in lines[-2]
     assert lines[-1].endswith("never")
+
+
+def test_what_the_terminals_encoding_lacks_is_shown_as_a_question_mark_and_ends_nothing() -> None:
+    script = "from tidegate.cli import main, output; main.app = lambda **_: output.say('✓ shown'); main.run()"
+    shown = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert shown.stdout == b"? shown\n"
