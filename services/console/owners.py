@@ -23,7 +23,8 @@ from services.runtime.problems import ProblemError
 INTERNAL: Final = "/internal/v1"
 ATTEMPTS_MAX: Final = 5
 RETRY_PAUSE_S: Final = 0.1
-OWNER_TIMEOUT_S: Final = 10.0
+OWNER_TIMEOUT_S: Final = 12.0
+"""Longer than the longest preview, shorter than a client waits."""
 PROBE_TIMEOUT_S: Final = 2.0
 OWNER_CONNECTIONS_MAX: Final = 100
 NOT_OWNER: Final = 421
@@ -62,7 +63,10 @@ class Owners:
     async def ask(
         self, partition: int, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: object = None
     ) -> Any:
-        """Ask one partition's owner, again while it moves or recovers, a bounded number of times."""
+        """Ask one partition's owner, again while it moves or recovers, a bounded number of times.
+
+        One that does not answer in time is asked once. Errors: ProblemError.
+        """
         why = f"partition {partition} has no owner yet"
         known = {name: value for name, value in (params or {}).items() if value is not None}
         for attempt in range(ATTEMPTS_MAX):
@@ -76,6 +80,8 @@ class Owners:
                 answer = await self._http.request(method, address + INTERNAL + path, params=known, content=content)
             except httpx.TransportError as error:
                 why = f"the owner of partition {partition} does not answer ({type(error).__name__})"
+                if isinstance(error, httpx.TimeoutException) and self._board.owner(partition) == address:
+                    break  # Frozen or cut off: it would take as long again, and hold a connection that others need.
                 continue
             if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 why = f"partition {partition} is recovering"

@@ -8,7 +8,7 @@ from schemas.evaluator_status import PartitionState, PartitionStatusRecord, Segm
 from segmentation.model import AttributeName, InstantMs, SegmentId
 from services.console.instants import rfc3339
 from services.runtime.clock import now_ms
-from tests.services.console.evaluators import NOW, World
+from tests.services.console.evaluators import NOW, PARTITIONS, World
 
 
 async def test_a_recovering_partition_is_a_503_with_retry_after(world: World) -> None:
@@ -31,6 +31,31 @@ async def test_an_owner_that_does_not_answer_is_a_503_and_never_a_partial_answer
     answer = await world.get("/segments/a/members")
     assert answer.status_code == 503
     assert "members" not in answer.json()
+
+
+async def test_an_owner_that_answers_nothing_in_time_is_asked_once_unless_the_partition_moves(world: World) -> None:
+    asked: list[str] = []
+
+    def frozen(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        raise httpx.ReadTimeout("", request=request)
+
+    world.owner = frozen
+    answer = await world.get("/contacts/u")
+    assert (answer.status_code, len(asked)) == (503, 1)
+    assert "does not answer (ReadTimeout)" in answer.json()["detail"]
+
+    def moves(request: httpx.Request) -> httpx.Response:
+        if request.url.host == asked[0]:
+            for partition in range(PARTITIONS):
+                world.board.owners[partition] = world.board.owners[partition].model_copy(
+                    update={"owner": "http://owner-2"}
+                )
+            raise httpx.ReadTimeout("", request=request)
+        return httpx.Response(200, json={"attributes": {}, "members": {}, "due_ms": None, "clock_ms": None})
+
+    world.owner = moves
+    assert (await world.get("/contacts/u")).status_code == 200
 
 
 async def test_members_of_all_partitions_are_one_ordered_page_with_a_cursor(world: World) -> None:
