@@ -5,10 +5,12 @@ Rule: a list over partitions is whole or a 503, in one order over all of them, a
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends
 
+from schemas.limits import SEGMENT_ID_PATTERN
 from services.console.contact_history import listed
 from services.console.contact_reads import PAGE_DEFAULT, Limit
 from services.console.instants import rfc3339
@@ -16,6 +18,7 @@ from services.console.owners import Owners
 from services.runtime.problems import not_found
 
 MEASURED_PARTITION: Final = 0
+IS_SEGMENT_ID: Final = re.compile(SEGMENT_ID_PATTERN).fullmatch
 
 
 def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
@@ -25,7 +28,7 @@ def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
     @router.get("/{segment_id}/members")
     async def members(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
         """The members by contact id, each with since-when; `next` is the `after` of the next page."""
-        path = f"/segments/{segment_id}/members"
+        path = f"{_place_of(segment_id)}/members"
         pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
         found = sorted((entry["contact_id"], entry["since_ms"]) for page in pages for entry in page["members"])
         more = len(found) > limit or any(page["next"] for page in pages)
@@ -38,7 +41,7 @@ def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
     @router.get("/{segment_id}/changes")
     async def changes(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
         """The segment's latest membership changes, newest first; `next` is the `after` of the next page."""
-        path = f"/segments/{segment_id}/changes"
+        path = f"{_place_of(segment_id)}/changes"
         pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
         found = [change for page in pages for change in page["changes"]]
         found.sort(key=_place, reverse=True)
@@ -50,7 +53,7 @@ def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
     @router.get("/{segment_id}/cost")
     async def cost(segment_id: str) -> dict[str, Any]:
         """How long the whole condition takes for one contact, measured now on contacts of one partition."""
-        measured = await owners.ask(MEASURED_PARTITION, "GET", f"/segments/{segment_id}/cost", params={
+        measured = await owners.ask(MEASURED_PARTITION, "GET", f"{_place_of(segment_id)}/cost", params={
             "partition": MEASURED_PARTITION,
         })  # fmt: skip
         return {
@@ -60,6 +63,13 @@ def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
         }
 
     return router
+
+
+def _place_of(segment_id: str) -> str:
+    """Where an owner has a segment. Errors: ProblemError for a name that none has, such as a step in a path."""
+    if not IS_SEGMENT_ID(segment_id):
+        raise not_found("segment", segment_id)
+    return f"/segments/{segment_id}"
 
 
 def _place(change: dict[str, Any]) -> tuple[int, int, str]:

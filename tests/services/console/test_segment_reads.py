@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import httpx
+import pytest
+from starlette.types import Message
 
 from schemas.evaluator_status import PartitionState, PartitionStatusRecord, SegmentStatusRecord, UnreadableAttribute
 from segmentation.model import AttributeName, InstantMs, SegmentId
@@ -78,6 +80,36 @@ async def test_members_of_all_partitions_are_one_ordered_page_with_a_cursor(worl
         if after is None:
             break
     assert seen == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("name", ["..", "%2E%2E", "A"])
+@pytest.mark.parametrize("rest", ["members", "changes", "cost"])
+async def test_what_no_segment_can_be_named_is_404_and_asked_of_nobody(world: World, name: str, rest: str) -> None:
+    asked: list[httpx.URL] = []
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(404, json={})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    world.owner = owner
+    sent: list[Message] = []
+    # Past the client, which would take the steps of the path itself.
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "",
+        "raw_path": f"/api/v2/segments/{name}/{rest}".encode(),
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {world.key}".encode())],
+    }
+    await world.app(scope, receive, send)
+    assert (sent[0]["status"], asked) == (404, [])
 
 
 async def test_changes_of_all_partitions_are_newest_first(world: World) -> None:
