@@ -134,12 +134,13 @@ def service_url(option: str | None) -> str:
     named = option or next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None)
     if named is None:
         return _local_stack_url() or DEFAULT_URL
-    if not _is_address(named):
+    if not is_address(named):
         raise typer.BadParameter(f"{named!r} is not an address such as {DEFAULT_URL}", param_hint="--url")
     return named
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an address that can be asked."""
     try:
         url = httpx.URL(text)
         return url.scheme in ("http", "https") and bool(url.host) and (url.port is None or 0 < url.port <= PORT_MAX)

@@ -22,6 +22,7 @@ from tidegate.cli.connection import (
     Key,
     Url,
     data_directory,
+    is_address,
     local_stack,
     service_key,
     service_url,
@@ -36,6 +37,7 @@ LAG_MAX_MS: Final = 60_000
 """Evaluation further behind than this is worth a look."""
 DISK_FREE_MIN_BYTES: Final = 1 << 30
 READY_TIMEOUT_S: Final = 5.0
+READY_EXAMPLE: Final = "http://127.0.0.1:9090/ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check the services, the key, the broker, every topic, the ticks, every partition and its lag."""
+    for address in ready or ():
+        if not is_address(address):
+            raise typer.BadParameter(f"{address!r} is not an address such as {READY_EXAMPLE}", param_hint="--ready")
     stack = local_stack()
     services = {address: address for address in ready} if ready else dict(stack.get("ready", {}))
     checks = asyncio.run(_examine(service_url(url), service_key(key), services, kafka or stack.get("kafka"), prefix))
@@ -99,7 +104,7 @@ async def _examine(
         from tidegate.cli.doctor_kafka import examine_broker
 
         checks += await examine_broker(bootstrap, prefix, status, asked_at)
-    if services:
+    if services and data_directory().is_dir():
         checks.append(_disk())
     return checks
 
@@ -109,15 +114,17 @@ async def _readiness(name: str, address: str) -> AsyncIterator[Check]:
     try:
         async with httpx.AsyncClient(timeout=READY_TIMEOUT_S) as http:
             answer = await http.get(address)
-        said = answer.json()
-        yield Check(
-            said.get("service", name),
-            bool(said["ready"]),
-            said["reason"],
-            "" if said["ready"] else "wait if it is starting; otherwise its log says more",
-        )
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+    except httpx.HTTPError as error:
         yield Check(name, False, f"nothing answers at {address} ({type(error).__name__})", "start it; see its log")
+        return
+    try:
+        said = answer.json()
+        name, is_ready, reason = str(said["service"]), bool(said["ready"]), str(said["reason"])
+    except (ValueError, KeyError, TypeError):
+        advice = f"pass a service's own, such as {READY_EXAMPLE}"
+        yield Check(name, False, f"{address} does not answer as /ready does", advice)
+        return
+    yield Check(name, is_ready, reason, "" if is_ready else "wait if it is starting; otherwise its log says more")
 
 
 async def _ingest(tidegate: Tidegate) -> Check:

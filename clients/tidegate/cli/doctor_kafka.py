@@ -35,9 +35,15 @@ async def examine_broker(bootstrap: str, prefix: str, status: Mapping[str, Any] 
     `status` is the console's answer, asked for at `asked_at` by the monotonic clock; without it neither counts nor ages
     are compared.
     """
-    admin = AIOKafkaAdminClient(**_client(bootstrap))
+    try:
+        admin = AIOKafkaAdminClient(**_client(bootstrap))
+    except (ValueError, OSError) as error:
+        return [_unusable(bootstrap, error)]
     try:
         await admin.start()
+    except ValueError as error:
+        await admin.close()
+        return [_unusable(bootstrap, error)]
     except (KafkaError, OSError) as error:
         await admin.close()
         found = f"no broker answers at {bootstrap} ({type(error).__name__})"
@@ -53,6 +59,11 @@ async def examine_broker(bootstrap: str, prefix: str, status: Mapping[str, Any] 
     if checks[-1].ok and status is not None:
         checks.append(await _ticks(bootstrap, prefix, status, asked_at))
     return checks
+
+
+def _unusable(bootstrap: str, error: Exception) -> Check:
+    found = f"a connection to {bootstrap} cannot be set up: {error}"
+    return Check("kafka", False, found, "mend --kafka, or the variables TIDEGATE_KAFKA_…")
 
 
 async def _topics(admin: Any, prefix: str, status: Mapping[str, Any] | None) -> Check:

@@ -291,6 +291,41 @@ def test_doctor_says_what_is_wrong_and_ends_with_an_error(service: Service) -> N
     assert "wrong partitions: 0 of 1 partitions are served" in result.stdout
 
 
+def test_doctor_away_from_a_local_stack_looks_at_what_it_is_given(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TIDEGATE_DATA_DIR", str(tmp_path / "none"))
+    service.on("GET", "/status", status=503, body={"title": "not now"}, **{"Retry-After": "60"})
+    result = run("doctor", "--ready", "http://127.0.0.1:1/ready")
+    assert (result.exit_code, "nothing answers at http://127.0.0.1:1/ready" in result.stdout) == (6, True)
+    assert "disk" not in result.stdout
+
+
+@pytest.mark.parametrize("address", ["foo", "http://[::1", "http://h:99999/ready"])
+def test_doctor_refuses_a_ready_address_that_is_none(service: Service, address: str) -> None:
+    result = run("doctor", "--ready", address)
+    assert (result.exit_code, "Invalid value for --ready" in result.stderr, service.asked) == (2, True, [])
+
+
+@pytest.mark.parametrize(
+    ("broker", "variables"),
+    [
+        ("a:b", {}),
+        ("127.0.0.1:1", {"TIDEGATE_KAFKA_SECURITY_PROTOCOL": "TLS"}),
+        ("127.0.0.1:1", {"TIDEGATE_KAFKA_SECURITY_PROTOCOL": "SSL", "TIDEGATE_KAFKA_SSL_CA_FILE": "/none"}),
+        ("127.0.0.1:1", {"TIDEGATE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "TIDEGATE_KAFKA_SASL_MECHANISM": "X"}),
+    ],
+)
+def test_doctor_says_which_settings_of_the_broker_cannot_be_used(
+    service: Service, monkeypatch: pytest.MonkeyPatch, broker: str, variables: dict[str, str]
+) -> None:
+    for name, value in {"TIDEGATE_KAFKA_SASL_USERNAME": "u", "TIDEGATE_KAFKA_SASL_PASSWORD": "p", **variables}.items():
+        monkeypatch.setenv(name, value)
+    service.on("GET", "/status", status=503, body={"title": "not now"}, **{"Retry-After": "60"})
+    result = run("doctor", "--kafka", broker)
+    assert (result.exit_code, f"kafka: a connection to {broker} cannot be set up: " in result.stdout) == (6, True)
+
+
 def test_the_local_stacks_key_is_used_when_no_other_is_given(service: Service, tmp_path: Path) -> None:
     (tmp_path / "local-key").write_text("tg_local\n")
     service.on("GET", "/segments", body={"segments": []})
