@@ -7,6 +7,7 @@ about contacts.
 
 from __future__ import annotations
 
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,11 +17,14 @@ import orjson
 from services.runtime import metrics
 from services.runtime.errors import StartRefusedError
 from services.runtime.health import Health
+from services.runtime.logs import get_logger
 
 STOP_POLL_S = 0.5
 """How soon the serving thread notices that it should end; its only work when idle."""
 REQUEST_TIMEOUT_S = 10
 """A client that does not finish its request by then is cut off, so that threads cannot pile up."""
+
+log = get_logger("admin")
 
 
 class AdminServer:
@@ -33,12 +37,11 @@ class AdminServer:
             answers = _Answers(service, health)
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server((host, port), Handler)
         except OSError as error:
             raise StartRefusedError(
                 f"the admin port {host}:{port} cannot be used: {error.strerror}; set TIDEGATE_ADMIN_PORT to a free one"
             ) from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(STOP_POLL_S,), name="admin", daemon=True
         )
@@ -56,6 +59,16 @@ class AdminServer:
         """Stop answering and free the port."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - what the base hands over
+        """Say nothing of a peer that left before its answer, as a probe does that waits no longer."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            log.error("defect", exc_info=error)
 
 
 class _Answers:

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.runtime.admin import AdminServer
 from services.runtime.errors import StartRefusedError
@@ -88,6 +89,19 @@ def test_metrics_are_in_prometheus_text_and_say_whether_the_process_is_ready(
     assert "tidegate_ready_info 0.0" in get(admin, "/metrics")[1]
     health.ready()
     assert "tidegate_ready_info 1.0" in get(admin, "/metrics")[1]
+
+
+def test_a_probe_that_leaves_before_its_answer_is_not_worth_a_word_and_a_defect_is_logged(
+    admin: AdminServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for error in (BrokenPipeError(), ConnectionResetError(), ValueError("ours")):
+        with capture_logs() as logged:
+            try:
+                raise error
+            except (OSError, ValueError):
+                admin._server.handle_error(None, ("127.0.0.1", 1))
+        assert [line["exc_info"] for line in logged] == ([error] if isinstance(error, ValueError) else [])
+    assert capfd.readouterr().err == ""
 
 
 def test_an_unknown_path_says_which_there_are(admin: AdminServer) -> None:
