@@ -6,9 +6,9 @@ have one winner in log order. `where` is the canonical JSON form and is what is 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from schemas.limits import SEGMENT_DESCRIPTION_CHARACTERS_MAX, SEGMENT_NAME_CHARACTERS_MAX
 from schemas.record import Record, WireInstant, WireSegmentId
@@ -33,3 +33,12 @@ class SegmentDefinitionRecord(Record):
     defined_at: WireInstant | None = Field(default=None, description="When ingest wrote it, for people.")
     defined_by: str | None = Field(default=None, description="The id of the API key that wrote it.")
     request_id: str | None = None
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        """A record that is read is passed on, to every partition: all its numbers must fit the JSON that we write."""
+        try:
+            self.encode()
+        except TypeError as error:
+            raise ValueError("a whole number does not fit into 64 bits") from error
+        return self

@@ -43,6 +43,14 @@ def proposal(offset: int, segment_id: str = "pros", version: int = 1, **fields: 
     return Proposal(offset, record.encode())
 
 
+def _with_number(given: str, put: str) -> bytes:
+    """A definition that another wrote, whose number fits JSON and not the JSON that we write."""
+    value = proposal(0, where={"mrr": {"gt": 1}}).value
+    assert value is not None
+    assert given.encode() in value
+    return value.replace(given.encode(), put.encode())
+
+
 def to_all(segment_id: str, version: int) -> list[tuple[int, str, int]]:
     return [(partition, segment_id, version) for partition in range(PARTITIONS)]
 
@@ -80,6 +88,8 @@ async def test_what_was_forwarded_before_is_only_remembered_for_acceptance() -> 
         proposal(0, where={"mrr": {"gt": "lots"}}),
         proposal(0, where={"segment": "nowhere"}),
         proposal(0, version=3),
+        Proposal(0, _with_number('"mrr":{"gt":1}', '"mrr":{"gt":99999999999999999999999}')),
+        Proposal(0, _with_number('"defined_at":null', '"defined_at":99999999999999999999999')),
     ],
 )
 async def test_what_cannot_be_accepted_moves_the_position_and_nothing_else(item: Proposal) -> None:
