@@ -14,8 +14,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 URL_CHARACTERS_MAX: Final = 2_048
-_SITE_LOCAL: Final = IPv6Network("fec0::/10")
-"""Deprecated, and still routed inside some networks; the standard library calls it global."""
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+"""All of IPv6 that is given out. Outside are ranges that some networks route inside, such as segment routing's and the
+deprecated site-local one; the standard library calls them global."""
+_DOCUMENTATION: Final = IPv6Network("3fff::/20")
+"""Inside that, and nobody's; newer than the standard library's list."""
 RESOLVE_TIMEOUT_S: Final = 5.0
 _EMBEDDING: Final = tuple(
     IPv6Network(text)
@@ -55,6 +58,8 @@ def read_url(url: str, *, allow_local: bool) -> Target:
         raise AddressRefusedError(f"a webhook's URL begins with {' or '.join(f'{each}://' for each in schemes)}")
     if parts.username is not None or parts.password is not None:
         raise AddressRefusedError("a webhook's URL holds no user name or password; the signature is what to check")
+    if port == 0:
+        raise AddressRefusedError("nothing listens on port 0")
     target = Target(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80))
     literal = _literal(target.host)
     if literal is not None and not allow_local:
@@ -98,5 +103,7 @@ def _demand_public(address: IPv4Address | IPv6Address) -> None:
             return
         if any(address in network for network in _EMBEDDING):
             raise AddressRefusedError(f"{address} carries another address inside; webhooks go to public addresses only")
-    if not address.is_global or address.is_multicast or address in _SITE_LOCAL:
+        if address not in _GLOBAL_UNICAST or address in _DOCUMENTATION:
+            raise AddressRefusedError(f"{address} is not a public address; webhooks go to public addresses only")
+    if not address.is_global or address.is_multicast:
         raise AddressRefusedError(f"{address} is not a public address; webhooks go to public addresses only")

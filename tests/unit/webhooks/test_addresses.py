@@ -56,6 +56,10 @@ def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
         "https://[::ffff:0:7f00:1]/",
         "https://[fec0::1]/",
         "https://[feff::1]/",
+        "https://[5f00::1]/",
+        "https://[4000::1]/",
+        "https://[3fff::1]/",
+        "https://example.com:0/",
         "https://224.0.0.1/",
         "https://100.64.0.1/",
         "https://example.com:99999/",
@@ -76,7 +80,8 @@ def test_the_development_setting_allows_local_addresses_and_nothing_else() -> No
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fe80::1%eth0", "fec0::1", "::ffff:10.0.0.1"]
+    "address",
+    ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fe80::1%eth0", "fec0::1", "5f00::1", "::ffff:10.0.0.1"],
 )
 async def test_a_name_is_refused_if_any_of_its_addresses_is_not_public(
     monkeypatch: pytest.MonkeyPatch, address: str
