@@ -7,7 +7,7 @@ key, and a body takes none before it has begun to come. What must not happen her
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import httpx
@@ -47,9 +47,9 @@ class Neighbour:
         headers = _passed_on(request.headers, without=OF_A_BODY)
         try:
             if path is None:
-                return await self._http.get(_target(request), headers=headers)
+                return await self._http.get(_target(request), headers=_as_sent(headers))
             headers["content-type"] = "application/json"
-            return await self._http.post(API + path, content=orjson.dumps(body), headers=headers)
+            return await self._http.post(API + path, content=orjson.dumps(body), headers=_as_sent(headers))
         except httpx.TransportError as error:
             raise self._away(error) from error
 
@@ -66,7 +66,7 @@ class Neighbour:
         asked = self._http.build_request(
             request.method,
             _target(request),
-            headers=_passed_on(request.headers),
+            headers=_as_sent(_passed_on(request.headers)),
             content=await _begun(request) if has_body else None,
         )
         try:
@@ -122,6 +122,11 @@ def _target(request: Request) -> str:
     path = str(request.scope["raw_path"], "ascii")
     query = str(request.scope["query_string"], "ascii")
     return f"{path}?{query}" if query else path
+
+
+def _as_sent(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """The headers of a request, byte by byte: the client would take ASCII only."""
+    return {name.encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
 
 
 def _passed_on(headers: object, without: frozenset[str] | set[str] = frozenset()) -> dict[str, str]:

@@ -39,6 +39,22 @@ async def test_an_escaped_contact_id_reaches_ingest_as_it_was_sent(world: World)
     assert seen == [b"/api/v2/contacts/a%2Fb%20c?x=%26"]
 
 
+async def test_headers_reach_ingest_byte_by_byte_also_those_that_are_not_ascii(world: World) -> None:
+    seen: list[tuple[str, list[bytes]]] = []
+
+    def ingest(request: httpx.Request) -> httpx.Response:
+        wanted = [value for name, value in request.headers.raw if name.lower() == b"idempotency-key"]
+        seen.append((request.method, wanted))
+        return streamed(200, {"segments": []})
+
+    world.ingest = ingest
+    headers = {b"Authorization": f"Bearer {world.key}".encode(), b"Idempotency-Key": "é".encode()}
+    for method, path in (("GET", "segments"), ("POST", "contacts"), ("DELETE", "keys/1")):
+        answer = await world.http.request(method, f"/api/v2/{path}", headers=headers)
+        assert answer.status_code == 200, answer.text
+    assert seen == [(method, ["é".encode()]) for method in ("GET", "POST", "DELETE")]
+
+
 async def test_ingest_away_is_a_503_with_retry_after(world: World) -> None:
     def ingest(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
