@@ -27,6 +27,8 @@ ONE_CONNECTION_ONLY: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
      "upgrade", "host"}
 )  # fmt: skip
+NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""What happens to a request before anything of it is sent."""
 OF_A_BODY: Final = frozenset({"content-length", "content-type", "content-encoding"})
 
 
@@ -72,11 +74,14 @@ class Neighbour:
         try:
             answer = await self._http.send(asked, stream=True)
         except httpx.TransportError as error:
-            raise self._away(error) from error
+            raise self._away(error, is_write=request.method != "GET") from error
         return StreamingResponse(_body(answer), answer.status_code, _passed_on(answer.headers))
 
-    def _away(self, error: httpx.TransportError) -> ProblemError:
-        detail = f"nothing was changed that you were not told of ({type(error).__name__}); ask again"
+    def _away(self, error: httpx.TransportError, *, is_write: bool = False) -> ProblemError:
+        """The service cannot be asked, or was and did not answer: then nobody knows what became of a write."""
+        what = "it may have been carried out" if is_write and not isinstance(error, NOT_SENT) else "nothing was changed"
+        advice = "ask again, with the same Idempotency-Key if it came with one"
+        detail = f"{what} ({type(error).__name__}); {advice if is_write else 'ask again'}"
         title = f"the {self._name} service does not answer"
         return unavailable(f"{self._name}_away", title, detail)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import orjson
+import pytest
 
 from tests.services.console.evaluators import World, streamed
 
@@ -62,6 +63,27 @@ async def test_ingest_away_is_a_503_with_retry_after(world: World) -> None:
     world.ingest = ingest
     answer = await world.post("/contacts", {"id": "u", "attributes": {}})
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "ingest_away", "1")
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "told"),
+    [
+        ("POST", httpx.ConnectError, "nothing was changed"),
+        ("POST", httpx.PoolTimeout, "nothing was changed"),
+        ("POST", httpx.ReadTimeout, "it may have been carried out"),
+        ("DELETE", httpx.ReadError, "it may have been carried out"),
+        ("GET", httpx.ReadTimeout, "nothing was changed"),
+    ],
+)
+async def test_a_write_that_was_sent_and_not_answered_is_not_said_to_have_changed_nothing(
+    world: World, method: str, error: type[httpx.TransportError], told: str
+) -> None:
+    def ingest(request: httpx.Request) -> httpx.Response:
+        raise error("", request=request)
+
+    world.ingest = ingest
+    answer = await world.http.request(method, "/api/v2/keys", headers={"Authorization": f"Bearer {world.key}"})
+    assert (answer.status_code, answer.json()["detail"].partition(" (")[0]) == (503, told)
 
 
 async def test_webhooks_are_passed_on_to_their_service_and_are_a_404_where_there_is_none(
