@@ -59,8 +59,9 @@ async def present_end(settings: WebhookSettings) -> WebhookStart:
     places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
     consumer = AIOKafkaConsumer(group_id=None, isolation_level="read_committed", **client_options(settings))
     try:
-        await consumer.start()
-        ends = await consumer.end_offsets(places)
+        async with asyncio.timeout(settings.webhooks_append_timeout_ms / 1000):
+            await consumer.start()
+            ends = await consumer.end_offsets(places)
     except (KafkaError, OSError) as error:
         raise ServiceError("where the membership changes end cannot be read", topic=topic) from error
     finally:

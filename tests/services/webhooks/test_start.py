@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import httpx
 import pytest
@@ -11,9 +12,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic, topic_name
+from services.runtime.errors import ServiceError
 from services.runtime.metrics import REGISTRY
 from services.webhooks import api
 from services.webhooks.addresses import Target, resolve
+from services.webhooks.follower import present_end
 from services.webhooks.settings import WebhookSettings
 from tests.services.sdk.stream import Step, Stream
 from tests.services.webhooks.conftest import service
@@ -92,6 +95,15 @@ async def test_a_webhook_made_again_under_its_key_gets_nothing_from_before_it_wa
         assert (second["id"], second["secret"] != first["secret"]) == (first["id"], True)
         await stream.commit(Step("u", 3, ("since",)))
         await receiver.until_told({"u": ["enter a", "enter since"]})
+
+
+async def test_where_the_changes_end_is_not_waited_for_longer_than_a_write_is(settings: WebhookSettings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        broker = f"127.0.0.1:{frozen.getsockname()[1]}"
+        hasty = settings.model_copy(update={"kafka_bootstrap": broker, "webhooks_append_timeout_ms": 100})
+        async with asyncio.timeout(20):
+            with pytest.raises(ServiceError, match="where the membership changes end cannot be read"):
+                await present_end(hasty)
 
 
 async def test_a_record_that_is_no_change_is_passed_by_and_what_follows_it_is_delivered(
