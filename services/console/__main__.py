@@ -27,7 +27,8 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
     """Read statuses and changes, then serve until told to stop."""
     settings = context.settings
     listening = listen(settings.host, settings.console_port)
-    await verify_topics(settings, READS)
+    if not await context.came_about(verify_topics(settings, READS)):
+        return
     board, feed = StatusBoard(settings.partitions), Feed(settings.partitions)
     hour, declarations = Hour(now_ms()), Declarations()
     owners, ingest = Owners(board, settings.partitions), Ingest(settings.ingest_url)

@@ -55,7 +55,7 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     """Run the evaluator until `context.stopping`. Errors: what a part failed with, on the way or as it stopped."""
     settings = context.settings
     context.health.not_ready("waiting for Kafka")
-    if not await _verified(context):
+    if not await context.came_about(verify_topics(settings, TOPICS)):
         return
     lower_transaction_backoff()
     collect_rarely()
@@ -117,21 +117,6 @@ async def _work(context: ServiceContext[EvaluatorSettings]) -> None:
         owner.failed.result()
     if unclean is not None:
         raise ServiceError("not everything in hand was finished") from unclean
-
-
-async def _verified(context: ServiceContext[EvaluatorSettings]) -> bool:
-    """Wait until the topics are found to be as they must be; False when told to stop before."""
-    verifying = asyncio.create_task(verify_topics(context.settings, TOPICS), name="topics")
-    stop = asyncio.create_task(context.stopping.wait(), name="stop")
-    try:
-        await asyncio.wait({verifying, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if verifying.done():
-            verifying.result()
-        return verifying.done()
-    finally:
-        for each in (verifying, stop):
-            each.cancel()
-        await asyncio.gather(verifying, stop, return_exceptions=True)
 
 
 def _trace(context: ServiceContext[EvaluatorSettings]) -> Callable[[int], TracedInputs] | None:

@@ -30,7 +30,8 @@ async def main(context: ServiceContext[IngestSettings]) -> None:
     """Serve until stopped."""
     settings = context.settings
     listening = listen(settings.host, settings.ingest_port)
-    await verify_topics(settings, TOPICS)
+    if not await context.came_about(verify_topics(settings, TOPICS)):
+        return
     async with Ingest.running(settings, tracing=context.tracing, tell=context.health.not_ready) as ingest:
         # What stands now stands as long as the process; collections need not walk it again and again.
         gc.collect()

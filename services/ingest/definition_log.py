@@ -139,11 +139,12 @@ class DefinitionTopics:
     def _take_definition(self, taken: Any) -> Refusal | None:
         try:
             record = SegmentDefinitionRecord.decode(taken.value or b"")
-        except ValidationError:
-            return _unreadable("the record is not a segment definition")
+        except ValidationError as error:
+            return _unreadable(taken, error, "the record is not a segment definition")
         definition = definition_of(record)
         if isinstance(definition, Rejection):
-            return _unreadable(definition.problems[0].message)
+            found = definition.problems[0]
+            return _unreadable(taken, ServiceError(f"its expression cannot be read: {found.code}"), found.message)
         refusal = self.registry.accept(definition)
         if refusal is None:
             before = self._known.get(record.segment_id)
@@ -168,6 +169,6 @@ class DefinitionTopics:
         )
 
 
-def _unreadable(reason: str) -> Refusal:
-    log.warning("a definition cannot be read", reason=reason)
+def _unreadable(taken: Any, error: Exception, reason: str) -> Refusal:
+    pass_by(taken, error)
     return Refusal(RefusalCode.LOST_RACE, reason, "save the segment again with this version of Tidegate")

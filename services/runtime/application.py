@@ -12,9 +12,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from services.runtime import clock, metrics
 from services.runtime.admin import AdminServer
@@ -47,6 +47,23 @@ class ServiceContext(Generic[Settings]):
     health: Health = field(default_factory=Health)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     tracing: Tracing | None = None
+
+    async def came_about(self, awaited: Coroutine[Any, Any, None]) -> bool:
+        """Await what there is to wait for before any work; False, with the waiting ended, when told to stop before.
+
+        Errors: what `awaited` raises.
+        """
+        waiting = asyncio.create_task(awaited, name="waiting to begin")
+        stop = asyncio.create_task(self.stopping.wait(), name="stop before the beginning")
+        try:
+            await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                waiting.result()
+            return waiting.done()
+        finally:
+            for each in (waiting, stop):
+                each.cancel()
+            await asyncio.gather(waiting, stop, return_exceptions=True)
 
 
 Main = Callable[[ServiceContext[Settings]], Awaitable[None]]

@@ -50,8 +50,14 @@ def pass_by(record: Any, error: Exception) -> None:
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        reason=_faults(error) if isinstance(error, ValidationError) else type(error).__name__,
+        reason=_reason(error),
     )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return _faults(error)
+    return str(error) if isinstance(error, ServiceError) else type(error).__name__
 
 
 def _faults(error: ValidationError) -> str:

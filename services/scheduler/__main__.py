@@ -24,7 +24,8 @@ log = get_logger("scheduler")
 
 async def main(context: ServiceContext[SchedulerSettings]) -> None:
     """Work until stopped. Errors: StartRefusedError when the topics are not as they must be."""
-    await verify_topics(context.settings, (Topic.SEGMENTS, Topic.CONTACT_CHANGES))
+    if not await context.came_about(verify_topics(context.settings, (Topic.SEGMENTS, Topic.CONTACT_CHANGES))):
+        return
 
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None

@@ -14,7 +14,8 @@ async def main(context: ServiceContext[WebhookSettings]) -> None:
     """Work until stopped."""
     settings = context.settings
     listening = listen(settings.host, settings.webhooks_port)
-    await verify_topics(settings, (Topic.WEBHOOKS, Topic.MEMBERSHIPS))
+    if not await context.came_about(verify_topics(settings, (Topic.WEBHOOKS, Topic.MEMBERSHIPS))):
+        return
     async with running(settings) as (app, working):
         await serve(app, listening, context.stopping, lambda: context.health.ready("delivering"), [working])
 

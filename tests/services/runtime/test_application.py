@@ -31,20 +31,21 @@ run_service("sample", RuntimeSettings, main)
 
 
 class Process:
-    """One service process that runs `body` as its main coroutine."""
+    """One service process: a module's, or one that runs `body` as its main coroutine."""
 
-    def __init__(self, body: str, **settings: str) -> None:
+    def __init__(self, body: str = "", module: str | None = None, **settings: str) -> None:
         (self.port,) = free_ports(1)
         environment = {**os.environ, "TIDEGATE_ADMIN_PORT": str(self.port), **settings}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(body=body)],
+            [sys.executable, *(("-c", PROGRAM.format(body=body)) if module is None else ("-m", module))],
             env=environment,
             cwd=Path(__file__).parents[3],
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def await_ready(self) -> None:
+    def await_ready(self, awaited: int = 200) -> None:
+        """Wait until it answers so: 503 says that it has started and is not ready."""
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             try:
@@ -52,6 +53,8 @@ class Process:
                     return
             except urllib.error.HTTPError as answer:
                 answer.close()
+                if answer.code == awaited:
+                    return
             except OSError:
                 pass
             time.sleep(0.05)
@@ -104,3 +107,21 @@ def test_an_unusable_setting_ends_with_78_before_anything_starts() -> None:
     assert code == 78
     assert [line["event"] for line in log] == ["start refused"]
     assert "TIDEGATE_PARTITIONS" in str(log[0]["reason"])
+
+
+@pytest.mark.parametrize("name", ["console", "evaluator", "ingest", "scheduler", "webhooks"])
+def test_a_service_that_waits_for_a_broker_ends_with_0_when_it_is_told_to_stop(name: str, tmp_path: Path) -> None:
+    nobody, *ports = free_ports(5)
+    process = Process(
+        module=f"services.{name}",
+        TIDEGATE_KAFKA_BOOTSTRAP=f"127.0.0.1:{nobody}",
+        TIDEGATE_DATA_DIR=str(tmp_path),
+        TIDEGATE_INGEST_PORT=str(ports[0]),
+        TIDEGATE_CONSOLE_PORT=str(ports[1]),
+        TIDEGATE_WEBHOOKS_PORT=str(ports[2]),
+        TIDEGATE_READ_API_PORT=str(ports[3]),
+    )
+    process.await_ready(503)
+    process.send(signal.SIGTERM)
+    code, log = process.end()
+    assert (code, log[-1]["event"]) == (0, "stopped")
