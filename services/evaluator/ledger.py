@@ -16,7 +16,7 @@ from typing import NamedTuple
 import orjson
 
 from schemas.topics import Topic
-from services.evaluator.ports import Headers, OutputRecord
+from services.evaluator.ports import Headers, LogError, OutputRecord
 
 OUTPUTS = (Topic.MEMBERSHIPS, Topic.DEAD_LETTERS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 """The topics of a partition's transactions."""
@@ -76,7 +76,14 @@ class Ledger:
         return records
 
     def acknowledged(self, ends: Mapping[Topic, int]) -> None:
-        """The open transaction's records end there."""
+        """The open transaction's records end there. Errors: `LogError` if a topic ended later before."""
+        for topic, end in ends.items():
+            before = self._ends.get(topic, 0)
+            if end < before:
+                raise LogError(
+                    f"ended at {before}, and after another append at {end}: it was truncated or created anew",
+                    topic=topic,
+                )
         self._ends.update(ends)
 
     def committed(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from schemas.topics import Topic
 from services.evaluator.ledger import RECENT_TRANSACTIONS, Ledger, Wrote, wrote
-from services.evaluator.ports import OutputRecord
+from services.evaluator.ports import LogError, OutputRecord
 
 CHANGES, LETTERS = Topic.MEMBERSHIPS, Topic.DEAD_LETTERS
 CONTACTS, CONTROL = Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG
@@ -58,3 +60,13 @@ def test_the_last_control_record_says_what_its_transaction_wrote_and_where_that_
     ledger.begin()
     ledger.enter(CONTACTS, [RECORD])
     assert wrote(ledger.enter(CONTROL, [RECORD])[0].headers) == {CHANGES: Wrote(8, 0), CONTACTS: Wrote(7, 1)}
+
+
+def test_a_topic_that_ends_earlier_than_before_is_no_log_to_go_on_in() -> None:
+    ledger = Ledger()
+    ledger.begin_at({CONTACTS: 100, CONTROL: 10})
+    ledger.begin()
+    ledger.enter(CONTACTS, [RECORD])
+    ledger.enter(CONTROL, [RECORD])
+    with pytest.raises(LogError, match=r"ended at 100, and after another append at 1.*contacts-changelog"):
+        ledger.acknowledged({CONTACTS: 1, CONTROL: 12})
