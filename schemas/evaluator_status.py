@@ -1,7 +1,7 @@
 """`evaluator-status`: what evaluators say about themselves, one record per partition and per (segment, partition).
 
 Shape: keys are `partition|<n>` and `segment|<segment id>|<n>`. Rule: for people and routing only; nothing here takes
-part in evaluation, and a reader must expect it to be a moment old.
+part in evaluation, and a reader must expect it to be a moment old. A tombstone says that the segment is deleted.
 """
 
 from __future__ import annotations

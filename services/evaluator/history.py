@@ -107,19 +107,18 @@ def erasing(batch: CommitRows, contact_ids: Sequence[ContactId], store: Store) -
 
 def forget(
     written: dict[bytes, bytes | None], counts: dict[SegmentId, Count], known: Set[SegmentId], store: Store
-) -> bool:
-    """Have a commit's rows remove the history and the count of segments that are not known; whether none is left.
+) -> list[SegmentId]:
+    """Have a commit's rows remove the history and the count of some segments that are not known; which they are.
 
     One that the commit itself has a change of waits for the next. Cost: `FORGOTTEN_AT_ONCE` bounded histories read.
     """
-    gone = [segment_id for segment_id in counts if segment_id not in known]
-    now = [segment_id for segment_id in gone if count_key(segment_id) not in written][:FORGOTTEN_AT_ONCE]
-    for segment_id in now:
+    gone = [each for each in counts if each not in known and count_key(each) not in written][:FORGOTTEN_AT_ONCE]
+    for segment_id in gone:
         prefix = segment_history_prefix(segment_id)
         written.update(dict.fromkeys(key for key, _ in store.scan(prefix, prefix + b"\xff", SEGMENT_HISTORY_MAX)))
         written[count_key(segment_id)] = None
         del counts[segment_id]
-    return len(now) == len(gone)
+    return gone
 
 
 def kept_of_contact(store: Store, contact_id: ContactId) -> list[KeptChange]:

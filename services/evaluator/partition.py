@@ -76,7 +76,9 @@ class Partition:
         self._overlay: dict[ContactId, ContactState | None] = {}
         self._transaction = Transaction()
         self._recent = RecentContacts()
-        self._has_gone = True  # whether there may be rows of segments that are gone
+        self.gone: list[SegmentId] = []
+        """Segments that are deleted, for whoever has told of them."""
+        self._has_gone = True  # whether there may be rows of such
 
     # The live path
 
@@ -253,7 +255,9 @@ class Partition:
         transaction, self._transaction = self._transaction, Transaction()
         written, dues = transaction.rows(self._overlay, self._derived)
         if self._has_gone:
-            self._has_gone = not history.forget(written, self.counts, self.definitions.segment_ids(), self._store)
+            known = self.definitions.segment_ids()
+            self.gone += history.forget(written, self.counts, known, self._store)
+            self._has_gone = not self.counts.keys() <= known
         self.due.committed(dues)
         self._marks = rows.Marks(
             self.next_offset,

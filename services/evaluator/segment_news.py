@@ -68,6 +68,7 @@ class SegmentNews:
         segments = partition.definitions.catalogue.segments
         if segments is not self._segments:
             self._segments = segments
+            partition.gone += [segment_id for segment_id in self._told if segment_id not in segments]
             return list(segments)
         return [segment_id for segment_id in touched if segment_id in segments]
 
@@ -104,11 +105,24 @@ class SegmentNews:
             unreadable=[_told_unreadable(found) for found in told.unreadable],
         )
 
+    def gone(self) -> list[SegmentId]:
+        """Segments that are deleted, of which nothing is to be told any more; from here on they count as told."""
+        segments = self._partition.definitions.catalogue.segments
+        gone, self._partition.gone = dict.fromkeys(self._partition.gone), []
+        for segment_id in gone:
+            if segment_id not in segments:
+                self._told.pop(segment_id, None)
+        return [segment_id for segment_id in gone if segment_id not in segments]
+
     def untold(self, segment_ids: Iterable[SegmentId]) -> None:
         """What was to be told of these segments did not reach the broker: it is news again."""
+        segments = self._partition.definitions.catalogue.segments
         for segment_id in segment_ids:
             self._told.pop(segment_id, None)
-            self._touched.add(segment_id)
+            if segment_id in segments:
+                self._touched.add(segment_id)
+            else:
+                self._partition.gone.append(segment_id)
 
 
 def _told_unreadable(found: UnreadableCount) -> UnreadableAttribute:

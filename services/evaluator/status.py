@@ -16,7 +16,6 @@ from aiokafka.errors import KafkaError
 from schemas.evaluator_status import (
     PartitionState,
     PartitionStatusRecord,
-    SegmentStatusRecord,
     partition_status_key,
     segment_status_key,
 )
@@ -39,6 +38,8 @@ POSITION_EVERY_S = 10.0
 """Clock and offset alone are told this often: they move with every tick."""
 MOVING_FIELDS = {"reported_at", "clock", "offset", "lag_ms"}
 
+Telling = tuple[SegmentId, bytes | None]
+"""What is said of a segment; None that there is no such segment any more."""
 EndOffset = Callable[[int], int | None]
 """The end of a partition's input log as the consumer last saw it."""
 
@@ -135,27 +136,38 @@ class StatusReporter:
         if news is None:
             return
         segment_ids = news.to_look_at(self._unreadable_of(served), clock.now_ms())
+        gone: list[Telling] = [(segment_id, None) for segment_id in news.gone()]
         for start in range(0, len(segment_ids), SLICE_SEGMENTS):
             if self._serving.news.get(index) is not news:
                 return
             looked_at = segment_ids[start : start + SLICE_SEGMENTS]
             now = clock.now_ms()
             records = [record for each in looked_at if (record := news.record(each, now)) is not None]
-            try:
-                await self._publish(producer, records, news)
-            except KafkaError as error:
-                log.warning("statuses of segments could not be published", partition=index, error=repr(error))
-                news.untold([*(record.segment_id for record in records), *segment_ids[start + SLICE_SEGMENTS :]])
+            if not await self._publish(producer, index, [(each.segment_id, each.encode()) for each in records], news):
+                news.untold([*segment_ids[start + SLICE_SEGMENTS :], *(segment_id for segment_id, _ in gone)])
                 return
             await asyncio.sleep(0)
+        await self._publish(producer, index, gone, news)
 
     async def _publish(
-        self, producer: AIOKafkaProducer, records: Sequence[SegmentStatusRecord], news: SegmentNews
+        self, producer: AIOKafkaProducer, partition: int, tellings: Sequence[Telling], news: SegmentNews
+    ) -> bool:
+        """Hand records over; whether that went well."""
+        try:
+            await self._append(producer, partition, tellings, news)
+        except KafkaError as error:
+            log.warning("statuses of segments could not be published", partition=partition, error=repr(error))
+            news.untold([segment_id for segment_id, _ in tellings])
+            return False
+        return True
+
+    async def _append(
+        self, producer: AIOKafkaProducer, partition: int, tellings: Sequence[Telling], news: SegmentNews
     ) -> None:
-        """Hand records over as whole batches, which costs a fraction of sending them one by one."""
-        batch, told = producer.create_batch(), [record.segment_id for record in records]
-        for record in records:
-            key, value = segment_status_key(record.segment_id, record.partition), record.encode()
+        """As whole batches, which costs a fraction of sending them one by one."""
+        batch, told = producer.create_batch(), [segment_id for segment_id, _ in tellings]
+        for segment_id, value in tellings:
+            key = segment_status_key(segment_id, partition)
             if batch.append(key=key, value=value, timestamp=None) is None:
                 await self._send(producer, batch, told, news)
                 batch = producer.create_batch()

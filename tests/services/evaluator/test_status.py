@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,19 +35,19 @@ class Batch:
     """Room for a few records, so that a round needs several."""
 
     def __init__(self) -> None:
-        self.values: list[bytes] = []
+        self.records: list[tuple[bytes, bytes | None]] = []
 
-    def append(self, *, key: bytes, value: bytes, timestamp: None) -> object:
+    def append(self, *, key: bytes, value: bytes | None, timestamp: None) -> object:
         """Take a record, or say that the batch is full."""
         assert key
         assert timestamp is None
-        if len(self.values) == 3:
+        if len(self.records) == 3:
             return None
-        self.values.append(value)
+        self.records.append((key, value))
         return object()
 
     def record_count(self) -> int:
-        return len(self.values)
+        return len(self.records)
 
 
 class Producer:
@@ -58,6 +58,8 @@ class Producer:
 
     def __init__(self) -> None:
         self.sent: list[PartitionStatusRecord | SegmentStatusRecord] = []
+        self.ended: list[bytes] = []
+        """Keys that stand for nothing any more."""
         self.broken = False
         self.full = False
         self.meanwhile: Callable[[], None] = lambda: None
@@ -68,7 +70,7 @@ class Producer:
         self.meanwhile()
         assert key
         assert partition == 0
-        return self._taken([value])
+        return self._taken([(key, value)])
 
     def create_batch(self) -> Batch:
         return Batch()
@@ -77,14 +79,15 @@ class Producer:
         assert partition == 0
         if self.full:
             raise KafkaTimeoutError
-        return self._taken(batch.values)
+        return self._taken(batch.records)
 
-    def _taken(self, values: list[bytes]) -> asyncio.Future[None]:
+    def _taken(self, records: Sequence[tuple[bytes, bytes | None]]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.broken:
             future.set_exception(KafkaTimeoutError())
         else:
-            self.sent += [decode_status(value) for value in values]
+            self.sent += [decode_status(value) for _, value in records if value is not None]
+            self.ended += [key for key, value in records if value is None]
             future.set_result(None)
         return future
 
@@ -189,6 +192,31 @@ async def test_segments_are_told_while_they_settle_and_once_they_have(store: Roc
     assert {each: (record.members, record.settling) for each, record in (await told.round()).items()} == {
         "s": (0, False)
     }
+
+
+async def test_of_a_deleted_segment_nothing_is_kept_on_the_topic(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"plan": "pro"}]), definition(1, [{"plan": "free"}], "t"), write(2, "a", plan="pro"))
+    assert set(await told.round()) == {"s", "t"}
+    told.producer.full = True
+    told.commit(definition(3, [{"plan": "pro"}], version=2, state="deleted"))
+    told.commit(definition(4, [{"plan": "free"}], "t", version=2, state="deleted"))
+    assert await told.round() == {}
+    told.producer.full = False
+    assert await told.round() == {}
+    assert sorted(told.producer.ended) == [b"segment|s|0", b"segment|t|0"]
+    told.commit(tick(5, NOW + 1))
+    assert await told.round() == {}
+
+
+async def test_a_segment_that_was_deleted_before_a_restart_is_taken_from_the_topic_after_it(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"plan": "pro"}]), write(1, "a", plan="pro"))
+    told.commit(definition(2, [{"plan": "pro"}], version=2, state="deleted"))
+    again = Told(store)
+    again.commit(tick(3, NOW + 1))
+    assert await again.round() == {}
+    assert again.producer.ended == [b"segment|s|0"]
 
 
 async def test_a_segment_that_settles_says_when_it_is_expected_to_have(
