@@ -158,18 +158,20 @@ class PartitionOwner:
     def feed(self, partition: int, records: Sequence[InputRecord]) -> None:
         """Take fetched records. Those of a partition that is not ready, or read before a seek, are dropped.
 
-        So are those that were taken before; the log is asked then whether it still reaches as far as they did.
+        So are those that were taken before; if there are no others, the log is asked whether it still reaches as far.
         """
         owned = self.owned.get(partition)
         if owned is None or owned.worker is None or owned.expected is None or partition in self._seeks:
             return
         if owned.asking is not None:
             return
-        if records[0].offset < owned.expected:
+        if records[-1].offset < owned.expected:
             # The consumer goes back to where the log begins when it asks for what is behind the log's end.
             log.warning("input came again", partition=partition, expected=owned.expected, found=records[0].offset)
             self._begin_to_ask(owned, owned.expected)
             return
+        if records[0].offset < owned.expected:
+            records = [record for record in records if record.offset >= owned.expected]
         if records[0].offset > owned.expected and not self._believes(owned, owned.expected, records[0].offset):
             return
         owned.expected = records[-1].offset + 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tests.selftest.planted import all_planted
 from tests.simulation.run import run_seed, say_nothing
 
-SEEDS_MAX = 60
+SEEDS_MAX = 500
 """How many histories a bug may survive before it counts as missed."""
 OPERATIONS = 300
 CLEAN_RUNS = 50
