@@ -44,9 +44,3 @@ class MembershipChangeRecord(Record):
 def membership_key(segment_id: SegmentId, contact_id: ContactId) -> bytes:
     """The record key of a (segment, contact)."""
     return f"{segment_id}{KEY_SEPARATOR}{contact_id}".encode()
-
-
-def split_membership_key(key: bytes) -> tuple[SegmentId, ContactId]:
-    """The segment and the contact of a record key."""
-    segment_id, _, contact_id = key.decode().partition(KEY_SEPARATOR)
-    return SegmentId(segment_id), ContactId(contact_id)

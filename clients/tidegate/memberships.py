@@ -1,12 +1,14 @@
 """The consumer of membership changes: current members first, then every change once, in order per contact.
 
 Rule: a position is committed only after the body that handled it; changes are taken from committed transactions only,
-and one whose version was applied before is skipped. What must not happen here: deciding what a change means.
+and one whose version was applied before is skipped. A record that is no change is logged, counted and passed by. What
+must not happen here: deciding what a change means.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import nullcontext, suppress
@@ -20,7 +22,7 @@ from schemas.topics import Topic, topic_name
 from segmentation.model import SegmentId
 from tidegate.changes import MembershipChange
 from tidegate.errors import TidegateError
-from tidegate.grouping import Delivery, PartitionReader
+from tidegate.grouping import Delivery, PartitionReader, Unreadable
 from tidegate.ledger import Ledger, MemoryLedger
 from tidegate.positions import Standing, committed_standings
 from tidegate.starting import start_or_stop
@@ -33,6 +35,8 @@ POLL_TIMEOUT_MS: Final = 250
 """How long one poll waits; also how soon an empty partition's snapshot is noticed as complete."""
 COMMIT_INTERVAL_S: Final = 0.2
 """Under load, positions are committed this often; when nothing waits, after every body."""
+
+log = logging.getLogger("tidegate.memberships")
 
 
 class Memberships:
@@ -87,6 +91,7 @@ class Memberships:
         self._in_part = False
         self._committed_at = 0.0
         self._failure: BaseException | None = None
+        self._passed_by = 0
 
     async def __aenter__(self) -> Self:
         self._consumer.subscribe([self._topic], listener=_Assignments(self))
@@ -121,10 +126,17 @@ class Memberships:
         while True:
             self._complete()
             delivery = await self._next()
+            if delivery.unreadable is not None:
+                self._pass_by(delivery.partition, delivery.unreadable)
             fresh = tuple(change for change in delivery.changes if self._ledger.admits(change))
             self._in_hand = Delivery(delivery.partition, fresh, delivery.resume_at)
             if fresh:
                 yield fresh
+
+    @property
+    def passed_by(self) -> int:
+        """How many records were no membership change. Each was logged with its place; somebody else wrote it."""
+        return self._passed_by
 
     async def caught_up(self) -> bool:
         """Whether everything committed so far has been handed over. Cost: one broker request."""
@@ -138,6 +150,17 @@ class Memberships:
                 return False
         # What arrived while the broker was asked has moved the positions, and is not handed over yet.
         return not self._waiting
+
+    def _pass_by(self, partition: int, unreadable: Unreadable) -> None:
+        """Say and count what is no change. Nothing of what it holds is logged: it may be a secret."""
+        self._passed_by += 1
+        log.warning(
+            "no membership change, passed by: topic %s, partition %d, offset %d (%s)",
+            self._topic,
+            partition,
+            unreadable.offset,
+            unreadable.reason,
+        )
 
     def _complete(self) -> None:
         """Count what was in hand as handled: the body has run."""

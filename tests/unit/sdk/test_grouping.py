@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from schemas.membership_change import ChangeCause, MembershipChangeRecord, membership_key
 from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
 from tidegate.grouping import Delivery, PartitionReader
 
 Row = tuple[bytes, bytes | None]
+
+NO_CHANGES = (b"canary", b'{"canary": 1}', b'{"specversion": "1.0", "canary": true}', b"[]", b"null", b"", b"\xff\xfe")
+"""Values that are no membership change: no JSON, another type's, other kinds of JSON, nothing, no text."""
 
 
 def change(
@@ -104,3 +109,45 @@ def test_records_read_again_after_a_seek_are_not_delivered_twice() -> None:
     reader = PartitionReader(0, 0, None)
     rows = [change("a", "u", 1, 0)]
     assert told([*read(reader, rows), *read(reader, rows)]) == [[("a", "u", True)]]
+
+
+@pytest.mark.parametrize("value", NO_CHANGES)
+def test_a_record_that_is_no_change_is_told_with_its_place_and_the_position_moves_behind_it(value: bytes) -> None:
+    rows = [change("a", "u", 1, 0), (b"canary", value), change("a", "v", 2, 1)]
+    deliveries = read(PartitionReader(0, 0, None), rows)
+    assert told(deliveries) == [[("a", "u", True)], [("a", "v", True)]]
+    assert [delivery.resume_at for delivery in deliveries] == [1, 2, 3]
+    (unreadable,) = [delivery.unreadable for delivery in deliveries if delivery.unreadable is not None]
+    assert unreadable.offset == 1
+    assert unreadable.reason
+    assert "canary" not in str(unreadable), "what a record holds may be a secret"
+
+
+def test_what_a_change_lacks_is_named() -> None:
+    key, value = change("a", "u", 1, 0)
+    assert value is not None
+    (delivery,) = read(PartitionReader(0, 0, None), [(key, value.replace(b'"member":true,', b""))])
+    assert delivery.unreadable is not None
+    assert delivery.unreadable.reason == "/member: missing"
+
+
+def test_a_record_that_is_no_change_parts_no_group_and_moves_no_position_inside_one() -> None:
+    rows = [
+        change("a", "u", 5, 9, index=0, count=2),
+        (b"k", b"{}"),
+        change("b", "u", 5, 9, member=False, index=1, count=2),
+    ]
+    deliveries = read(PartitionReader(0, 0, None), rows)
+    assert told(deliveries) == [[("a", "u", True), ("b", "u", False)]]
+    assert [delivery.resume_at for delivery in deliveries] == [None, 3]
+
+
+@pytest.mark.parametrize("value", [*NO_CHANGES, None])
+def test_a_snapshot_goes_on_behind_a_record_that_is_no_change(value: bytes | None) -> None:
+    rows = [change("a", "u", 1, 0), (b"\xff|u", value), change("a", "v", 2, 1)]
+    reader = PartitionReader(0, 0, None, snapshot_until=3)
+    deliveries = [*read(reader, rows), *reader.finish_snapshot()]
+    assert told(deliveries) == [[("a", "u", True)], [("a", "v", True)]]
+    assert [delivery.resume_at for delivery in deliveries if delivery.resume_at is not None] == [3]
+    passed_by = [delivery.unreadable.offset for delivery in deliveries if delivery.unreadable is not None]
+    assert passed_by == ([] if value is None else [1])
