@@ -115,8 +115,12 @@ class Tidegate:
         return _segment(await self._wire.request("PUT", path, json={"state": state}, headers=headers))
 
     async def delete_segment(self, segment_id: str, *, etag: str) -> None:
-        """Delete a segment: its members exit. Errors: ConflictError when `etag` is no longer the newest."""
-        await self._wire.request("DELETE", f"/segments/{_id(segment_id)}", headers={"If-Match": etag})
+        """Delete a segment: its members exit.
+
+        Errors: NotFoundError; ConflictError when `etag` is no longer the newest; UnreachableError when no answer came,
+        and then it may be deleted.
+        """
+        await self._wire.request("DELETE", f"/segments/{_id(segment_id)}", headers={"If-Match": etag}, deletes=True)
 
     async def validate(self, where: Where) -> dict[str, Any]:
         """Check an expression without saving it: its canonical forms. Errors: RefusedError with every problem."""
@@ -201,8 +205,11 @@ class Tidegate:
         return made
 
     async def revoke_key(self, key_id: str) -> None:
-        """Refuse a key from now on. Errors: NotFoundError."""
-        await self._wire.request("DELETE", f"/keys/{_id(key_id)}")
+        """Refuse a key from now on.
+
+        Errors: NotFoundError; UnreachableError when no answer came, and then it may be revoked.
+        """
+        await self._wire.request("DELETE", f"/keys/{_id(key_id)}", deletes=True)
 
     # Operating
 

@@ -1,7 +1,8 @@
 """How a request reaches the service and an answer becomes a value or an error.
 
 Rule: a service that says "not now" (429, 503, a request still under way) is asked again as it says, a bounded number of
-times; what must not be done twice carries an `Idempotency-Key`. Knows HTTP, not what is asked.
+times; what must not be done twice carries an `Idempotency-Key`, and what a deletion asked for again finds gone is
+deleted. Knows HTTP, not what is asked.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8081"
 ATTEMPTS_MAX: Final = 4
 ASKED_AGAIN: Final = frozenset({409, 429, 503})
 """Statuses of a `NotReadyError` after which the same request may be sent again."""
+TURNED_AWAY: Final = 429
+"""A request so answered was not carried out; after the others of `ASKED_AGAIN` it may have been."""
 RETRY_AFTER_MAX_S: Final = 10.0
 """A longer wait than this is the caller's to decide."""
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -58,11 +61,15 @@ class Transport:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         once: bool = False,
+        deletes: bool = False,
     ) -> httpx.Response:
         """Ask, and ask again while the service says "not now". A streamed body is sent only once.
 
         `once`: doing it twice would not be the same as doing it once (creating something), so the request gets a key
         by which the service knows it again. Writing attributes needs none, and is faster without.
+
+        `deletes`: an earlier attempt may have been carried out though its answer did not say so, and then the 404 of a
+        later one is given as the answer.
 
         Errors: raises UnreachableError, or the ProblemError that the answer holds.
         """
@@ -72,13 +79,16 @@ class Transport:
             sent.setdefault("Content-Type", "application/json")
         attempts = ATTEMPTS_MAX if content is None or isinstance(content, bytes) else 1
         known = {name: value for name, value in (params or {}).items() if value is not None}
+        may_be_done = False
         for attempt in range(1, attempts + 1):
             try:
                 answer = await self._http.request(method, path, content=content, params=known, headers=sent)
-                return _checked(answer)
+                is_gone = deletes and may_be_done and answer.status_code == httpx.codes.NOT_FOUND
+                return answer if is_gone else _checked(answer)
             except NotReadyError as error:
                 if attempt == attempts or error.status not in ASKED_AGAIN or error.retry_after_s > RETRY_AFTER_MAX_S:
                     raise
+                may_be_done = may_be_done or error.status != TURNED_AWAY
                 await asyncio.sleep(error.retry_after_s)
             except httpx.TransportError as error:
                 raise self._unreachable(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from tidegate import (
     ConflictError,
     NotAllowedError,
+    NotFoundError,
     NotReadyError,
     RefusedError,
     Tidegate,
@@ -90,6 +92,40 @@ async def test_writing_attributes_is_sent_without_a_key_because_twice_is_as_once
         (receipt,) = await client.set_contacts([{"id": "u", "attributes": {"plan": "pro"}}])
     assert receipt.status == 202
     assert "Idempotency-Key" not in asked[0].headers
+
+
+DELETIONS = [lambda client: client.delete_segment("pro", etag='"3"'), lambda client: client.revoke_key("k_1")]
+
+
+@pytest.mark.parametrize("delete", DELETIONS)
+async def test_what_a_repeated_deletion_finds_gone_is_deleted(delete: Callable[[Tidegate], Awaitable[None]]) -> None:
+    client, asked = service(
+        refusal(503, {"Retry-After": "0"}), refusal(429, {"Retry-After": "0"}), refusal(404), refusal(404)
+    )
+    async with client:
+        await delete(client)
+        assert len(asked) == 3
+        with pytest.raises(NotFoundError):
+            await delete(client)
+
+
+@pytest.mark.parametrize("delete", DELETIONS)
+async def test_a_deletion_that_was_not_let_in_before_is_told_that_there_is_no_such_thing(
+    delete: Callable[[Tidegate], Awaitable[None]],
+) -> None:
+    client, asked = service(refusal(429, {"Retry-After": "0"}), refusal(404))
+    async with client:
+        with pytest.raises(NotFoundError):
+            await delete(client)
+    assert len(asked) == 2
+
+
+async def test_what_is_only_read_and_not_found_when_asked_again_is_not_found() -> None:
+    client, asked = service(refusal(503, {"Retry-After": "0"}), refusal(404))
+    async with client:
+        with pytest.raises(NotFoundError):
+            await client.segment("pro")
+    assert len(asked) == 2
 
 
 async def test_a_service_that_stays_busy_is_reported_after_a_bounded_number_of_attempts() -> None:
