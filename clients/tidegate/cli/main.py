@@ -6,15 +6,15 @@ of failing on an import. This module mounts commands and must not do anything it
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from importlib import import_module
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
+
+from tidegate.cli.standard_output import watched_output
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context
@@ -122,13 +122,9 @@ def tidegate() -> None:
 
 
 def run() -> Any:
-    """Run the command line; the exit code is the process's.
-
-    What a terminal's encoding lacks is shown as `?`.
-    """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    return app(prog_name="tidegate")
+    """Run the command line; the exit code is the process's."""
+    with watched_output():
+        return app(prog_name="tidegate")
 
 
 if __name__ == "__main__":
