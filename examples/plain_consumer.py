@@ -51,4 +51,9 @@ async def main(bootstrap: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    match sys.argv[1:]:
+        case [bootstrap]:
+            asyncio.run(main(bootstrap))
+        case _:
+            print("usage: python -m examples.plain_consumer BOOTSTRAP", file=sys.stderr)
+            sys.exit(2)

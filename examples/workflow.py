@@ -87,4 +87,9 @@ async def follow(bootstrap: str, path: str, topic_prefix: str = "") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(follow(sys.argv[1], sys.argv[2]))
+    match sys.argv[1:]:
+        case [bootstrap, path]:
+            asyncio.run(follow(bootstrap, path))
+        case _:
+            print("usage: python -m examples.workflow BOOTSTRAP DATABASE", file=sys.stderr)
+            sys.exit(2)

@@ -1,0 +1,24 @@
+"""An example that is started without what it needs says how it is started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "wanted"),
+    [
+        ("examples.workflow", (), "BOOTSTRAP DATABASE"),
+        ("examples.workflow", ("localhost:9092",), "BOOTSTRAP DATABASE"),
+        ("examples.plain_consumer", (), "BOOTSTRAP"),
+        ("examples.plain_consumer", ("localhost:9092", "memberships"), "BOOTSTRAP"),
+    ],
+)
+def test_an_example_with_other_arguments_than_it_takes_shows_its_usage(
+    module: str, arguments: tuple[str, ...], wanted: str
+) -> None:
+    ended = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, f"usage: python -m {module} {wanted}\n")
