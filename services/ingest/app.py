@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from services.ingest import contact_docs
 from services.ingest.answers import json_response
 from services.ingest.contacts import ContactRoutes
-from services.ingest.edge import Edge
+from services.ingest.edge import API, Edge
 from services.ingest.guard import Guard, secured
 from services.ingest.hot import HotRoute
 from services.ingest.idempotency import Idempotency
@@ -27,7 +27,6 @@ from services.runtime.keys import Scope
 from services.runtime.problems import HANDLERS
 from services.runtime.repeats import KEY_CHARACTERS_MAX
 
-API: Final = "/api/v2"
 TITLE: Final = "Tidegate ingest"
 VERSION: Final = "2.0"
 DESCRIPTION: Final = (

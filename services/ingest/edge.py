@@ -18,9 +18,12 @@ from services.ingest import metrics
 from services.ingest.bodies import Bodies, Share
 from services.runtime import clock
 
+API: Final = "/api/v2"
+"""Under which every route is."""
 REQUEST_ID: Final = b"x-request-id"
 _USABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_UNROUTED = "none"
+UNROUTED: Final = "none"
+"""The route of a request that has none."""
 _NO_LIMITS: Final[list[tuple[bytes, bytes]]] = []
 _PROCESS = secrets.token_hex(8)
 _NUMBER = itertools.count()
@@ -62,11 +65,20 @@ class Edge:
         finally:
             share.give_back()
             metrics.BODIES_BYTES.set(self._bodies.held_bytes)
-            route = getattr(scope.get("route"), "path", _UNROUTED)
-            method = scope["method"] if route != _UNROUTED else _UNROUTED
+            route = route_of(scope)
+            method = scope["method"] if route != UNROUTED else UNROUTED
             requests, seconds = _measures(method, route, status)
             requests.inc()
             seconds.observe(clock.monotonic() - began)
+
+
+def route_of(scope: Scope) -> str:
+    """The path of the route that took a request, as the reference gives it.
+
+    The framework leaves out under what a route was included, and only that.
+    """
+    path: str = getattr(scope.get("route"), "path", UNROUTED)
+    return path if path == UNROUTED or path.startswith(f"{API}/") else f"{API}{path}"
 
 
 @lru_cache(maxsize=ROUTES_REMEMBERED_MAX)

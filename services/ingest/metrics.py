@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from services.runtime.metrics import counter, gauge, histogram
 
-REQUESTS = counter("tidegate_requests", "HTTP requests answered.", ("method", "route", "status"))
+REQUESTS = counter(
+    "tidegate_requests",
+    "HTTP requests answered; `route` as in the reference, such as `/api/v2/segments/{segment_id}`.",
+    ("method", "route", "status"),
+)
 REQUEST_SECONDS = histogram("tidegate_request_duration_seconds", "From a request's arrival to its answer.", ("route",))
 CONTACT_CHANGES_APPENDED = counter("tidegate_contact_changes_appended", "Contact changes acknowledged by the broker.")
 CONTACT_CHANGES_REFUSED = counter("tidegate_contact_changes_refused", "Contact changes that were not admitted.")

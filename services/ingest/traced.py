@@ -5,14 +5,14 @@ Rule: outermost, plain ASGI; it reads the request's route and status and changes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.ingest.edge import route_of
+
 if TYPE_CHECKING:
     from services.runtime.tracing import Tracing
-
-UNROUTED: Final = "none"
 
 
 class TracedRequests:
@@ -39,5 +39,5 @@ class TracedRequests:
             try:
                 await self._app(scope, receive, send_and_note)
             finally:
-                self._tracing.served(span, scope["method"], getattr(scope.get("route"), "path", UNROUTED), status)
+                self._tracing.served(span, scope["method"], route_of(scope), status)
                 span.set_attribute("tidegate.request_id", scope.get("state", {}).get("request_id", ""))
