@@ -6,6 +6,7 @@ Rule: reads only, with the access that any reader of the workspace has; every wa
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import time
@@ -21,6 +22,7 @@ from aiokafka.errors import KafkaError
 from schemas.topics import SPECS, Topic, topic_name
 from tidegate.cli.doctor import Check
 
+KAFKA_LOGGER: Final = "aiokafka"
 JUDGED: Final = ("cleanup.policy", "message.timestamp.type")
 TICK_AGE_MAX_MS: Final = 70_000
 """More than the longest tick interval that can be set."""
@@ -35,6 +37,8 @@ async def examine_broker(bootstrap: str, prefix: str, status: Mapping[str, Any] 
     `status` is the console's answer, asked for at `asked_at` by the monotonic clock; without it neither counts nor ages
     are compared.
     """
+    # The checks say what fails. Without a handler Python prints what the client logs of it besides.
+    logging.getLogger(KAFKA_LOGGER).addHandler(logging.NullHandler())
     try:
         admin = AIOKafkaAdminClient(**_client(bootstrap))
     except (ValueError, OSError) as error:
