@@ -36,6 +36,9 @@ SETTLE_POLL_S: Final = 0.3
 SETTLE_TIMEOUT_S: Final = 90.0
 CHUNK_BYTES: Final = 256 * 1024
 PROGRESS_FILE: Final = "cdnow-orders-streamed"
+ALL_STREAMED: Final = (
+    "All orders have been streamed. What changes from now on, changes because time passes or because you write."
+)
 
 
 def run_demo(url: str, key: str, data_directory: str | None) -> int:
@@ -60,8 +63,11 @@ async def _demo(url: str, key: str, data_directory: Path | None) -> None:
         await _load_contacts(tidegate, buyers)
         await _create_segments(tidegate)
         segments = await _settled(tidegate)
-        _show(segments, url, key, data_directory)
         progress = Progress(data_directory)
+        _show(segments, url, key, data_directory)
+        say(_outlook(progress.load(), len(live)))
+        say("Every enter and exit is one line. Ctrl-C stops everything and keeps the data.")
+        say("")
         listening = asyncio.create_task(_show_changes(tidegate))
         await asyncio.sleep(RECONNECT_S)
         await tidegate.set_contacts(sample_contacts(datetime.now(UTC)))
@@ -165,8 +171,14 @@ def _show(segments: Sequence[Segment], url: str, key: str, data_directory: Path 
     say(f"            {command} segments create whales 'total_spent > 1000 AND last_order_at within 90 days'")
     say(f"            {command} explain ada active_pro_users")
     say("")
-    say("Orders stream in now; every enter and exit is one line. Ctrl-C stops everything and keeps the data.")
-    say("")
+
+
+def _outlook(streamed: int, orders: int) -> str:
+    """What comes now, with `streamed` of the orders to stream there from before."""
+    if streamed >= orders:
+        return ALL_STREAMED
+    before = f"; {streamed:,} of {orders:,} are there from before" if streamed else ""
+    return f"Orders stream in now{before}."
 
 
 async def _show_changes(tidegate: Tidegate) -> None:
@@ -187,6 +199,8 @@ async def _show_changes(tidegate: Tidegate) -> None:
 async def _stream(tidegate: Tidegate, buyers: dict[str, Buyer], live: Sequence[Order], progress: Progress) -> None:
     """Send the live orders one after the other, each dated when it is sent. What was sent before is only counted."""
     streamed = progress.load()
+    if streamed >= len(live):
+        return
     for order in live[:streamed]:
         buyers[order.contact_id] = buyers[order.contact_id].after(order, order.at)
     for count, order in enumerate(live[streamed:], start=streamed + 1):
@@ -195,7 +209,7 @@ async def _stream(tidegate: Tidegate, buyers: dict[str, Buyer], live: Sequence[O
         await _send(tidegate, buyer)
         progress.save(count)
         await asyncio.sleep(1 / ORDERS_PER_S)
-    say("All orders have been streamed. What changes from now on, changes because time passes or because you write.")
+    say(ALL_STREAMED)
 
 
 async def _send(tidegate: Tidegate, buyer: Buyer) -> None:
