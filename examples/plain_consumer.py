@@ -2,7 +2,8 @@
 
 `python -m examples.plain_consumer localhost:9092` prints them. Two things make it exact: it reads committed records
 only, and it applies a change only if its version (at, offset) is greater than the last one of its key. A record without
-a value is a tombstone: the contact or the segment is gone, and the exit before it said so.
+a value is a tombstone: the contact or the segment is gone, and the exit before it said so. One more keeps it going: a
+record that is no membership change, because somebody else wrote it, is said and passed by.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+
+FIELDS = {"segment_id", "contact_id", "change", "member", "at", "offset", "cause"}
+"""Of a change, those that are read here or by whoever is given it."""
 
 
 @asynccontextmanager
@@ -36,11 +40,26 @@ async def _each_once(consumer: AIOKafkaConsumer) -> AsyncIterator[dict[str, Any]
         if record.value is None:
             versions.pop(record.key, None)
             continue
-        change: dict[str, Any] = json.loads(record.value)
+        change = _change(record.value)
+        if change is None:
+            place = f"{record.topic}, partition {record.partition}, offset {record.offset}"
+            print(f"{place}: no membership change", file=sys.stderr, flush=True)
+            continue
         version = (change["at"], change["offset"])
         if version > versions.get(record.key, (-1, -1)):
             versions[record.key] = version
             yield change
+
+
+def _change(value: bytes) -> dict[str, Any] | None:
+    """The change in a record; None if it is none. Fields that are not known yet may be added to it."""
+    try:
+        change = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(change, dict) or not change.keys() >= FIELDS:
+        return None
+    return change if isinstance(change["at"], int) and isinstance(change["offset"], int) else None
 
 
 async def main(bootstrap: str) -> None:
