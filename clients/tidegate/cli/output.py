@@ -65,7 +65,7 @@ def say(text: str) -> None:
 
 def complain(message: str, details: Sequence[str] = ()) -> None:
     """Print what went wrong, and each detail under it, on standard error."""
-    errors = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     line = Text()
     line.append("error: ", style="bold red")
     line.append(plain(message))

@@ -17,8 +17,9 @@ from functools import partial
 import httpx
 from tidegate.cli import connection, main
 segments = [{"id": f"s{n}", "version": 1, "state": "active", "text": "plan is pro", "members": n} for n in range(LEN)]
-answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"segments": segments}))
-connection.Tidegate = partial(connection.Tidegate, transport=answer)
+def answer(request):
+    return httpx.Response(200 if request.url.path.endswith("/segments") else 404, json={"segments": segments})
+connection.Tidegate = partial(connection.Tidegate, transport=httpx.MockTransport(answer))
 main.run()
 """
 LINE = b'{"where": "plan is pro", "attributes": {"plan": "pro"}}\n'
@@ -62,6 +63,12 @@ def test_a_command_that_has_nothing_to_say_needs_no_output(output: str) -> None:
 def test_a_failure_is_told_as_ever_when_the_output_is_closed() -> None:
     ended = run(("segments", "create"), ">&-")
     assert (ended.returncode, b"Missing argument" in ended.stderr, b"Traceback" in ended.stderr) == (2, True, False)
+
+
+def test_what_went_wrong_is_never_told_on_standard_output() -> None:
+    told, untold = (run(("contacts", "get", "u"), output) for output in ("", "2>&-"))
+    assert (told.returncode, told.stdout, told.stderr) == (3, b"", b"error: HTTP 404\n")
+    assert (untold.returncode, untold.stdout, untold.stderr) == (3, b"", b"")
 
 
 @pytest.mark.parametrize(("command", "count"), [(LIST, 1), (LIST, MORE_THAN_A_BUFFER), (("eval",), 1)])
