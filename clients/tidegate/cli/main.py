@@ -6,6 +6,8 @@ of failing on an import. This module mounts commands and must not do anything it
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -122,7 +124,9 @@ def tidegate() -> None:
 
 
 def run() -> Any:
-    """Run the command line; the exit code is the process's."""
+    """Run the command line; the exit code is the process's. A closed standard input is an empty one."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - until the process ends
     with watched_output():
         return app(prog_name="tidegate")
 

@@ -1,4 +1,4 @@
-"""What a command does whose standard output is closed, full, or no longer read: one line, never a stack trace."""
+"""What a command does whose standard output is closed, full, or no longer read, or whose input is closed: no trace."""
 
 from __future__ import annotations
 
@@ -69,6 +69,17 @@ def test_what_went_wrong_is_never_told_on_standard_output() -> None:
     told, untold = (run(("contacts", "get", "u"), output) for output in ("", "2>&-"))
     assert (told.returncode, told.stdout, told.stderr) == (3, b"", b"error: HTTP 404\n")
     assert (untold.returncode, untold.stdout, untold.stderr) == (3, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [(("eval",), 0, ""), (("import", __file__), 2, "name the column that holds contact ids"), (LIST, 0, "")],
+    ids=lambda value: str(value[0]) if isinstance(value, tuple) else None,
+)
+def test_a_closed_input_is_an_empty_one(command: tuple[str, ...], code: int, told: str) -> None:
+    ended = run(command, "<&-")
+    assert (ended.returncode, "Traceback" in ended.stderr.decode()) == (code, False)
+    assert told in ended.stderr.decode()
 
 
 @pytest.mark.parametrize(("command", "count"), [(LIST, 1), (LIST, MORE_THAN_A_BUFFER), (("eval",), 1)])
