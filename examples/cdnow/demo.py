@@ -91,9 +91,11 @@ class Progress:
         return int(self._file.read_text())
 
     def save(self, streamed: int) -> None:
-        """Remember the number of orders streamed so far."""
+        """Remember the number of orders streamed so far. A crash leaves the number of before or this one."""
         if self._file is not None:
-            self._file.write_text(str(streamed))
+            beside = self._file.with_suffix(".new")
+            beside.write_text(str(streamed))
+            beside.replace(self._file)
 
 
 async def _load_contacts(tidegate: Tidegate, buyers: dict[str, Buyer]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -98,6 +99,20 @@ async def test_a_start_in_the_middle_says_how_many_orders_are_there_from_before(
     text = await said(tmp_path, capsys)
     assert "Orders stream in now; 1 of 3 are there from before.\n" in text
     assert (text.count(STREAM), text.count(ALL), service.written) == (1, 1, ["u"] * (LIVE - 1))
+
+
+def test_a_crash_while_progress_is_kept_leaves_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = demo.Progress(tmp_path)
+    progress.save(7)
+
+    def no_room(path: Path, text: str) -> None:
+        path.open("w").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        progress.save(8)
+    assert progress.load() == 7
 
 
 async def test_a_start_behind_the_last_order_promises_none(
