@@ -25,16 +25,20 @@ class FieldError:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> FieldError:
-        """Read one entry, whichever optional members it carries."""
-        span = entry.get("span") or {}
+        """Read one entry, whichever optional members it carries. A place that is not told in numbers is none."""
+        span = entry.get("span")
+        places = span if isinstance(span, Mapping) else {}
+        line, column, length = (
+            place if isinstance(place := places.get(name), int) else None for name in ("line", "column", "length")
+        )
         return cls(
             message=str(entry.get("message") or entry.get("detail") or ""),
             code=str(entry.get("code") or ""),
             pointer=str(entry.get("pointer") or ""),
             hint=str(entry.get("hint") or ""),
-            line=span.get("line"),
-            column=span.get("column"),
-            length=span.get("length"),
+            line=line,
+            column=column,
+            length=length,
         )
 
 
@@ -47,14 +51,22 @@ class UnreachableError(TidegateError):
 
 
 class ProblemError(TidegateError):
-    """The service answered with an error: an RFC 9457 problem document, kept whole in `document`."""
+    """The service answered with an error: an RFC 9457 problem document, kept whole in `document`.
+
+    What stands before the service may answer in a form of its own; what of it is no problem's is only in `document`.
+    """
 
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:
         self.status = status
         self.document = dict(document)
         self.title = str(document.get("title") or f"HTTP {status}")
         self.detail = str(document.get("detail") or "")
-        self.errors = tuple(FieldError.from_json(entry) for entry in document.get("errors") or ())
+        entries = document.get("errors")
+        self.errors = tuple(
+            FieldError.from_json(entry)
+            for entry in (entries if isinstance(entries, list) else ())
+            if isinstance(entry, Mapping)
+        )
         super().__init__(f"{self.title}: {self.detail}" if self.detail else self.title)
 
 

@@ -156,6 +156,28 @@ async def test_a_refused_expression_keeps_every_problem_with_its_place_and_hint(
     assert (error.code, error.hint, error.column, error.length) == ("expects_number", "write 99", 7, 6)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"errors": 5},
+        {"errors": "no"},
+        {"errors": {"message": "no"}},
+        {"errors": ["no", None]},
+        {"errors": [{"message": "m", "span": 3}]},
+        {"errors": [{"message": "m", "span": {"line": "1", "column": [], "length": 1.5}}]},
+        {"title": {"a": 1}, "detail": ["b"], "status": "x"},
+    ],
+    ids=str,
+)
+async def test_a_problem_that_is_not_told_in_our_form_is_a_problem_all_the_same(document: dict[str, object]) -> None:
+    client, _ = service(httpx.Response(422, json=document))
+    async with client:
+        with pytest.raises(RefusedError) as refused:
+            await client.segments()
+    assert refused.value.document == document
+    assert all((fault.line, fault.column, fault.length) == (None, None, None) for fault in refused.value.errors)
+
+
 @pytest.mark.parametrize(("status", "kind"), [(401, NotAllowedError), (403, NotAllowedError), (412, ConflictError)])
 async def test_each_refusal_has_the_class_that_says_whose_turn_it_is(status: int, kind: type[Exception]) -> None:
     client, _ = service(refusal(status))
