@@ -18,6 +18,7 @@ from examples.plain_consumer import open_changes
 from schemas.topics import Topic, topic_name
 from tests.services.sdk.conftest import Workspace
 from tests.services.sdk.stream import Step, Stream
+from tests.unit.sdk.test_grouping import NO_CHANGES
 
 PROJECT = Path(__file__).parents[3] / "examples" / "consumers" / "java"
 TOOLS = ("mvn", "javac")
@@ -32,19 +33,20 @@ TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")
 async def test_the_java_consumer_gives_each_committed_change_once_as_the_python_one_does(
     workspace: Workspace, stream: Stream, tmp_path: Path
 ) -> None:
-    if ABSENT:
-        reason = f"the Java example needs {', '.join(ABSENT)}, which this machine has not"
-        if REQUIRED:
-            pytest.fail(f"{reason}, and TIDEGATE_REQUIRE_JAVA is 1")
-        pytest.skip(f"it was not run: {reason}")
+    demand_java()
     enter, leave = Step("ünï|x", 1, ("a", "b")), Step("ünï|x", 2, ("a",), enters=False)
     await stream.commit(enter, leave)
     await stream.abort(Step("ghost", 3, ("a",)))
     await stream.commit(enter, leave)
+    for value in NO_CHANGES:
+        await stream.put("ünï|x", "a", value)
     await stream.erase("ünï|x", "a")
     await stream.commit(Step("ünï|x", 4, ("a",)))
     topic = topic_name(workspace.prefix, Topic.MEMBERSHIPS)
-    printed = await run_maven(tmp_path, f"{workspace.bootstrap} {topic} 4")
+    code, lines = await run_maven(tmp_path, f"{workspace.bootstrap} {topic} 4")
+    assert code == 0, lines
+    assert sum(line.endswith(": no membership change") for line in lines) == len(NO_CHANGES)
+    printed = [line for line in lines if line.startswith(("enter", "exit"))]
     assert printed == [
         "enter a ünï|x write ...",
         "enter b ünï|x write",
@@ -58,8 +60,24 @@ async def test_the_java_consumer_gives_each_committed_change_once_as_the_python_
     assert [" ".join(line.split()[:3]) for line in printed] == told
 
 
-async def run_maven(output: Path, arguments: str) -> list[str]:
-    """Build the project outside the tree, run it, and give the lines that it printed."""
+@pytest.mark.timeout(300)
+async def test_the_java_consumer_without_what_it_needs_shows_its_usage(tmp_path: Path) -> None:
+    demand_java()
+    code, lines = await run_maven(tmp_path, "localhost:9092")
+    assert (code, lines[-1:]) == (2, ["usage: MembershipConsumer BOOTSTRAP TOPIC [CHANGES]"])
+
+
+def demand_java() -> None:
+    """Say that the test is not run where there is no Java; fail where there must be."""
+    if ABSENT:
+        reason = f"the Java example needs {', '.join(ABSENT)}, which this machine has not"
+        if REQUIRED:
+            pytest.fail(f"{reason}, and TIDEGATE_REQUIRE_JAVA is 1")
+        pytest.skip(f"it was not run: {reason}")
+
+
+async def run_maven(output: Path, arguments: str) -> tuple[int | None, list[str]]:
+    """Build the project outside the tree, run it, and give its exit code and the lines that it printed."""
     process = await asyncio.create_subprocess_exec(
         "mvn",
         *(
@@ -82,7 +100,5 @@ async def run_maven(output: Path, arguments: str) -> list[str]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, printed.decode()
     # Maven resets the terminal's colours before the program's first line, terminal or not.
-    lines = TERMINAL_CODE.sub("", printed.decode()).splitlines()
-    return [line for line in lines if line.startswith(("enter", "exit"))]
+    return process.returncode, TERMINAL_CODE.sub("", printed.decode()).splitlines()

@@ -59,10 +59,14 @@ class Stream:
         await self._transactions.until_readable(self._topic, map(partition_of, steps))
 
     async def erase(self, contact: str, segment: str) -> None:
+        await self.put(contact, segment, None)
+
+    async def put(self, contact: str, segment: str, value: bytes | None) -> None:
+        """Any value under the key of a membership, as somebody else would write it."""
         partition = partition_for(ContactId(contact), PARTITIONS)
         key = membership_key(SegmentId(segment), ContactId(contact))
         async with self._producer.transaction():
-            await self._producer.send_and_wait(self._topic, None, key=key, partition=partition)
+            await self._producer.send_and_wait(self._topic, value, key=key, partition=partition)
         await self._transactions.until_readable(self._topic, [partition])
 
     async def _send(self, steps: Sequence[Step]) -> None:

@@ -14,8 +14,10 @@ from schemas.partitioner import partition_for
 from segmentation.model import ContactId
 from tests.services.sdk.conftest import Workspace
 from tests.services.sdk.stream import PARTITIONS, Step, Stream
+from tests.unit.sdk.test_grouping import NO_CHANGES
 from tests.waiting import until
 from tidegate import MembershipChange, Memberships, UnreachableError
+from tidegate.memberships import Start
 
 pytestmark = pytest.mark.broker
 WAIT_S = 120.0
@@ -77,6 +79,23 @@ async def test_a_change_written_twice_is_given_once(workspace: Workspace, stream
     await stream.commit(step)
     async with consumer(workspace, start="earliest") as changes:
         assert [told(change) for change in await drain(changes)] == [("u", "a", True), ("u", "a", False)]
+
+
+@pytest.mark.parametrize("start", ["earliest", "snapshot"])
+async def test_records_that_are_no_change_are_passed_by_and_met_once(
+    workspace: Workspace, stream: Stream, start: Start
+) -> None:
+    await stream.commit(Step("u", 1, ("a",)))
+    for value in NO_CHANGES:
+        await stream.put("u", "a", value)
+    await stream.commit(Step("u", 2, ("b",)))
+    async with consumer(workspace, start=start) as changes:
+        assert [told(change) for change in await drain(changes)] == [("u", "a", True), ("u", "b", True)]
+        assert changes.passed_by == len(NO_CHANGES)
+    await stream.commit(Step("u", 3, ("b",), enters=False))
+    async with consumer(workspace, start=start) as changes:
+        assert [told(change) for change in await drain(changes)] == [("u", "b", False)]
+        assert changes.passed_by == 0
 
 
 async def test_only_the_wanted_segments_come(workspace: Workspace, stream: Stream) -> None:

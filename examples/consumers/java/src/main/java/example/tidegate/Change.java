@@ -17,16 +17,21 @@ record Change(String segmentId, String contactId, boolean entered, Version versi
         }
     }
 
+    /**
+     * The change that a record tells.
+     *
+     * @throws IllegalArgumentException if it tells none
+     */
     static Change of(JsonNode json) {
-        JsonNode cause = json.get("cause");
+        JsonNode cause = json.required("cause");
         return new Change(
-                json.get("segment_id").textValue(),
-                json.get("contact_id").textValue(),
-                json.get("member").booleanValue(),
-                new Version(json.get("at").longValue(), json.get("offset").longValue()),
-                cause.get("kind").textValue(),
-                cause.get("index").intValue(),
-                cause.get("count").intValue());
+                json.required("segment_id").textValue(),
+                json.required("contact_id").textValue(),
+                json.required("member").booleanValue(),
+                new Version(json.required("at").longValue(), json.required("offset").longValue()),
+                cause.required("kind").textValue(),
+                cause.required("index").intValue(),
+                cause.required("count").intValue());
     }
 
     /** Whether this is the last of the changes that one cause made to the contact: now its new state is whole. */

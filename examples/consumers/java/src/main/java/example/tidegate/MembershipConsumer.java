@@ -20,7 +20,8 @@ import org.apache.kafka.common.serialization.StringDeserializer;
  *
  * <p>Two things make it exact. It reads committed records only. And it applies a change only if its version is greater
  * than the last one of the same contact and segment, so that nothing counts twice, whatever is repeated. A record
- * without a value is a tombstone: the contact or the segment is gone, and the exit before it said so.
+ * without a value is a tombstone: the contact or the segment is gone, and the exit before it said so. One more keeps it
+ * going: a record that is no membership change, because somebody else wrote it, is said and passed by.
  *
  * <p>It reads from the beginning, where the newest change of every contact and segment is kept for ever, so after a
  * restart it knows all current members again. A consumer whose effects last keeps the versions beside them, in the same
@@ -43,7 +44,7 @@ public final class MembershipConsumer {
     }
 
     /** Gives every change to {@code handler}, in order per contact, until {@code wanted} have been given. */
-    void follow(String topic, long wanted, Consumer<Change> handler) throws IOException {
+    void follow(String topic, long wanted, Consumer<Change> handler) {
         List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
                 .map(partition -> new TopicPartition(topic, partition.partition()))
                 .toList();
@@ -61,13 +62,21 @@ public final class MembershipConsumer {
         }
     }
 
-    /** The change in a record, unless it is a tombstone or not newer than what is known. */
-    private Change newer(ConsumerRecord<String, byte[]> record) throws IOException {
+    /** The change in a record, unless it is a tombstone, not newer than what is known, or no change at all. */
+    private Change newer(ConsumerRecord<String, byte[]> record) {
         if (record.value() == null) {
             versions.remove(record.key());
             return null;
         }
-        Change change = Change.of(json.readTree(record.value()));
+        Change change;
+        try {
+            change = Change.of(json.readTree(record.value()));
+        } catch (IOException | IllegalArgumentException none) {
+            System.err.printf(
+                    "%s, partition %d, offset %d: no membership change%n",
+                    record.topic(), record.partition(), record.offset());
+            return null;
+        }
         Change.Version known = versions.get(record.key());
         if (known != null && change.version().compareTo(known) <= 0) {
             return null;
@@ -87,7 +96,11 @@ public final class MembershipConsumer {
     }
 
     /** Arguments: bootstrap address, topic, and optionally how many changes to print before it ends. */
-    public static void main(String[] arguments) throws IOException {
+    public static void main(String[] arguments) {
+        if (arguments.length < 2) {
+            System.err.println("usage: MembershipConsumer BOOTSTRAP TOPIC [CHANGES]");
+            System.exit(2);
+        }
         MembershipConsumer example = new MembershipConsumer(arguments[0]);
         long wanted = arguments.length > 2 ? Long.parseLong(arguments[2]) : Long.MAX_VALUE;
         try {
