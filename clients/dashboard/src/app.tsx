@@ -1,7 +1,7 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
 import { lazy, Suspense, useCallback, useEffect, useRef, useState, type ReactNode } from "react";
 import { useSWRConfig } from "swr";
-import { Link, Route, Switch } from "wouter";
+import { Link, Route, Router, Switch, type AroundNavHandler } from "wouter";
 import { usePathname } from "wouter/use-browser-location";
 import { ask, Problem, keepToken, type Session } from "./api";
 import { follow, useLink } from "./live";
@@ -11,9 +11,11 @@ import { ContactPage } from "./pages/contact";
 import { Contacts } from "./pages/contacts";
 import { Health } from "./pages/health";
 import { Segments } from "./pages/segments";
+import { LeaveQuestion } from "./parts/leave-question";
 import { ErrorBoundary, Skeleton } from "./parts/states";
 import { idIn, NEW_SEGMENT, placeOf, PLACES, titleOf } from "./places";
 import { chooseTheme, chosenTheme, type Theme } from "./theme";
+import { leaving, leavingFor } from "./unsaved";
 
 const SegmentPage = lazy(() => import("./pages/segment"));
 const Imports = lazy(() => import("./pages/imports"));
@@ -34,8 +36,15 @@ export function App() {
   if (session === undefined) return <main className="page"><Skeleton lines={6} /></main>;
   if (session === null) return <Login onOpen={setSession} notice={trouble} />;
   keepToken(session.csrf_token);
-  return <Frame session={session} onClose={close} />;
+  return (
+    <Router aroundNav={askFirst}>
+      <Frame session={session} onClose={close} />
+      <LeaveQuestion />
+    </Router>
+  );
 }
+
+const askFirst: AroundNavHandler = (go, to, options) => leavingFor(String(to), () => go(to, options));
 
 /** Use the session there is, or begin one with a key given in the link's `#key=`, which never leaves the browser. */
 async function open(done: (session: Session | null) => void, say: (text: string) => void): Promise<void> {
@@ -92,7 +101,7 @@ function Frame({ session, onClose }: { session: Session; onClose: (notice: strin
         <LinkState />
         <ThemeChoice />
         <span className="who" title={`Key ${session.key_id}: ${session.scopes.join(", ")}`}>{session.name || session.key_id}</span>
-        <button type="button" className="quiet" onClick={() => void leave()}>Log out</button>
+        <button type="button" className="quiet" onClick={() => leaving(() => void leave())}>Log out</button>
       </header>
       <main id="content" ref={content} className="page" tabIndex={-1}>
         <ErrorBoundary key={place}>

@@ -72,6 +72,11 @@ export function isGroup(rule: Group | ConditionRule): rule is Group {
   return "rules" in rule;
 }
 
+/** Whether nothing has been put into a tree yet. */
+export function isBlank(tree: Group): boolean {
+  return !tree.not && tree.rules.every((each) => (isGroup(each) ? isBlank(each) : each.field === "" && each.value === ""));
+}
+
 /** The tree of an expression in its canonical JSON form; the outermost is always a group. */
 export function treeOf(where: unknown): Group {
   const tree = nodeOf(where);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { LiveChange } from "../live";
-import { nameSaved, saidOf, withChange } from "./segment";
+import { lossOf, nameSaved, saidOf, withChange } from "./segment";
 
 test("a name that was cleared is saved: the segment is called by its id", () => {
   expect(nameSaved("", "pros")).toBe("pros");
@@ -19,4 +19,13 @@ test("a live change is listed once, also when a read has brought it just before"
 test("of a paused segment it is not said that contacts are brought to it", () => {
   expect(saidOf({ version: 2, state: "paused" })).toContain("nobody enters or leaves");
   expect(saidOf({ version: 3, state: "active" })).toContain("contacts are being brought to it");
+});
+
+test("whoever leaves an editor is told what of which segment would be lost", () => {
+  const base = { id: "pros", name: "Active pros" };
+  expect(lossOf(base, false, false)).toBe("");
+  expect(lossOf(base, true, false)).toContain("the condition of “Active pros”");
+  expect(lossOf(base, true, true)).toContain("the name and condition of");
+  expect(lossOf({ id: "pros", name: "" }, false, true)).toContain("the name of “pros”");
+  expect(lossOf(null, false, true)).toContain("new segment has not been created");
 });

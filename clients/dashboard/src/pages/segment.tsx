@@ -7,12 +7,13 @@ import { age, count, counted, duration, instant, microseconds, slug, typedId } f
 import { useChanges, useCount, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
 import { ContactLink } from "../parts/contact-link";
-import { useDraft, type Draft } from "../parts/draft";
+import { isEdited, useDraft, type Draft } from "../parts/draft";
 import { MissingChoices } from "../parts/missing-choices";
 import { useNow } from "../parts/now";
 import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
 import type { Group } from "../query";
+import { letGo, useUnsaved } from "../unsaved";
 import { Badges } from "./segments";
 
 const TextEditor = lazy(() => import("../parts/text-editor"));
@@ -92,10 +93,11 @@ function Standing({ segment }: { segment: Segment }) {
 }
 
 function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }) {
-  const { draft, setText, setTree, again } = useDraft(saved?.id ?? null);
+  const { draft, setText, setTree, again } = useDraft(saved?.id ?? null, saved?.text ?? "");
   const [name, setName] = useState(saved?.name ?? "");
   const [ownId, setOwnId] = useState("");
-  const [base, setBase] = useState(saved?.version ?? 0);
+  /** The version that is edited. */
+  const [base, setBase] = useState(saved);
   const [trouble, setTrouble] = useState<unknown>(null);
   const [said, setSaid] = useState("");
   const [wanted, setWanted] = useState(false);
@@ -107,7 +109,9 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   const attributes = catalogue?.attributes ?? [];
   const id = saved?.id ?? (ownId || slug(name));
   const isChanged = saved === null ? draft.readings !== null : draft.readings !== null && (draft.readings.text !== saved.text || nameSaved(name, saved.id) !== nameSaved(saved.name, saved.id));
-  const elsewhere = saved !== null && saved.version > base && !isChanged;
+  const loses = lossOf(base, isEdited(draft, base?.text ?? null), base ? nameSaved(name, base.id) !== nameSaved(base.name, base.id) : name.trim() !== "" || ownId !== "");
+  const elsewhere = saved !== null && base !== null && saved.version > base.version && loses === "";
+  useUnsaved(loses);
 
   useEffect(() => {
     if (saved) setText(saved.text, 0);
@@ -116,7 +120,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   }, []);
   useEffect(() => {
     if (!elsewhere || !saved) return;
-    setBase(saved.version);
+    setBase(saved);
     setName(saved.name);
     setText(saved.text, 0);
   }, [elsewhere]);
@@ -126,13 +130,14 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
     setSaid("");
     try {
       if (saved) {
-        const next = await ask<Segment>(segmentPath(saved.id), { method: "PUT", json: change, headers: { "If-Match": `"${base}"` } });
-        setBase(next.version);
+        const next = await ask<Segment>(segmentPath(saved.id), { method: "PUT", json: change, headers: { "If-Match": `"${base?.version}"` } });
+        setBase(next);
         if ("name" in change) setName((now) => (now === name ? next.name : now));
         setSaid(saidOf(next));
         reread();
       } else {
         await ask("/segments", { method: "POST", json: { id, name: name || id, ...change } });
+        letGo();
         go(`/segments/${encodeURIComponent(id)}`, { replace: true });
       }
       void mutate("/segments?brief=true");
@@ -145,8 +150,9 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   async function remove() {
     if (!saved || !confirm(`Delete ${saved.id}? Its members leave it, and consumers are told so.`)) return;
     try {
-      await ask(segmentPath(saved.id), { method: "DELETE", headers: { "If-Match": `"${base}"` } });
+      await ask(segmentPath(saved.id), { method: "DELETE", headers: { "If-Match": `"${base?.version}"` } });
       void mutate("/segments?brief=true");
+      letGo();
       go("/");
     } catch (error) {
       setTrouble(error);
@@ -189,13 +195,21 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
       {trouble !== null && <Trouble error={trouble} />}
       {trouble instanceof Problem && trouble.status === 412 && saved && (
         <p className="notice">Version {saved.version} now says <code>{saved.text}</code>.{" "}
-          <button type="button" onClick={() => { setBase(saved.version); setTrouble(null); }}>Keep my text and edit that version</button></p>
+          <button type="button" onClick={() => { setBase(saved); setTrouble(null); }}>Keep my text and edit that version</button></p>
       )}
       {said && <p className="notice" role="status">{said}</p>}
       {saved === null && draft.text === "" && <Examples onText={(text) => setText(text, 0)} />}
       <Outlook draft={draft} saved={saved} isChanged={isChanged} onTree={setTree} />
     </section>
   );
+}
+
+/** What would be lost, in words, by who leaves an editor now; "" when nothing. `base` is null where a segment is made. */
+export function lossOf(base: Pick<Segment, "id" | "name"> | null, isCondition: boolean, isName: boolean): string {
+  if (!isCondition && !isName) return "";
+  if (base === null) return "The new segment has not been created. What you have written of it would be lost.";
+  const what = [isName && "name", isCondition && "condition"].filter(Boolean).join(" and ");
+  return `Your edit of the ${what} of “${base.name || base.id}” has not been saved, and would be lost.`;
 }
 
 /** What a saved version does. */

@@ -6,7 +6,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { insist } from "../again";
 import { ask, Problem, type Fault, type Preview, type Readings } from "../api";
-import { named, treeOf, whereOf, type Group } from "../query";
+import { isBlank, named, treeOf, whereOf, type Group } from "../query";
 
 const VALIDATE_AFTER_MS = 120;
 const PREVIEW_AFTER_MS = 180;
@@ -18,14 +18,27 @@ const EMPTY: Group = named({ combinator: "and", rules: [{ field: "", operator: "
 
 export interface Draft {
   text: string; tree: Group; readings: Readings | null; faults: readonly Fault[]; unfinished: boolean;
+  /** The form that was edited last. */
+  leads: "text" | "tree";
   /** Whether the readings and faults are of what stands here: they follow an edit by a moment. */
   checked: boolean;
   preview: Preview | null; previewing: boolean; trouble: unknown;
 }
 
-export function useDraft(id: string | null) {
+/**
+ * Whether what stands here would be missed, had it only been `before`, which is null where there was nothing. Another
+ * spelling of the same condition would not.
+ */
+export function isEdited({ text, tree, leads, checked, readings }: Draft, before: string | null): boolean {
+  if (before === null) return text.trim() !== "" || !isBlank(tree);
+  if (checked && readings) return readings.text !== before;
+  return leads === "tree" || text !== before;
+}
+
+/** The draft of a condition that begins as `begun`. */
+export function useDraft(id: string | null, begun: string) {
   const [draft, setDraft] = useState<Draft>({
-    text: "", tree: EMPTY, readings: null, faults: [], unfinished: true, checked: false, preview: null, previewing: false, trouble: null,
+    text: begun, tree: EMPTY, leads: "text", readings: null, faults: [], unfinished: begun === "", checked: false, preview: null, previewing: false, trouble: null,
   });
   const shown = useRef(draft.tree);
   shown.current = draft.tree;
@@ -76,7 +89,7 @@ export function useDraft(id: string | null) {
 
   const setText = useCallback((text: string, after = VALIDATE_AFTER_MS) => {
     const unfinished = text.trim() === "";
-    setDraft((before) => ({ ...before, text, unfinished, ...(unfinished ? { tree: EMPTY, readings: null, faults: [], checked: false, preview: null, trouble: null } : {}) }));
+    setDraft((before) => ({ ...before, text, leads: "text", unfinished, ...(unfinished ? { tree: EMPTY, readings: null, faults: [], checked: false, preview: null, trouble: null } : {}) }));
     if (unfinished) round.current++;
     else check(text, "text", after);
   }, [check]);
@@ -88,7 +101,7 @@ export function useDraft(id: string | null) {
       setDraft((before) => ({ ...before, tree }));
       return;
     }
-    setDraft((before) => ({ ...before, tree, unfinished: where === null, checked: false, faults: where === null ? [] : before.faults }));
+    setDraft((before) => ({ ...before, tree, leads: "tree", unfinished: where === null, checked: false, faults: where === null ? [] : before.faults }));
     if (where === null) round.current++;
     else check(where, "tree", VALIDATE_AFTER_MS);
   }, [check]);

@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { answer, guardHistory, keep, leaving, leavingFor, letGo, questionNow } from "./unsaved";
+
+const EDITOR = "http://console.example/segments/pro";
+let tab: EventTarget;
+let place: URL;
+const back = vi.fn();
+const onRouter = vi.fn();
+
+beforeEach(() => {
+  tab = new EventTarget();
+  place = new URL(EDITOR);
+  vi.stubGlobal("addEventListener", tab.addEventListener.bind(tab));
+  vi.stubGlobal("removeEventListener", tab.removeEventListener.bind(tab));
+  vi.stubGlobal("location", { get href() { return place.href; }, get pathname() { return place.pathname; } });
+  vi.stubGlobal("history", { back, pushState: (_state: unknown, _title: string, href: string) => { place = new URL(href); } });
+  guardHistory();
+  tab.addEventListener("popstate", onRouter);
+});
+
+afterEach(() => {
+  letGo();
+  const asked = questionNow();
+  if (asked) answer(asked, false);
+  vi.clearAllMocks();
+  vi.unstubAllGlobals();
+});
+
+/** The browser goes to another of its addresses, and tells so afterwards. */
+function goThroughHistory(href: string): void {
+  place = new URL(href, EDITOR);
+  tab.dispatchEvent(new Event("popstate"));
+}
+const isUnloadHeld = () => !tab.dispatchEvent(new Event("beforeunload", { cancelable: true }));
+
+test("where nothing is unsaved every way is open at once", () => {
+  const go = vi.fn();
+  leaving(go);
+  leavingFor("/contacts", go);
+  goThroughHistory("/");
+  expect([go.mock.calls.length, onRouter.mock.calls.length, place.pathname, isUnloadHeld(), questionNow()]).toEqual([2, 1, "/", false, null]);
+});
+
+test("a link is followed only once a person has said so, and who stays loses nothing and is asked again", () => {
+  const go = vi.fn();
+  keep("The condition would be lost.");
+  leavingFor("/contacts", go);
+  expect([go.mock.calls.length, questionNow()?.says]).toEqual([0, "The condition would be lost."]);
+  answer(questionNow()!, false);
+  expect([go.mock.calls.length, questionNow(), isUnloadHeld()]).toEqual([0, null, true]);
+  leavingFor("/contacts", go);
+  answer(questionNow()!, true);
+  expect([go.mock.calls.length, questionNow(), isUnloadHeld()]).toEqual([1, null, false]);
+});
+
+test("going back is undone before the router hears of it, and done when a person has said so", () => {
+  keep("The condition would be lost.");
+  goThroughHistory("/");
+  expect([place.href, onRouter.mock.calls.length, back.mock.calls.length]).toEqual([EDITOR, 0, 0]);
+  answer(questionNow()!, true);
+  expect(back).toHaveBeenCalledOnce();
+  goThroughHistory("/");
+  expect([onRouter.mock.calls.length, questionNow()]).toEqual([1, null]);
+});
+
+test("another place on the same page loses nothing", () => {
+  const go = vi.fn();
+  keep("The condition would be lost.");
+  leavingFor("#content", go);
+  goThroughHistory("#content");
+  expect([go.mock.calls.length, onRouter.mock.calls.length, questionNow()]).toEqual([1, 1, null]);
+});
+
+test("what was saved is not asked about any more", () => {
+  const go = vi.fn();
+  keep("The condition would be lost.")();
+  leaving(go);
+  expect([go.mock.calls.length, isUnloadHeld()]).toEqual([1, false]);
+});
+
+test("an answer to a question that is no longer asked does nothing", () => {
+  const go = vi.fn();
+  keep("The condition would be lost.");
+  leaving(go);
+  const old = questionNow()!;
+  leaving(go);
+  answer(old, true);
+  expect([go.mock.calls.length, questionNow() !== null, isUnloadHeld()]).toEqual([0, true, true]);
+});

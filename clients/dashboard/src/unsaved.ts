@@ -1,0 +1,88 @@
+/**
+ * What a page holds that is saved nowhere, and the question before it is lost: by a link, through the history, by leaving
+ * the tab. Rule: whoever goes somewhere else asks here first; where nothing would be lost, nothing is asked.
+ */
+import { useEffect, useSyncExternalStore } from "react";
+
+/** What would be lost, in words, and the page that it stands on. */
+interface Unsaved { says: string; href: string }
+/** A way away from what is not saved. */
+export interface Question { says: string; go: () => void }
+type Listener = () => void;
+
+const watchers = new Set<Listener>();
+let unsaved: Unsaved | null = null;
+let question: Question | null = null;
+
+/** Hold what stands on this page until it is let go of; the answer does that. */
+export function keep(says: string): () => void {
+  unsaved = { says, href: location.href };
+  addEventListener("beforeunload", holdBack);
+  return letGo;
+}
+
+/** It is saved, or shall not be. */
+export function letGo(): void {
+  unsaved = null;
+  removeEventListener("beforeunload", holdBack);
+}
+
+/** The browser asks in its own words: it shows no others when a tab is closed. */
+function holdBack(event: Event): void {
+  event.preventDefault();
+}
+
+/** Go, at once where nothing would be lost, else once a person has said so. */
+export function leaving(go: () => void): void {
+  if (unsaved === null) go();
+  else ask({ says: unsaved.says, go });
+}
+
+/** Go to an address, which loses nothing when it is one of the same page. */
+export function leavingFor(address: string, go: () => void): void {
+  if (new URL(address, location.href).pathname === location.pathname) go();
+  else leaving(go);
+}
+
+/**
+ * Ask also before the browser goes back or forward, which no page can prevent: the address is put back before anything
+ * hears that it was another one. To be called before whatever else listens to the history.
+ */
+export function guardHistory(): void {
+  addEventListener("popstate", (event) => {
+    if (unsaved === null || location.pathname === new URL(unsaved.href).pathname) return;
+    event.stopImmediatePropagation();
+    history.pushState(null, "", unsaved.href);
+    leaving(() => history.back());
+  }, true);
+}
+
+/** Answer a question that is still asked. */
+export function answer(asked: Question, isLeft: boolean): void {
+  if (question !== asked) return;
+  if (isLeft) letGo();
+  ask(null);
+  if (isLeft) asked.go();
+}
+
+export function questionNow(): Question | null {
+  return question;
+}
+
+function ask(next: Question | null): void {
+  question = next;
+  watchers.forEach((tell) => tell());
+}
+
+/** The question that is asked now. */
+export function useQuestion(): Question | null {
+  return useSyncExternalStore((tell) => {
+    watchers.add(tell);
+    return () => watchers.delete(tell);
+  }, questionNow);
+}
+
+/** Hold what would be lost while the component is shown; "" is nothing. */
+export function useUnsaved(says: string): void {
+  useEffect(() => (says === "" ? undefined : keep(says)), [says]);
+}
