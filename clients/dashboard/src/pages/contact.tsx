@@ -219,7 +219,8 @@ function useExplanation(id: string, segment: string, round: number) {
 }
 
 function Until({ id, segment, round, now }: { id: string; segment: string; round: number; now: number }) {
-  const { data } = useExplanation(id, segment, round);
+  const { data, error } = useExplanation(id, segment, round);
+  if (!data && error) return <span className="warn" title={error instanceof Error ? error.message : undefined}>could not be read</span>;
   if (!data) return <>…</>;
   return data.until_ms === null ? <>for good</> : <span title={instant(data.until_ms)}>{age(data.until_ms, now)}</span>;
 }

@@ -1,0 +1,25 @@
+import { createElement } from "react";
+import { renderToString } from "react-dom/server";
+import { SWRConfig } from "swr";
+import { expect, test } from "vitest";
+import { Router } from "wouter";
+import { contactPath, Problem, type Contact, type Explanation } from "../api";
+import { ContactPage } from "./contact";
+
+const CONTACT: Contact = { id: "u_17", attributes: {}, memberships: [{ segment_id: "pro", since: "2026-01-01T00:00:00Z" }], next_deadline: null, as_of: null };
+const EXPLAIN = `${contactPath("u_17")}/explain?segment=pro`;
+
+/** The cell of a membership that says until when, with what is known of its explanation. */
+function until(data: Partial<Explanation> | undefined, error?: Problem): string {
+  const known = (path: string, read: unknown, failed?: Problem) => [path, { data: read, error: failed, isLoading: false, isValidating: false, _k: path }] as const;
+  const provider = () => new Map([known(contactPath("u_17"), CONTACT), known(EXPLAIN, data, error)]);
+  const page = renderToString(createElement(Router, { ssrPath: "/", children: createElement(SWRConfig, { value: { provider } }, createElement(ContactPage, { id: "u_17" })) }));
+  return /aria-label="Memberships".*?<tbody>.*?<td.*?<td>(.*?)<\/td>/.exec(page)![1]!.replaceAll(/<[^>]*>/g, "");
+}
+
+test("until when a membership holds is said, waited for, or said not to be known", () => {
+  expect(until(undefined)).toBe("…");
+  expect(until({ until_ms: null })).toBe("for good");
+  expect(until(undefined, new Problem(500, "failed", "it broke", "", []))).toBe("could not be read");
+  expect(until({ until_ms: null }, new Problem(503, "away", "it is away", "", []))).toBe("for good");
+});
