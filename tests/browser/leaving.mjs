@@ -99,4 +99,27 @@ export function leavingJourneys(at) {
     await shown(".cm-content", "mrr > 18");
     assert.ok(await page.getByRole("button", { name: "Save new version" }).isDisabled());
   });
+
+  test("whoever is logged out over an edit logs in on the same page, finds the edit there and saves it", async () => {
+    const { page, stack, go, shown, writeText, press } = at();
+    await go("/segments/half_done");
+    await shown("[data-testid=english]", "18");
+    await writeText("mrr > 19");
+    await shown("[data-testid=difference]", "leave");
+    await page.context().clearCookies();
+    await press("Save new version");
+    await shown("[role=alert]", "The session has ended");
+    await press("Log in again");
+    await page.locator("#key").waitFor();
+    assert.equal(path(), "/segments/half_done");
+    await page.fill("#key", stack.key);
+    await page.keyboard.press("Enter");
+    await page.locator("#key").waitFor({ state: "detached" });
+    await page.waitForFunction(() => document.querySelector("[role=alert]") === null && document.activeElement?.id === "content");
+    await shown(".cm-content", "mrr > 19");
+    assert.match(await page.title(), /^half_done/);
+    await shown(".link", "Live");
+    await press("Save new version");
+    await shown(".notice", "Version 4 is saved");
+  });
 }

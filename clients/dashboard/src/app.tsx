@@ -1,5 +1,5 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
-import { lazy, Suspense, useCallback, useEffect, useRef, useState, type ReactNode } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { useSWRConfig } from "swr";
 import { Link, Route, Router, Switch, type AroundNavHandler } from "wouter";
 import { usePathname } from "wouter/use-browser-location";
@@ -14,6 +14,7 @@ import { Segments } from "./pages/segments";
 import { LeaveQuestion } from "./parts/leave-question";
 import { ErrorBoundary, Skeleton } from "./parts/states";
 import { idIn, NEW_SEGMENT, placeOf, PLACES, titleOf } from "./places";
+import { SessionContext } from "./session";
 import { chooseTheme, chosenTheme, type Theme } from "./theme";
 import { leaving, leavingFor } from "./unsaved";
 
@@ -22,12 +23,25 @@ const Imports = lazy(() => import("./pages/imports"));
 
 export function App() {
   const [session, setSession] = useState<Session | null | undefined>(undefined);
+  const [isEnded, setEnded] = useState(false);
   const [trouble, setTrouble] = useState("");
+  const { mutate } = useSWRConfig();
 
-  const close = useCallback((notice: string) => {
-    setTrouble(notice);
+  const close = useCallback(() => {
+    setTrouble("");
     setSession(null);
   }, []);
+  const end = useCallback(() => setEnded(true), []);
+  const reopen = useCallback((next: Session) => {
+    setSession(next);
+    setEnded(false);
+    void mutate(() => true);
+  }, [mutate]);
+  const context = useMemo(() => ({
+    session: session ?? null,
+    // There may be one again already: another tab has logged in.
+    logIn: () => void ask<Session>("/session").then(reopen, end),
+  }), [session, reopen, end]);
 
   useEffect(() => {
     void open(setSession, setTrouble);
@@ -38,7 +52,10 @@ export function App() {
   keepToken(session.csrf_token);
   return (
     <Router aroundNav={askFirst}>
-      <Frame session={session} onClose={close} />
+      <SessionContext value={context}>
+        <Frame session={session} isHidden={isEnded} onEnd={end} onClose={close} />
+      </SessionContext>
+      {isEnded && <Login onOpen={reopen} notice="The session has ended. Log in again, and go on where you were." />}
       <LeaveQuestion />
     </Router>
   );
@@ -58,9 +75,10 @@ async function open(done: (session: Session | null) => void, say: (text: string)
   }
 }
 
-function Frame({ session, onClose }: { session: Session; onClose: (notice: string) => void }) {
+/** `isHidden` while there is no session: what stands in the page waits for the next one. */
+function Frame({ session, isHidden, onEnd, onClose }: { session: Session; isHidden: boolean; onEnd: () => void; onClose: () => void }) {
   const { mutate } = useSWRConfig();
-  useEffect(() => follow(() => void mutate(() => true), () => onClose("The session has ended. Log in again.")), [mutate, onClose]);
+  useEffect(() => (isHidden ? undefined : follow(() => void mutate(() => true), onEnd)), [mutate, onEnd, isHidden]);
   const place = usePathname();
   const here = placeOf(place);
   const content = useRef<HTMLElement>(null);
@@ -73,7 +91,6 @@ function Frame({ session, onClose }: { session: Session; onClose: (notice: strin
     return () => removeEventListener("popstate", onBack, true);
   }, []);
   useEffect(() => {
-    document.title = titleOf(place);
     if (left.current === place) return;
     left.current = place;
     // A page that was gone to is read from its top; where it was left the browser shows again by itself.
@@ -83,13 +100,20 @@ function Frame({ session, onClose }: { session: Session; onClose: (notice: strin
     if (!content.current?.contains(document.activeElement)) content.current?.focus({ preventScroll: true });
   }, [place]);
 
+  useEffect(() => {
+    // Whoever has logged in again goes on in the page.
+    if (isHidden) return () => content.current?.focus({ preventScroll: true });
+    document.title = titleOf(place);
+    return undefined;
+  }, [place, isHidden]);
+
   async function leave() {
     await ask("/session", { method: "DELETE" }).catch(() => undefined);
-    onClose("");
+    onClose();
   }
 
   return (
-    <div className="frame">
+    <div className="frame" hidden={isHidden}>
       <a className="skip" href="#content">Skip to content</a>
       <header className="bar">
         <Link href="/" className="mark"><svg viewBox="0 0 32 32" aria-hidden="true"><path d="M3 12c4.300 0 4.300 3 8.700 3s4.300-3 8.600-3 4.400 3 8.700 3M3 20c4.300 0 4.300 3 8.700 3s4.300-3 8.600-3 4.400 3 8.700 3" /></svg>Tidegate</Link>

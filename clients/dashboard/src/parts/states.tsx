@@ -1,7 +1,8 @@
 /** What stands where content is not there: loading, empty, failed. Rule: an error says what to do next. */
-import { Component, type ReactNode } from "react";
+import { Component, useContext, useEffect, useRef, type ReactNode } from "react";
 import { isPassing } from "../again";
 import { Problem } from "../api";
+import { SessionContext } from "../session";
 
 export function Skeleton({ lines }: { lines: number }) {
   return (
@@ -23,9 +24,7 @@ export function Empty({ title, children }: { title: string; children: ReactNode 
 /** What went wrong. `retry` is for what is only read, which is also asked again by itself; nobody writes twice unasked. */
 export function Trouble({ error, retry }: { error: unknown; retry?: () => void }) {
   const problem = error instanceof Problem ? error : null;
-  if (problem?.status === 401) {
-    return <div className="trouble" role="alert"><strong>The session has ended.</strong> Reload the page and log in again.</div>;
-  }
+  if (problem?.status === 401) return <Ended error={problem} retry={retry} />;
   return (
     <div className="trouble" role="alert">
       <strong>{problem ? sentence(problem.message) : "Something failed in this page."}</strong>{" "}
@@ -36,6 +35,20 @@ export function Trouble({ error, retry }: { error: unknown; retry?: () => void }
       {retry && isPassing(error) && " It is tried again by itself. "}
       {retry && <button type="button" onClick={retry}>Try again</button>}
     </div>
+  );
+}
+
+/** An answer that there is no session. Once there is another one it says nothing any more, and what was read is read again. */
+function Ended({ error, retry }: { error: Problem; retry: (() => void) | undefined }) {
+  const { session, logIn } = useContext(SessionContext);
+  const first = useRef({ error, session });
+  if (first.current.error !== error) first.current = { error, session };
+  const isOver = first.current.session !== session;
+  useEffect(() => { if (isOver) retry?.(); }, [isOver]);
+  if (isOver) return null;
+  return (
+    <div className="trouble" role="alert"><strong>The session has ended.</strong> What stands on this page stays.
+      <button type="button" onClick={logIn}>Log in again</button></div>
   );
 }
 
