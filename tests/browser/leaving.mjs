@@ -4,8 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { setTimeout as pause } from "node:timers/promises";
 import { test } from "node:test";
 import { seriousFindings } from "./browser.mjs";
+
+/** Longer than a page takes to act on an answer that it has. */
+const SETTLED_MS = 500;
 
 /** Register the journeys. Shape: `at` gives, once all has started, the stack, the page and the ways of the journeys. */
 export function leavingJourneys(at) {
@@ -98,6 +102,27 @@ export function leavingJourneys(at) {
     assert.equal(theirs.status, 200);
     await shown(".cm-content", "mrr > 18");
     assert.ok(await page.getByRole("button", { name: "Save new version" }).isDisabled());
+  });
+
+  test("whoever goes on while a segment is being created stays where they went", async () => {
+    const { page, go, shown, writeText, press } = at();
+    await go("/new-segment");
+    await writeText("mrr > 20");
+    await page.getByLabel("Name").fill("Not waited for");
+    await shown("[data-testid=matches]", "match now");
+    let leave;
+    const left = new Promise((resolve) => (leave = resolve));
+    await page.route("**/api/v2/segments", (route) => left.then(() => route.continue()));
+    const created = page.waitForResponse((answer) => answer.request().method() === "POST" && answer.url().endsWith("/segments"));
+    await press("Create segment");
+    await page.getByRole("link", { name: "Contacts", exact: true }).click();
+    await question().getByRole("button", { name: "Leave without saving" }).click();
+    await shown("h1", "Contacts");
+    leave();
+    assert.equal((await created).status(), 201);
+    await pause(SETTLED_MS);
+    assert.equal(path(), "/contacts");
+    await page.unroute("**/api/v2/segments");
   });
 
   test("whoever is logged out over an edit logs in on the same page, finds the edit there and saves it", async () => {

@@ -78,6 +78,21 @@ test("what was saved is not asked about any more", () => {
   expect([go.mock.calls.length, isUnloadHeld()]).toEqual([1, false]);
 });
 
+test("a question is asked no longer once what it is about is saved, and goes on while that has only other words", async () => {
+  const go = vi.fn();
+  const end = keep("The condition would be lost.");
+  leaving(go);
+  end();
+  const saved = keep("The name and condition would be lost.");
+  await Promise.resolve();
+  expect(questionNow()).not.toBe(null);
+  end();
+  expect(isUnloadHeld()).toBe(true);
+  saved();
+  await Promise.resolve();
+  expect([questionNow(), go.mock.calls.length, isUnloadHeld()]).toEqual([null, 0, false]);
+});
+
 test("an answer to a question that is no longer asked does nothing", () => {
   const go = vi.fn();
   keep("The condition would be lost.");

@@ -16,15 +16,18 @@ let question: Question | null = null;
 
 /** Hold what stands on this page until it is let go of; the answer does that. */
 export function keep(says: string): () => void {
-  unsaved = { says, href: location.href };
+  const held = (unsaved = { says, href: location.href });
   addEventListener("beforeunload", holdBack);
-  return letGo;
+  return () => {
+    if (unsaved === held) letGo();
+  };
 }
 
-/** It is saved, or shall not be. */
+/** It is saved, or shall not be. A question about it is asked no longer, unless it is held in other words at once. */
 export function letGo(): void {
   unsaved = null;
   removeEventListener("beforeunload", holdBack);
+  queueMicrotask(() => { if (unsaved === null && question !== null) ask(null); });
 }
 
 /** The browser asks in its own words: it shows no others when a tab is closed. */

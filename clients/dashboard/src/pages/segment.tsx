@@ -1,5 +1,5 @@
 /** One segment: what it means in three readings, whom it holds for, and what a change would do before it is saved. */
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import useSWR, { useSWRConfig } from "swr";
 import { Link, useLocation } from "wouter";
 import { ask, isGone, Problem, segmentPath, type AttributeSeen, type Change, type Cost, type Segment } from "../api";
@@ -112,6 +112,11 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   const loses = lossOf(base, isEdited(draft, base?.text ?? null), base ? nameSaved(name, base.id) !== nameSaved(base.name, base.id) : name.trim() !== "" || ownId !== "");
   const elsewhere = saved !== null && base !== null && saved.version > base.version && loses === "";
   useUnsaved(loses);
+  const isShown = useRef(false);
+  useEffect(() => {
+    isShown.current = true;
+    return () => { isShown.current = false; };
+  }, []);
 
   useEffect(() => {
     if (saved) setText(saved.text, 0);
@@ -123,7 +128,16 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
     setBase(saved);
     setName(saved.name);
     setText(saved.text, 0);
+    setSaid("");
+    setTrouble(null);
   }, [elsewhere]);
+
+  // Whoever did not wait for the answer is on another page, and stays there.
+  function goOn(address: string, options?: { replace: boolean }) {
+    if (!isShown.current) return;
+    letGo();
+    go(address, options);
+  }
 
   async function save(change: object) {
     setTrouble(null);
@@ -137,8 +151,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
         reread();
       } else {
         await ask("/segments", { method: "POST", json: { id, name: name || id, ...change } });
-        letGo();
-        go(`/segments/${encodeURIComponent(id)}`, { replace: true });
+        goOn(`/segments/${encodeURIComponent(id)}`, { replace: true });
       }
       void mutate("/segments?brief=true");
     } catch (error) {
@@ -152,8 +165,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
     try {
       await ask(segmentPath(saved.id), { method: "DELETE", headers: { "If-Match": `"${base?.version}"` } });
       void mutate("/segments?brief=true");
-      letGo();
-      go("/");
+      goOn("/");
     } catch (error) {
       setTrouble(error);
     }
