@@ -393,8 +393,9 @@ test("a contact that no address can name is shown without a link, and says what 
   await page.getByLabel("Contact id").fill("..");
   await shown("[role=status]", "tidegate contacts get ..");
   await page.keyboard.press("Enter");
+  // The list of all ids, which has it too, stands there until the one that was asked for is read.
+  await page.locator(".ids a").first().waitFor({ state: "detached" });
   await page.locator(".ids li", { hasText: /^\.\.$/ }).waitFor();
-  assert.equal(await page.locator(".ids a").count(), 0);
   await go("/new-segment");
   await writeText("steps is true");
   await page.locator(".sample li", { hasText: /^\.$/ }).waitFor();
