@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -26,7 +26,7 @@ from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
 from services.runtime import metrics
 from services.runtime.clock import now_ms
-from services.runtime.following import pass_by
+from services.runtime.following import pass_by, readable
 
 RESUME_RECORDS_MAX: Final = 200_000
 """A reader that has been away for longer starts anew instead."""
@@ -85,7 +85,7 @@ async def follow_changes(settings: ConsoleSettings, feed: Feed, hour: Hour) -> N
         while True:
             records = await reading.poll()
             for record in records:
-                change = _change(record)
+                change = readable(record, MembershipChangeRecord.decode)
                 feed.publish(record.partition, record.offset, change)
                 if change is not None:
                     hour.change(change.segment_id, change.member, now_ms())
@@ -126,18 +126,9 @@ async def replay(settings: ConsoleSettings, start: Mapping[int, int], end: Mappi
                 if record.offset >= end[record.partition]:
                     continue
                 positions[record.partition] = record.offset + 1
-                change = _change(record)
+                change = readable(record, MembershipChangeRecord.decode)
                 if change is not None:
                     yield change_event(change, encode_positions(positions))
-
-
-def _change(record: Any) -> MembershipChangeRecord | None:
-    """The change that a record tells; None for a tombstone, and for one without sense, which is passed by."""
-    try:
-        return None if record.value is None else MembershipChangeRecord.decode(record.value)
-    except ValidationError as error:
-        pass_by(record, error)
-        return None
 
 
 def not_ahead(start: Mapping[int, int], end: Mapping[int, int]) -> dict[int, int]:

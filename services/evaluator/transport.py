@@ -223,8 +223,9 @@ async def heed_group(app: App) -> None:
     while True:
         await asyncio.sleep(GROUP_HEED_S)
         client = cast("Consumer", app.consumer)._thread._consumer  # noqa: SLF001 - Faust hands its client to nobody
-        if client is not None and client._coordinator is not None:  # noqa: SLF001 - nor the client its part
-            check_group(client._coordinator, app.conf.broker_session_timeout)  # noqa: SLF001
+        coordinator = None if client is None else client._coordinator  # noqa: SLF001 - nor the client its part
+        if coordinator is not None:
+            check_group(coordinator, app.conf.broker_session_timeout)
 
 
 def check_group(coordinator: Any, session_timeout_s: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -34,6 +34,7 @@ FAULTS_TOLD_MAX: Final = 5
 
 log = get_logger("following")
 
+Told = TypeVar("Told")
 Taker = Callable[[TopicPartition, Sequence[Any], int], None]
 """Takes the next records of a partition, in order, and the offset after them. Raises `ServiceError` only if it has
 taken none of them and may be given them again."""
@@ -52,6 +53,15 @@ def pass_by(record: Any, error: Exception) -> None:
         offset=record.offset,
         reason=_reason(error),
     )
+
+
+def readable(record: Any, decode: Callable[[bytes], Told]) -> Told | None:
+    """What a record tells; None for a tombstone, and for one without sense, which is passed by."""
+    try:
+        return None if record.value is None else decode(record.value)
+    except ValidationError as error:
+        pass_by(record, error)
+        return None
 
 
 def _reason(error: Exception) -> str:

@@ -19,7 +19,6 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
-from pydantic import ValidationError
 
 from schemas.groups import WEBHOOK_GROUPS, group_name
 from schemas.membership_change import MembershipChangeRecord
@@ -27,7 +26,7 @@ from schemas.topics import Topic, topic_name
 from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookStart
 from services.runtime import clock
 from services.runtime.errors import ServiceError
-from services.runtime.following import pass_by
+from services.runtime.following import readable
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
 from services.webhooks.deliveries import Delivery, Read, batch
@@ -176,7 +175,7 @@ class Follower:
 
     async def _deliver(self, place: TopicPartition, records: Sequence[Any], until: float) -> int:
         """Deliver one partition's records behind what is held of it; where to resume."""
-        read = [Read(record.offset, _change(record)) for record in records]
+        read = [Read(record.offset, readable(record, MembershipChangeRecord.decode)) for record in records]
         work = batch([*self._held.pop(place, ()), *read], self._segments, at_end=not read)
         for delivery in work.deliveries:
             if self._stopping.is_set() or clock.monotonic() > until:
@@ -208,15 +207,6 @@ class Follower:
                 body=delivery.body.decode(),
             )
         )
-
-
-def _change(record: Any) -> MembershipChangeRecord | None:
-    """The change that a record tells; None for a tombstone, and for one without sense, which is passed by."""
-    try:
-        return None if record.value is None else MembershipChangeRecord.decode(record.value)
-    except ValidationError as error:
-        pass_by(record, error)
-        return None
 
 
 class _BetweenRounds(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no type information

@@ -6,10 +6,10 @@ of failing on an import. This module mounts commands and must not do anything it
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +126,7 @@ def tidegate() -> None:
 def run() -> Any:
     """Run the command line; the exit code is the process's. A closed standard input is an empty one."""
     if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - until the process ends
+        sys.stdin = TextIOWrapper(BytesIO(), encoding="utf-8")
     with watched_output():
         return app(prog_name="tidegate")
 

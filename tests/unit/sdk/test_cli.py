@@ -5,52 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import httpx
 import orjson
 import pytest
-from typer.testing import CliRunner, Result
 
-from tidegate.cli import connection, main, tail
-from tidegate.cli import doctor as doctor_command
-from tidegate.client import Tidegate
+from tests.unit.sdk.scripted import Service, run
+from tidegate.cli import connection, main
 
 SEGMENT = {"id": "pros", "version": 2, "state": "active", "text": 'plan is "pro"', "members": 12_345, "name": "Pros"}
 CHANGE = {"segment_id": "pros", "contact_id": "u1", "change": "enter", "at_ms": 1_790_000_000_123, "cause": "time"}
-
-
-class Service:
-    """Answers by method and path; keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.routes: dict[tuple[str, str], httpx.Response] = {}
-        self.asked: list[httpx.Request] = []
-
-    def on(self, method: str, path: str, status: int = 200, body: object = None, **headers: str) -> None:
-        self.routes[method, f"/api/v2{path}"] = httpx.Response(status, json=body, headers=headers)
-
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
-        self.asked.append(request)
-        return self.routes.get((request.method, request.url.path), httpx.Response(404, json={"title": "no such path"}))
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
-    made = Service()
-    scripted = partial(Tidegate, transport=httpx.MockTransport(made.answer))
-    for module in (connection, tail, doctor_command):
-        monkeypatch.setattr(module, "Tidegate", scripted)
-    for name in ("TIDEGATE_URL", "TIDEGATE_CONSOLE_URL", "TIDEGATE_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TIDEGATE_DATA_DIR", str(tmp_path))
-    return made
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main.app, list(arguments))
 
 
 def test_a_list_off_a_terminal_is_one_tab_separated_line_a_segment(service: Service) -> None:
@@ -181,57 +146,6 @@ def test_a_hint_of_the_api_names_the_command_that_does_it(service: Service, what
     assert (result.exit_code, result.stderr) == (3, f"error: no such thing: {told} lists what there is\n")
 
 
-@pytest.mark.parametrize("arguments", [["segments", "list"], ["tail"], ["doctor"]])
-@pytest.mark.parametrize("url", ["foo", "localhost:8081", "http:///x", "http://[::1", "http://h:99999", "http://xn--"])
-def test_an_address_that_is_none_is_a_wrong_command_line(service: Service, arguments: list[str], url: str) -> None:
-    result = run(*arguments, "--url", url)
-    assert (result.exit_code, url in result.stderr, service.asked) == (2, True, [])
-
-
-@pytest.mark.parametrize("key", ["schlüssel", "tg_1\nX: y", "tg_1 ", "\udcff"])
-def test_a_key_that_none_can_be_is_a_wrong_command_line_and_is_not_shown(
-    service: Service, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
-    monkeypatch.setenv("TIDEGATE_API_KEY", key)
-    for arguments in (["segments", "list"], ["tail"], ["doctor"]):
-        result = run(*arguments)
-        assert (result.exit_code, "Invalid value for --key" in result.stderr, service.asked) == (2, True, [])
-        assert key not in result.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["contacts", "get", "\udcff"],
-        ["contacts", "set", "u1", "plan=\udcff"],
-        ["segments", "create", "a", "plan is \udcff"],
-        ["explain", "u1", "\udcff"],
-    ],
-)
-def test_an_argument_that_is_no_text_is_a_wrong_command_line(service: Service, arguments: list[str]) -> None:
-    result = run(*arguments)
-    assert (result.exit_code, "is not text in UTF-8" in result.stderr, service.asked) == (2, True, [])
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["contacts", "get", ""],
-        ["contacts", "set", "", "plan=pro"],
-        ["contacts", "delete", ""],
-        ["segments", "show", ""],
-        ["segments", "delete", ""],
-        ["explain", "", "a"],
-        ["explain", "u1", ""],
-        ["tail", ""],
-        ["keys", "revoke", ""],
-    ],
-)
-def test_an_empty_id_is_a_wrong_command_line(service: Service, arguments: list[str]) -> None:
-    result = run(*arguments)
-    assert (result.exit_code, "an id is not empty" in result.stderr, service.asked) == (2, True, [])
-
-
 def test_a_file_whose_name_is_no_text_is_imported(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "\udcff.csv"
     file.write_text("id\nu1\n")
@@ -299,12 +213,6 @@ def test_doctor_away_from_a_local_stack_looks_at_what_it_is_given(
     result = run("doctor", "--ready", "http://127.0.0.1:1/ready")
     assert (result.exit_code, "nothing answers at http://127.0.0.1:1/ready" in result.stdout) == (6, True)
     assert "disk" not in result.stdout
-
-
-@pytest.mark.parametrize("address", ["foo", "http://[::1", "http://h:99999/ready"])
-def test_doctor_refuses_a_ready_address_that_is_none(service: Service, address: str) -> None:
-    result = run("doctor", "--ready", address)
-    assert (result.exit_code, "Invalid value for --ready" in result.stderr, service.asked) == (2, True, [])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,11 +11,8 @@ import pytest
 
 from schemas.topics import Topic
 from segmentation.model import InstantMs
-from services.ingest.imports import run as run_module
 from services.ingest.imports import service as service_module
-from services.ingest.imports import workshop as workshop_module
 from services.ingest.imports.bulk_log import KafkaBulkLog
-from services.ingest.imports.claims import CLAIM_MS, Claims
 from services.ingest.imports.limits import ABANDONED_MS, KEPT_MS, RUNNING_MAX
 from services.ingest.imports.records import ImportState
 from services.ingest.imports.workshop import Work
@@ -55,21 +51,6 @@ def work_on(running: Running, shown: dict[str, Any]) -> Work:
     work = running.ingest.imports.workshop.in_hand(shown["id"])
     assert work is not None
     return work
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Holds every import behind its first rows until it is set."""
-    opened = asyncio.Event()
-    flush = KafkaBulkLog.flush
-
-    async def gated(log: KafkaBulkLog) -> dict[int, int]:
-        behind = await flush(log)
-        await opened.wait()
-        return behind
-
-    monkeypatch.setattr(KafkaBulkLog, "flush", gated)
-    return opened
 
 
 async def test_the_same_file_in_the_same_way_changes_nothing_within_a_day(running: Running) -> None:
@@ -234,77 +215,6 @@ async def test_a_dry_run_that_was_cut_off_by_a_restart_is_made_again(running: Ru
         assert (await ended(next_one, record.id))["dry_run"]["would_write"] == 2
 
 
-async def test_a_disk_that_fails_ends_the_import_with_what_to_do_and_a_commit_goes_on(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_module, "CHECKPOINT_ROWS", 1_000)
-    files = running.ingest.imports.files
-    save = files.save_checkpoint
-    full = {"after": 3}
-
-    def failing(import_id: str, checkpoint: Any) -> None:
-        if full["after"] == 0:
-            raise OSError(28, "No space left on device")
-        full["after"] -= 1
-        save(import_id, checkpoint)
-
-    monkeypatch.setattr(files, "save_checkpoint", failing)
-    shown = await ended(running, (await commit(running, FILE))["id"])
-    assert shown["state"] == "failed"
-    assert "No space left" in shown["problem"]["message"]
-    assert shown["accepted"] == 2_000 - 1
-    full["after"] = -1
-    assert (await running.http.post(f"/api/v2/imports/{shown['id']}/commit")).status_code == 202
-    done = await ended(running, shown["id"])
-    assert (done["state"], done["accepted"], done["problem"]) == ("completed", 20_000, None)
-    assert len(await read_all(running.settings, Topic.CONTACT_CHANGES)) == 20_000
-
-
-@pytest.mark.parametrize("full_after", [0, 1, 2, 3, 4])
-async def test_an_upload_for_which_there_is_no_room_is_not_now_and_leaves_nothing(
-    running: Running, monkeypatch: pytest.MonkeyPatch, full_after: int
-) -> None:
-    files, places = running.ingest.imports.files, running.settings.data_dir / "imports"
-    write, left = files._write, [full_after]
-
-    def failing(path: str, content: bytes) -> None:
-        if not left[0]:
-            raise OSError(28, "No space left on device")
-        left[0] -= 1
-        write(path, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(files, "_write", failing)
-        answer = await running.http.post(COMMIT, content=SMALL)
-    assert (answer.status_code, answer.json()["code"]) == (503, "files_unusable")
-    assert "No space left" in answer.json()["title"]
-    assert answer.headers["retry-after"]
-    assert list(places.glob("imp_*")) == []
-    assert (await ended(running, (await commit(running, SMALL))["id"]))["accepted"] == 2
-
-
-async def test_a_step_that_the_disk_does_not_take_is_not_now_and_may_be_taken_again(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = f"/api/v2/imports/{(await running.http.post('/api/v2/imports', content=SMALL)).json()['id']}"
-    mapping = {"id_column": "id", "columns": {"plan": {"attribute": "plan"}}}
-
-    def full(_path: str, _content: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    for step in ("mapping", "dry-run", "commit", "cancel"):
-        method, body = ("PUT", mapping) if step == "mapping" else ("POST", None)
-        if step != "mapping":
-            assert (await running.http.put(f"{path}/mapping", json=mapping)).status_code == 200
-        with monkeypatch.context() as patched:
-            patched.setattr(running.ingest.imports.files, "_write", full)
-            answer = await running.http.request(method, f"{path}/{step}", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (503, "files_unusable"), step
-        assert (await running.http.get(path)).json()["state"] == "uploaded"
-    assert (await running.http.post(f"{path}/commit")).status_code == 202
-    assert (await ended(running, path.rpartition("/")[2]))["accepted"] == 2
-
-
 async def test_an_import_that_ends_while_it_is_looked_at_is_shown_without_its_rows(running: Running) -> None:
     shown = (await running.http.post("/api/v2/imports", content=SMALL)).json()
     assert len(shown["preview"]) == 2
@@ -368,88 +278,6 @@ async def test_imports_need_their_scope(running: Running) -> None:
     async with running.client(Scope.CONTACTS_WRITE) as http:
         for method, path in (("POST", ""), ("GET", ""), ("GET", "/imp_0000000000"), ("POST", "/imp_0000000000/commit")):
             assert (await http.request(method, f"/api/v2/imports{path}")).status_code == 403
-
-
-class Elsewhere:
-    """Another process that shares the place where imports are kept."""
-
-    def __init__(self, running: Running, now_ms: InstantMs | None = None) -> None:
-        files = running.ingest.imports.files
-        self.claims = Claims(files, "elsewhere:8080", lambda: now_ms or clock.now_ms())
-
-
-async def left_running(running: Running, elsewhere: Elsewhere) -> str:
-    """An import that another process claimed and began."""
-    answer = await running.http.post("/api/v2/imports?id_column=id", content=SMALL)
-    record = running.ingest.imports.files.record(answer.json()["id"])
-    assert record is not None
-    assert elsewhere.claims.take(record.id)
-    record.state = ImportState.RUNNING
-    running.ingest.imports.files.save_record(record)
-    return record.id
-
-
-async def test_an_import_of_another_process_is_left_to_it(running: Running) -> None:
-    import_id = await left_running(running, Elsewhere(running))
-    async with restarted(running) as next_one:
-        await asyncio.sleep(0.5)
-        assert (await next_one.http.get(f"/api/v2/imports/{import_id}")).json()["state"] == "running"
-        assert await written(running) == {}
-
-
-async def test_an_import_whose_process_has_gone_is_taken_over(running: Running) -> None:
-    import_id = await left_running(running, Elsewhere(running, InstantMs(clock.now_ms() - CLAIM_MS - 1)))
-    async with restarted(running) as next_one:
-        assert (await ended(next_one, import_id))["accepted"] == 2
-
-
-async def test_an_import_of_another_process_is_cancelled_by_it(
-    running: Running, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workshop_module, "RENEWED_EVERY_S", 0.1)
-    shown = await commit(running, FILE)
-    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
-    async with restarted(running) as other:
-        answer = await other.http.post(f"/api/v2/imports/{shown['id']}/cancel")
-        assert (answer.status_code, answer.json()["state"]) == (200, "running")
-        await until(lambda: work_on(running, shown).cancelled, WAIT_S, "the other process to hear of it")
-        gate.set()
-        assert (await ended(other, shown["id"]))["state"] == "cancelled"
-
-
-async def test_a_process_that_was_away_too_long_stops_when_another_has_taken_over(
-    running: Running, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workshop_module, "RENEWED_EVERY_S", 0.1)
-    shown = await commit(running, FILE)
-    late = Elsewhere(running, InstantMs(clock.now_ms() + CLAIM_MS + 1_000))
-    assert late.claims.take(shown["id"])
-    work = work_on(running, shown)
-    assert work.task is not None
-    await until(lambda: work.lost, WAIT_S, "the process to find its claim taken")
-    gate.set()
-    await work.task
-    record = running.ingest.imports.files.record(shown["id"])
-    assert record is not None
-    assert record.state is ImportState.RUNNING
-    assert late.claims.renew(shown["id"])
-
-
-async def test_an_import_that_cannot_be_read_stands_in_nobodys_way(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    good, strange = [await ended(running, (await commit(running, SMALL, "&again=true"))["id"]) for _ in range(2)]
-    kept = running.settings.data_dir / "imports" / strange["id"] / "import.json"
-    kept.write_text(kept.read_text().replace('"completed"', '"of a later version"'))
-    answer = await running.http.get(f"/api/v2/imports/{strange['id']}")
-    assert (answer.status_code, answer.json()["code"]) == (503, "import_unreadable")
-    listed = (await running.http.get("/api/v2/imports")).json()["imports"]
-    assert [shown["id"] for shown in listed] == [good["id"]]
-    assert (await ended(running, (await commit(running, SMALL))["id"]))["accepted"] == 2
-    left = await left_running(running, Elsewhere(running, InstantMs(clock.now_ms() - CLAIM_MS - 1)))
-    async with restarted(running) as next_one:
-        assert (await ended(next_one, left))["accepted"] == 2
-    assert kept.exists()
 
 
 async def test_what_nobody_needs_any_more_is_forgotten(running: Running) -> None:
