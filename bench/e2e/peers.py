@@ -80,10 +80,10 @@ def _judged(workspace: BenchWorkspace, name: str, topic: str) -> Judged:
 
 
 def _create_output(workspace: BenchWorkspace, name: str) -> str:
-    """A topic for a peer's changes."""
+    """A topic for a peer's changes. It keeps them whatever their age: the writes are of a past year."""
     topic = f"{workspace.prefix}{name}"
     admin = AdminClient({"bootstrap.servers": workspace.broker})
-    created = admin.create_topics([NewTopic(topic, workspace.partitions)])
+    created = admin.create_topics([NewTopic(topic, workspace.partitions, config={"retention.ms": "-1"})])
     created[topic].result()
     return topic
 
