@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
+from tidegate.decoding import read, read_all, read_object, read_segment
 from tidegate.definition import SegmentDefinition, Where
 from tidegate.errors import TidegateError
 from tidegate.responses import (
@@ -30,7 +31,7 @@ from tidegate.responses import (
     Receipt,
     Segment,
 )
-from tidegate.transport import DEFAULT_URL, ServerEvent, Transport, decoded
+from tidegate.transport import DEFAULT_URL, ServerEvent, Transport
 
 
 class Tidegate:
@@ -55,64 +56,62 @@ class Tidegate:
     async def set_contact(self, contact_id: str, attributes: Mapping[str, Any]) -> Receipt:
         """Set attributes of one contact; None removes one, an absent one is kept."""
         answer = await self._wire.request("PATCH", f"/contacts/{_id(contact_id)}", json={"attributes": attributes})
-        return Receipt.model_validate(decoded(answer))
+        return read(Receipt, answer)
 
     async def set_contacts(self, contacts: Sequence[Mapping[str, Any]]) -> list[Receipt]:
         """Set attributes of up to 1,000 contacts, each `{"id": …, "attributes": {…}}`; one receipt each, in order."""
         answer = await self._wire.request("POST", "/contacts", json={"contacts": list(contacts)})
-        return [Receipt.model_validate(receipt) for receipt in decoded(answer)["receipts"]]
+        return read_all(Receipt, "receipts", answer)
 
     async def delete_contact(self, contact_id: str) -> Receipt:
         """Erase a contact: it leaves every segment, and nothing of it is kept."""
-        return Receipt.model_validate(decoded(await self._wire.request("DELETE", f"/contacts/{_id(contact_id)}")))
+        return read(Receipt, await self._wire.request("DELETE", f"/contacts/{_id(contact_id)}"))
 
     async def contact(self, contact_id: str) -> Contact:
         """One contact as evaluated. Errors: NotFoundError."""
-        return Contact.model_validate(decoded(await self._wire.request("GET", f"/contacts/{_id(contact_id)}")))
+        return read(Contact, await self._wire.request("GET", f"/contacts/{_id(contact_id)}"))
 
     async def contact_changes(self, contact_id: str, *, limit: int = 50, after: str | None = None) -> ChangePage:
         """A page of a contact's membership changes, newest first; pass `next` back as `after`."""
         params = {"limit": limit, "after": after}
         answer = await self._wire.request("GET", f"/contacts/{_id(contact_id)}/changes", params=params)
-        return ChangePage.model_validate(decoded(answer))
+        return read(ChangePage, answer)
 
     async def membership(self, contact_id: str, segment_id: str, *, at: datetime | None = None) -> PastMembership:
         """Whether a contact was in a segment at an instant (now by default), as far back as changes are kept."""
         params = {"segment": segment_id, "at": None if at is None else at.isoformat()}
         answer = await self._wire.request("GET", f"/contacts/{_id(contact_id)}/membership", params=params)
-        return PastMembership.model_validate(decoded(answer))
+        return read(PastMembership, answer)
 
     async def explain(self, contact_id: str, segment_id: str) -> dict[str, Any]:
         """Why a contact is in a segment or not, test by test, and until when."""
         path = f"/contacts/{_id(contact_id)}/explain"
-        explained: dict[str, Any] = decoded(await self._wire.request("GET", path, params={"segment": segment_id}))
-        return explained
+        return read_object(await self._wire.request("GET", path, params={"segment": segment_id}), "holds")
 
     # Segments
 
     async def segments(self) -> list[Segment]:
         """Every segment, by id."""
-        answer = decoded(await self._wire.request("GET", "/segments"))
-        return [Segment.model_validate(entry) for entry in answer["segments"]]
+        return read_all(Segment, "segments", await self._wire.request("GET", "/segments"))
 
     async def segment(self, segment_id: str) -> Segment:
         """One segment. Errors: NotFoundError."""
-        return _segment(await self._wire.request("GET", f"/segments/{_id(segment_id)}"))
+        return read_segment(await self._wire.request("GET", f"/segments/{_id(segment_id)}"))
 
     async def create_segment(self, definition: SegmentDefinition) -> Segment:
         """Create a segment. Errors: RefusedError with the expression's problems, ConflictError if the id is taken."""
-        return _segment(await self._wire.request("POST", "/segments", json=definition.body(), once=True))
+        return read_segment(await self._wire.request("POST", "/segments", json=definition.body(), once=True))
 
     async def replace_segment(self, definition: SegmentDefinition, *, etag: str, state: str | None = None) -> Segment:
         """Save a new version over the one that `etag` names. Errors: ConflictError when that is not the newest."""
         body = definition.body() if state is None else {**definition.body(), "state": state}
         path = f"/segments/{_id(definition.id)}"
-        return _segment(await self._wire.request("PUT", path, json=body, headers={"If-Match": etag}))
+        return read_segment(await self._wire.request("PUT", path, json=body, headers={"If-Match": etag}))
 
     async def set_segment_state(self, segment_id: str, state: str, *, etag: str) -> Segment:
         """Pause (`paused`) or resume (`active`) a segment; a paused one keeps its members. Errors: ConflictError."""
         path, headers = f"/segments/{_id(segment_id)}", {"If-Match": etag}
-        return _segment(await self._wire.request("PUT", path, json={"state": state}, headers=headers))
+        return read_segment(await self._wire.request("PUT", path, json={"state": state}, headers=headers))
 
     async def delete_segment(self, segment_id: str, *, etag: str) -> None:
         """Delete a segment: its members exit.
@@ -124,25 +123,25 @@ class Tidegate:
 
     async def validate(self, where: Where) -> dict[str, Any]:
         """Check an expression without saving it: its canonical forms. Errors: RefusedError with every problem."""
-        checked: dict[str, Any] = decoded(await self._wire.request("POST", "/segments/validate", json={"where": where}))
-        return checked
+        answer = await self._wire.request("POST", "/segments/validate", json={"where": where})
+        return read_object(answer, "text", "where", "english")
 
     async def preview(self, where: Where, *, segment_id: str | None = None) -> Preview:
         """How many contacts match now; with `segment_id`, also who would enter and leave it."""
         body = {"where": where, **({"id": segment_id} if segment_id else {})}
-        return Preview.model_validate(decoded(await self._wire.request("POST", "/segments/preview", json=body)))
+        return read(Preview, await self._wire.request("POST", "/segments/preview", json=body))
 
     async def members(self, segment_id: str, *, limit: int = 100, after: str | None = None) -> MemberPage:
         """A page of members, by contact id; pass `next` back as `after`."""
         params = {"limit": limit, "after": after}
         answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/members", params=params)
-        return MemberPage.model_validate(decoded(answer))
+        return read(MemberPage, answer)
 
     async def segment_changes(self, segment_id: str, *, limit: int = 50, after: str | None = None) -> ChangePage:
         """A page of a segment's changes, newest first; pass `next` back as `after`."""
         params = {"limit": limit, "after": after}
         answer = await self._wire.request("GET", f"/segments/{_id(segment_id)}/changes", params=params)
-        return ChangePage.model_validate(decoded(answer))
+        return read(ChangePage, answer)
 
     def events(self, *, segment_id: str | None = None, last_id: str | None = None) -> AsyncGenerator[ServerEvent]:
         """Live membership changes and counts; `last_id` resumes after an event that you have.
@@ -153,8 +152,9 @@ class Tidegate:
 
     async def status(self) -> dict[str, Any]:
         """Partitions with their owners, states and lag, and whether every one is served."""
-        status: dict[str, Any] = decoded(await self._wire.request("GET", "/status"))
-        return status
+        return read_object(
+            await self._wire.request("GET", "/status"), "partitions", "partitions_expected", "dead_letters"
+        )
 
     # Imports and keys
 
@@ -164,21 +164,21 @@ class Tidegate:
         """Send a CSV file; the answer comes when it is stored, and `import_status` then tells how far it is."""
         headers = {"Content-Type": content_type}
         answer = await self._wire.request("POST", "/imports", content=body, params=params, headers=headers)
-        return Import.model_validate(decoded(answer))
+        return read(Import, answer)
 
     async def import_status(self, import_id: str) -> Import:
         """How far an import is. Errors: NotFoundError."""
-        return Import.model_validate(decoded(await self._wire.request("GET", f"/imports/{_id(import_id)}")))
+        return read(Import, await self._wire.request("GET", f"/imports/{_id(import_id)}"))
 
     async def map_import(self, import_id: str, mapping: Mapping[str, Any]) -> Import:
         """Decide how columns become attributes; the answer's `preview` shows what the first rows become."""
         answer = await self._wire.request("PUT", f"/imports/{_id(import_id)}/mapping", json=mapping)
-        return Import.model_validate(decoded(answer))
+        return read(Import, answer)
 
     async def import_step(self, import_id: str, step: str) -> Import:
         """Go on with an import: `dry-run`, `commit` or `cancel`. Errors: ConflictError when it is not its turn."""
         answer = await self._wire.request("POST", f"/imports/{_id(import_id)}/{step}")
-        return Import.model_validate(decoded(answer))
+        return read(Import, answer)
 
     async def import_errors(self, import_id: str) -> str:
         """The rejected rows as CSV, each with what was expected and how to fix it."""
@@ -186,7 +186,7 @@ class Tidegate:
 
     async def keys(self) -> list[ApiKey]:
         """Every API key, without its secret."""
-        return [ApiKey.model_validate(entry) for entry in decoded(await self._wire.request("GET", "/keys"))["keys"]]
+        return read_all(ApiKey, "keys", await self._wire.request("GET", "/keys"))
 
     async def create_key(self, name: str, scopes: Sequence[str], *, expires_at: datetime | None = None) -> ApiKey:
         """Create a key; its secret is only in this answer. It is refused from `expires_at` on.
@@ -197,7 +197,7 @@ class Tidegate:
         if expires_at is not None:
             wanted["expires_at"] = expires_at.astimezone(UTC).isoformat()
         answer = await self._wire.request("POST", "/keys", json=wanted, once=True)
-        made = ApiKey.model_validate(decoded(answer))
+        made = read(ApiKey, answer)
         if made.key is None:
             raise TidegateError(
                 f"key {made.id} is made, but the answer with its secret was lost; revoke it, make another"
@@ -221,32 +221,27 @@ class Tidegate:
         A page may be shorter than `limit`, even empty, before the last.
         """
         params = {"code": code, "limit": limit, "after": after}
-        return DeadLetterPage.model_validate(decoded(await self._wire.request("GET", "/dead-letters", params=params)))
+        return read(DeadLetterPage, await self._wire.request("GET", "/dead-letters", params=params))
 
     async def dead_letter(self, partition: int, offset: int) -> DeadLetter:
         """One of them, whole. Errors: NotFoundError."""
         answer = await self._wire.request("GET", f"/dead-letters/{partition}/{offset}")
-        return DeadLetter.model_validate(decoded(answer))
+        return read(DeadLetter, answer)
 
     async def replay_dead_letter(
         self, partition: int, offset: int, value: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Put a record back on the log, as it was or repaired. Errors: RefusedError if it would fail again."""
         path, body = f"/dead-letters/{partition}/{offset}/replay", {} if value is None else {"value": value}
-        replayed: dict[str, Any] = decoded(await self._wire.request("POST", path, json=body, once=True))
-        return replayed
+        return read_object(await self._wire.request("POST", path, json=body, once=True), "partition", "offset")
 
     async def audit(self, *, kind: str | None = None, limit: int = 50, before: str | None = None) -> AuditPage:
         """A page of who changed what, newest first; pass `next` back as `before`. Needs the scope admin."""
         params = {"kind": kind, "limit": limit, "before": before}
-        return AuditPage.model_validate(decoded(await self._wire.request("GET", "/audit", params=params)))
+        return read(AuditPage, await self._wire.request("GET", "/audit", params=params))
 
 
 def _id(text: str) -> str:
     """An id as one path segment, whatever characters it has; dots alone would be a step in the path."""
     encoded = quote(text, safe="")
     return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
-
-
-def _segment(answer: httpx.Response) -> Segment:
-    return Segment.model_validate({**decoded(answer), "etag": answer.headers.get("ETag", "")})

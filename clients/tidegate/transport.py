@@ -109,6 +109,8 @@ class Transport:
                 async with aclosing(_parse_events(answer.aiter_lines())) as events:
                     async for event in events:
                         yield event
+        except orjson.JSONDecodeError as error:
+            raise TidegateError(f"{self.url} sent an event that is not JSON; is it a Tidegate service?") from error
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
@@ -169,11 +171,3 @@ def _retry_after_s(header: str | None) -> float:
         return max(0.0, float(header)) if header is not None else 1.0
     except ValueError:
         return 1.0
-
-
-def decoded(answer: httpx.Response) -> Any:
-    """The JSON of an answer. Errors: TidegateError when it is not JSON, which no route of ours gives."""
-    try:
-        return orjson.loads(answer.content)
-    except orjson.JSONDecodeError as error:
-        raise TidegateError(f"{answer.request.url} did not answer with JSON; is it a Tidegate service?") from error

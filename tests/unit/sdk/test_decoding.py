@@ -1,0 +1,54 @@
+"""What answers at the address may be another service: that is said, in the client's words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from tidegate import Tidegate, TidegateError
+
+ASKED: dict[str, Callable[[Tidegate], Awaitable[object]]] = {
+    "a value": lambda client: client.contact("u"),
+    "a list": lambda client: client.segments(),
+    "a segment": lambda client: client.segment("pro"),
+    "a document": lambda client: client.status(),
+    "an explanation": lambda client: client.explain("u", "pro"),
+}
+STRANGE = {"a list": b"[]", "a number": b"7", "another's object": b'{"ok": true}', "a page": b"<html>", "nothing": b""}
+
+
+async def asked_of(answer: httpx.Response, ask: Callable[[Tidegate], Awaitable[object]]) -> str:
+    transport = httpx.MockTransport(lambda _: answer)
+    async with Tidegate("http://elsewhere", transport=transport) as client:
+        with pytest.raises(TidegateError) as raised:
+            await ask(client)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("body", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+async def test_another_services_answer_is_no_answer(ask: Callable[[Tidegate], Awaitable[object]], body: bytes) -> None:
+    said = await asked_of(httpx.Response(200, content=body), ask)
+    assert said.startswith("http://elsewhere/api/v2/")
+    assert said.endswith("is it a Tidegate service?")
+
+
+async def test_it_is_said_what_of_an_answer_is_strange() -> None:
+    contact = {"id": "u", "attributes": 7}
+    said = await asked_of(httpx.Response(200, json=contact), lambda client: client.contact("u"))
+    assert "(as Contact, /attributes: Input should be a valid dictionary)" in said
+    receipts = {"receipts": [{"status": 202}, {"status": "many"}]}
+    said = await asked_of(httpx.Response(200, json=receipts), lambda client: client.set_contacts([]))
+    assert "(as Receipt, /status: " in said
+
+
+async def test_an_event_that_is_not_json_is_another_services() -> None:
+    stream = httpx.Response(200, text="data: hello\n\n", headers={"Content-Type": "text/event-stream"})
+
+    async def follow(client: Tidegate) -> None:
+        async for _ in client.events():
+            pass
+
+    assert "an event that is not JSON; is it a Tidegate service?" in await asked_of(stream, follow)
