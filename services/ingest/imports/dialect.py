@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final, Literal
@@ -35,6 +36,9 @@ UTF_8_SHARE_MIN: Final = 0.5
 CHAOS_SLACK: Final = 0.05
 """How much less legible the text may be as Western and still be taken for it."""
 
+_STATED_DELIMITER: Final = re.compile(r"""("?)sep=([,;\t|])\1[\r\n]+""", re.IGNORECASE)
+"""A first line by which Excel is told the delimiter; it shows the next line as row 1."""
+
 csv.field_size_limit(FIELD_BYTES_MAX)
 
 
@@ -49,6 +53,8 @@ class Dialect(BaseModel):
     line_end: Literal["\n", "\r"]
     """The byte that ends a line; a carriage return before `\\n` belongs to it."""
     header: bool
+    states_delimiter: bool = False
+    """Whether its first line is none of its rows and only says the delimiter: `sep=;`."""
     is_report: bool = False
     """Whether it is a report of rejected rows, in which `'` stands before what a spreadsheet would run."""
 
@@ -72,7 +78,10 @@ def detect_dialect(received: Received, choice: DialectChoice) -> Dialect:
         encoding, sure = choice.encoding, True
     line_end: Literal["\n", "\r"] = "\r" if b"\n" not in received.sample and b"\r" in received.sample else "\n"
     text = sample_text(received.sample, encoding, line_end)
-    delimiter = choice.delimiter or _delimiter_of(text)
+    stated = _STATED_DELIMITER.match(text)
+    if stated is not None:
+        text = text[stated.end() :]
+    delimiter = choice.delimiter or _delimiter_of(text, stated)
     rows = _rows(text, delimiter)
     header = choice.header if choice.header is not None else _has_header(rows, choice.columns)
     return Dialect(
@@ -81,6 +90,7 @@ def detect_dialect(received: Received, choice: DialectChoice) -> Dialect:
         delimiter=delimiter,
         line_end=line_end,
         header=header,
+        states_delimiter=stated is not None,
         is_report=header and bool(rows) and is_report(column_names(rows[0], header=True)),
     )
 
@@ -147,8 +157,8 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def _delimiter_of(text: str) -> Delimiter:
-    """The delimiter under which most rows have the same number of cells, and more than one."""
+def _delimiter_of(text: str, stated: re.Match[str] | None) -> Delimiter:
+    """What the file itself says, else that under which most rows have the same number of cells, and more than one."""
 
     def score(delimiter: Delimiter) -> tuple[float, int]:
         widths = Counter(len(row) for row in _rows(text, delimiter))
@@ -157,7 +167,7 @@ def _delimiter_of(text: str) -> Delimiter:
         width, rows = widths.most_common(1)[0]
         return (rows / widths.total() if width > 1 else 0.0), width
 
-    return max(DELIMITERS, key=score)
+    return max(DELIMITERS, key=score) if stated is None else next(each for each in DELIMITERS if each == stated[2])
 
 
 def _has_header(rows: list[list[str]], named: Collection[str]) -> bool:

@@ -56,6 +56,9 @@ class RowReader:
         self._raw_cell = re.compile(rf'(?:"((?:[^"]++|"")*+)"|([^{delimiter}]*+))(?:({delimiter})|\Z)')
         self._is_report = dialect.is_report
         self._row = start.row
+        if dialect.states_delimiter and not start.offset:
+            next(self, None)
+            self._row = start.row
 
     @property
     def place(self) -> Place:

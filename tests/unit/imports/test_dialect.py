@@ -136,3 +136,21 @@ def test_columns_get_names_that_are_all_different() -> None:
         "x",
     ]
     assert column_names(["a@b.c", "1"], header=False) == ["column 1", "column 2"]
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", "sep=;\n", "\ufeffsep=;\r\n", "SEP=;\r\n", '"sep=;"\r\n', "sep=;\r"])
+def test_a_first_line_that_tells_excel_the_delimiter_is_none_of_the_rows(first: str) -> None:
+    line_end = first[-1]
+    found = detect(f"{first}id;price{line_end}c1;1,50{line_end}c2;2,75{line_end}".encode())
+    assert (found.delimiter, found.header, found.states_delimiter) == (";", True, True)
+
+
+def test_what_a_file_says_of_its_delimiter_counts_more_than_how_its_rows_look() -> None:
+    assert detect(b"sep=|\nid,a|note,b\n1,2|3,4\n").delimiter == "|"
+    found = detect(b"sep=|\nid,a|note,b\n1,2|3,4\n", delimiter=",")
+    assert (found.delimiter, found.states_delimiter) == (",", True)
+
+
+@pytest.mark.parametrize("text", ["sep\n1\n", "sep=\n1\n", "sep=x\n1\n", "id;sep=;\n1;2\n", "sep=;a\n1;2\n"])
+def test_a_first_row_that_only_looks_like_it_is_a_row(text: str) -> None:
+    assert not detect(text.encode()).states_delimiter

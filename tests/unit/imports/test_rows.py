@@ -56,6 +56,18 @@ def test_old_mac_line_ends_divide_rows() -> None:
     assert cells(b"a,b\rc,d\r", COMMA.model_copy(update={"line_end": "\r"})) == [["a", "b"], ["c", "d"]]
 
 
+def test_a_line_that_states_the_delimiter_is_passed_over_once_and_counted_as_a_line_alone() -> None:
+    stated = COMMA.model_copy(update={"states_delimiter": True})
+    data = b"sep=,\r\nid,a\r\nsep=,\r\n"
+    whole = read(data, stated)
+    assert [(row.number, row.line, row.cells) for row in whole] == [(1, 2, ["id", "a"]), (2, 3, ["sep=", ""])]
+    reader = RowReader(io.BytesIO(data), stated)
+    assert read(data, stated, reader.place) == whole
+    next(reader)
+    assert read(data, stated, reader.place) == whole[1:]
+    assert read(b"sep=,", stated) == []
+
+
 def test_rows_are_numbered_as_a_spreadsheet_does_and_lines_as_an_editor_does() -> None:
     rows = read(b'h\n"two\nlines"\n\nlast\n')
     assert [(row.number, row.line, row.cells) for row in rows] == [
