@@ -51,17 +51,25 @@ def segment_history_key(segment_id: SegmentId, number: int) -> bytes:
     return b"h%s|%05d" % (segment_id.encode(), number % SEGMENT_HISTORY_MAX)
 
 
-def put(batch: CommitRows, changes: Sequence[Change], store: Store, is_new: Callable[[Change], bool]) -> None:
+def put(
+    batch: CommitRows,
+    changes: Sequence[Change],
+    store: Store,
+    is_new: Callable[[Change], bool],
+    began_again: Set[Change] = frozenset(),
+) -> None:
     """Add changes to the histories, after what the batch erases of them.
 
-    `is_new` says whether a change's contact had never been in its segment before this batch.
+    `is_new` says whether a change's contact had never been in its segment before this batch; `began_again` are those
+    before which the pair was erased within it.
     """
     by_contact: dict[ContactId, list[bytes]] = {}
     segments_of: dict[ContactId, dict[SegmentId, None]] = {}
     for change in changes:
         segment_id = change.segment_id
         segments = segments_of.setdefault(change.contact_id, {})
-        line = encode_change(change, segment_id not in segments and is_new(change))
+        is_first = change in began_again if began_again else False
+        line = encode_change(change, is_first or (segment_id not in segments and is_new(change)))
         segments[segment_id] = None
         count = batch.count_of(segment_id)
         batch.rows[segment_history_key(segment_id, count.changes)] = line

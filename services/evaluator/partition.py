@@ -309,7 +309,7 @@ class Partition:
             ]
             changes = [event for event in decision.events if isinstance(event, Change)]
             self.unsent.memberships += outputs
-            self._transaction.changes += changes
+            self._transaction.tell(decision.events, changes)
             self.tally.changes += len(changes)
         if self.failures.held:
             self.failures.release(contact_id)

@@ -6,13 +6,13 @@ brought along by the difference. One is begun when the last has been committed, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.codec import encode_contact
 from segmentation.decide import Decision
 from segmentation.expression.compiler import CompiledSegment
-from segmentation.model import AttributeName, Change, ContactId, ContactState, InstantMs, SegmentId
+from segmentation.model import AttributeName, Change, ContactId, ContactState, Erasure, InstantMs, SegmentId
 from services.evaluator import history, rows
 from services.evaluator.ports import Store
 from services.evaluator.unreadable import UnreadableValues, attributes_of
@@ -33,7 +33,17 @@ class Transaction:
     write, None to delete one; `defined` the definitions placed; `sealed` the changed contacts' rows, once it is sealed.
     """
 
-    __slots__ = ("_erased", "_written", "before", "changes", "control", "defined", "sealed")
+    __slots__ = (
+        "_began_again",
+        "_erased",
+        "_forgotten",
+        "_written",
+        "before",
+        "changes",
+        "control",
+        "defined",
+        "sealed",
+    )
 
     def __init__(self) -> None:
         self.before: dict[ContactId, ContactState | None] = {}
@@ -43,11 +53,28 @@ class Transaction:
         self.sealed: dict[bytes, bytes | None] = {}
         self._written: dict[ContactId, list[AttributeName] | None] = {}  # what writes changed; None for everything
         self._erased: dict[ContactId, int] = {}  # how many of the changes came before each erasure
+        self._forgotten: set[tuple[SegmentId, ContactId]] = set()  # erased, and not entered since
+        self._began_again: set[Change] = set()  # the first change after its pair was erased
 
     @property
     def is_empty(self) -> bool:
         """Whether a commit would write no row of its own."""
         return not (self.before or self.control)
+
+    def tell(self, events: Sequence[Change | Erasure], changes: Sequence[Change]) -> None:
+        """Take note of a decision's events, and of the changes among them."""
+        if self._forgotten or len(events) != len(changes):
+            self._follow(events)
+        self.changes += changes
+
+    def _follow(self, events: Iterable[Change | Erasure]) -> None:
+        for event in events:
+            pair = event.segment_id, event.contact_id
+            if isinstance(event, Erasure):
+                self._forgotten.add(pair)
+            elif pair in self._forgotten:
+                self._forgotten.remove(pair)
+                self._began_again.add(event)
 
     def place(self, contact_id: ContactId, before: ContactState | None, decision: Decision) -> None:
         """Take note of a decision that changed a contact, whose changes are noted already."""
@@ -89,7 +116,7 @@ class Transaction:
         if self._erased:
             history.erase(batch, list(self._erased), store)
         if self.changes:
-            history.put(batch, self._remembered(), store, self._is_new)
+            history.put(batch, self._remembered(), store, self._is_new, self._began_again)
         batch.put_counts()
         for segment in self.defined:
             unreadable.define(segment)

@@ -174,3 +174,19 @@ def test_a_segment_that_was_deleted_and_created_again_has_only_its_present_life(
     world.commit(definition(3, PRO, version=3, at=NOW + 30_000))
     world.commit(plan(4, 40, "free"), plan(5, 50, "pro"))
     assert world.members_at(15, 29, 30, 39, 40, 50) == [False, False, True, True, False, True]
+
+
+@pytest.mark.parametrize("are_apart", [False, True], ids=["one transaction", "each its own"])
+def test_a_life_that_begins_in_the_transaction_in_which_the_last_ended_is_a_life_of_its_own(
+    world: World, are_apart: bool
+) -> None:
+    def commit(*records: Record) -> None:
+        for batch in [[record] for record in records] if are_apart else [records]:
+            world.commit(*batch)
+
+    world.commit(definition(0, PRO), plan(1, 10, "pro"))
+    deleted = definition(2, PRO, version=2, state="deleted", at=NOW + 20_000)
+    commit(deleted, definition(3, PRO, version=3, at=NOW + 30_000), plan(4, 40, "free"), plan(5, 50, "pro"))
+    assert world.members_at(15, 29, 30, 39, 40, 50) == [False, False, True, True, False, True]
+    commit(Record(6, NOW + 60_000, b"c", None), plan(7, 70, "free"), plan(8, 80, "pro"), plan(9, 90, "free"))
+    assert world.members_at(15, 55, 79, 80, 90) == [False, False, False, True, False]
