@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import faust
@@ -30,6 +30,7 @@ from services.evaluator.settings import EvaluatorSettings
 from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
+from services.runtime.topics import partition_count_problem
 
 FETCH_WAIT_MS = 100
 FETCH_PARTITION_BYTES = 256 << 10
@@ -41,7 +42,9 @@ IDLE_WAIT_S = 0.02
 HEARTBEAT_INTERVAL_S = 0.5
 """Who stays in the group hears by the next one that somebody leaves: a clean stop hands over no sooner."""
 GROUP_HEED_S = 1.0
-"""How often the client is asked what keeps it out of the group."""
+"""How often the client is asked what keeps it out of the group, and how many partitions it knows of."""
+TOPIC_KNOWN_MS = 15_000
+"""How old what the client knows of its topic may be: a partition that is added goes unseen for so long."""
 REBALANCE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 40.0
 COMMIT_INTERVAL_S = 60.0
@@ -217,8 +220,8 @@ async def heed_group(app: App) -> None:
 
     The client tells that to who fetches through it, which Faust goes round, and does nothing more until it is asked.
 
-    Errors: `StartRefusedError` if the broker takes no such session time-out, `ServiceError` for the rest that repeating
-    does not mend.
+    Errors: `StartRefusedError` if the broker takes no such session time-out or the input topic has other partitions
+    than when this began, `ServiceError` for the rest that repeating does not mend.
     """
     while True:
         await asyncio.sleep(GROUP_HEED_S)
@@ -226,6 +229,8 @@ async def heed_group(app: App) -> None:
         coordinator = None if client is None else client._coordinator  # noqa: SLF001 - nor the client its part
         if coordinator is not None:
             check_group(coordinator, app.conf.broker_session_timeout)
+        if client is not None:
+            check_partitions(app.input_topic, client.partitions_for_topic(app.input_topic), app.conf.topic_partitions)
 
 
 def check_group(coordinator: Any, session_timeout_s: float) -> None:
@@ -242,6 +247,16 @@ def check_group(coordinator: Any, session_timeout_s: float) -> None:
         if not error.retriable:
             raise ServiceError(f"the group of the evaluators refused this one: {error!r}") from error
         log.warning("the group could not be asked; asking again", reason=repr(error))
+
+
+def check_partitions(topic: str, known: Collection[int] | None, expected: int) -> None:
+    """Ask once whether a contact still has the home that it had. `known` is None while the client knows nothing."""
+    if known is not None and len(known) != expected:
+        problem = partition_count_problem(topic, len(known), expected, expected)
+        raise StartRefusedError(
+            f"{problem}; it was changed under a running evaluator, and what producers wrote since by the new one "
+            "stands at the wrong place"
+        )
 
 
 def create_app(settings: EvaluatorSettings, owner: PartitionOwner) -> App:
@@ -269,6 +284,7 @@ def create_app(settings: EvaluatorSettings, owner: PartitionOwner) -> App:
         broker_max_poll_records=FETCH_RECORDS_MAX,
         consumer_max_fetch_size=FETCH_PARTITION_BYTES,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=TOPIC_KNOWN_MS,
         consumer_group_instance_id=settings.static_member,
     )
     app.owner = owner

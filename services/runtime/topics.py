@@ -105,11 +105,7 @@ def shape_problems(
         return [f"topic {name} is missing, expected {expected_partitions} partitions: declare it, or run `tidegate up`"]
     problems = []
     if partitions != expected_partitions:
-        problems.append(
-            f"topic {name} has {partitions} partitions, expected {expected_partitions}: set TIDEGATE_PARTITIONS to "
-            f"what the topic was created with, or move the workspace by `tidegate admin repartition --to "
-            f"{settings.partitions} --to-prefix …` (docs/operating.md, Repartitioning)"
-        )
+        problems.append(partition_count_problem(name, partitions, expected_partitions, settings.partitions))
     expected = expected_config(spec, settings)
     problems += [
         f"topic {name} has {setting}={config[setting]}, expected {expected[setting]}: alter the topic"
@@ -117,6 +113,15 @@ def shape_problems(
         if setting in expected and config.get(setting, expected[setting]) != expected[setting]
     ]
     return problems
+
+
+def partition_count_problem(name: str, found: int, expected: int, of_workspace: int) -> str:
+    """Say that a topic has another number of partitions than it must have, and what to do."""
+    return (
+        f"topic {name} has {found} partitions, expected {expected}: set TIDEGATE_PARTITIONS to what the topic was "
+        f"created with, or move the workspace by `tidegate admin repartition --to {of_workspace} --to-prefix …` "
+        "(docs/operating.md, Repartitioning)"
+    )
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, RequestTimedOutError
 
-from services.evaluator.transport import check_group
+from schemas.topics import Topic
+from services.evaluator.transport import check_group, check_partitions
 from services.runtime.errors import ServiceError, StartRefusedError
 from tests.faults.process import EXIT_REFUSED, Evaluator
 from tests.faults.workspace import Workspace
+
+LOOKED_AT_WITHIN_S = 60.0
 
 
 class Coordinator:
@@ -49,3 +53,26 @@ async def test_an_evaluator_whose_time_out_the_broker_refuses_ends_with_the_reas
         evaluator.start()
         assert await evaluator.ended() == EXIT_REFUSED
         assert "the broker refuses a session time-out of 1,000 ms" in evaluator.log
+
+
+@pytest.mark.parametrize("known", [None, {0, 1, 2}], ids=["not known", "as it was"])
+def test_an_input_topic_that_is_as_it_was_is_no_reason_to_end(known: set[int] | None) -> None:
+    check_partitions("contact-changes", known, 3)
+
+
+@pytest.mark.broker
+async def test_an_evaluator_whose_input_topic_is_given_more_partitions_ends_with_the_reason(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix)
+    await workspace.create()
+    topic = workspace.name(Topic.CONTACT_CHANGES)
+    with Evaluator(workspace, tmp_path / "one") as evaluator:
+        evaluator.start()
+        await evaluator.ready()
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+        await admin.start()
+        await admin.create_partitions({topic: NewPartitions(workspace.partitions + 1)})
+        await admin.close()
+        assert await evaluator.ended(LOOKED_AT_WITHIN_S) == EXIT_REFUSED
+        assert f"topic {topic} has {workspace.partitions + 1} partitions, expected" in evaluator.log
