@@ -91,6 +91,32 @@ export function leavingJourneys(at) {
     assert.equal(await question().count(), 0);
   });
 
+  test("a value that is typed and not written is asked about, and one that is written is not", async () => {
+    const { page, stack, go, shown } = at();
+    const bar = page.getByRole("link", { name: "Activity", exact: true });
+    const seats = page.getByLabel("seats", { exact: true });
+    await stack.api("PATCH", "/contacts/typed", { attributes: { seats: 5, tier: "gold" } });
+    await go("/contacts/typed");
+    await seats.fill("6");
+    await page.getByLabel("tier", { exact: true }).fill("silver");
+    await bar.click();
+    await question().getByText("The value you typed for “seats” has not been written, and would be lost. The value you typed for “tier”").waitFor();
+    await question().getByRole("button", { name: "Stay" }).click();
+    await page.getByLabel("tier", { exact: true }).press("Escape");
+    assert.equal(await seats.inputValue(), "6");
+    await seats.press("Enter");
+    await shown("[role=status]", "seats was written");
+    await bar.click();
+    await shown("h1", "Activity");
+    assert.equal(await question().count(), 0);
+    await go("/contacts/typed");
+    await page.getByLabel("New attribute's value").fill("7");
+    await bar.click();
+    await question().getByText("The value you typed for a new attribute").waitFor();
+    await question().getByRole("button", { name: "Leave without saving" }).click();
+    await shown("h1", "Activity");
+  });
+
   test("an editor that nobody has written in shows what somebody else saves", async () => {
     const { page, stack, go, shown } = at();
     await go("/segments/half_done");

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { answer, guardHistory, keep, leaving, leavingFor, letGo, questionNow } from "./unsaved";
+import { answer, guardHistory, holdTab, keep, leaving, leavingFor, letGo, questionNow } from "./unsaved";
 
 const EDITOR = "http://console.example/segments/pro";
 let tab: EventTarget;
@@ -101,4 +101,29 @@ test("an answer to a question that is no longer asked does nothing", () => {
   leaving(go);
   answer(old, true);
   expect([go.mock.calls.length, questionNow() !== null, isUnloadHeld()]).toEqual([0, true, true]);
+});
+
+test("of several things that are not saved each is told, and each is held by itself", () => {
+  const go = vi.fn();
+  const plan = keep("What you typed for “plan” would be lost.");
+  const mrr = keep("What you typed for “mrr” would be lost.");
+  leaving(go);
+  expect(questionNow()?.says).toBe("What you typed for “plan” would be lost. What you typed for “mrr” would be lost.");
+  answer(questionNow()!, false);
+  plan();
+  leaving(go);
+  expect([questionNow()?.says, isUnloadHeld()]).toEqual(["What you typed for “mrr” would be lost.", true]);
+  answer(questionNow()!, false);
+  mrr();
+  leaving(go);
+  expect([go.mock.calls.length, isUnloadHeld()]).toEqual([1, false]);
+});
+
+test("what goes on behind every page of the tab holds the tab alone", () => {
+  const go = vi.fn();
+  const end = holdTab();
+  leaving(go);
+  expect([go.mock.calls.length, isUnloadHeld()]).toEqual([1, true]);
+  end();
+  expect(isUnloadHeld()).toBe(false);
 });

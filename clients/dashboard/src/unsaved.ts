@@ -5,40 +5,47 @@
 import { useEffect, useSyncExternalStore } from "react";
 
 /** What would be lost, in words, and the page that it stands on. */
-interface Unsaved { says: string; href: string }
+interface Unsaved { says: string; href: string; letTabGo: () => void }
 /** A way away from what is not saved. */
 export interface Question { says: string; go: () => void }
 type Listener = () => void;
 
 const watchers = new Set<Listener>();
-let unsaved: Unsaved | null = null;
+const unsaved = new Set<Unsaved>();
 let question: Question | null = null;
 
 /** Hold what stands on this page until it is let go of; the answer does that. */
 export function keep(says: string): () => void {
-  const held = (unsaved = { says, href: location.href });
-  addEventListener("beforeunload", holdBack);
-  return () => {
-    if (unsaved === held) letGo();
-  };
+  const held = { says, href: location.href, letTabGo: holdTab() };
+  unsaved.add(held);
+  return () => release([held]);
 }
 
-/** It is saved, or shall not be. A question about it is asked no longer, unless it is held in other words at once. */
+/** All of it is saved, or shall not be. */
 export function letGo(): void {
-  unsaved = null;
-  removeEventListener("beforeunload", holdBack);
-  queueMicrotask(() => { if (unsaved === null && question !== null) ask(null); });
+  release([...unsaved]);
 }
 
-/** The browser asks in its own words: it shows no others when a tab is closed. */
-function holdBack(event: Event): void {
-  event.preventDefault();
+/** A question is asked no longer once nothing is held, unless something is held in other words at once. */
+function release(those: Unsaved[]): void {
+  for (const held of those) {
+    unsaved.delete(held);
+    held.letTabGo();
+  }
+  queueMicrotask(() => { if (unsaved.size === 0 && question !== null) ask(null); });
+}
+
+/** Have the browser ask before the tab is closed, until the answer is called. It asks in its own words and shows no others. */
+export function holdTab(): () => void {
+  const hold = (event: Event) => event.preventDefault();
+  addEventListener("beforeunload", hold);
+  return () => removeEventListener("beforeunload", hold);
 }
 
 /** Go, at once where nothing would be lost, else once a person has said so. */
 export function leaving(go: () => void): void {
-  if (unsaved === null) go();
-  else ask({ says: unsaved.says, go });
+  if (unsaved.size === 0) go();
+  else ask({ says: [...unsaved].map(({ says }) => says).join(" "), go });
 }
 
 /** Go to an address, which loses nothing when it is one of the same page. */
@@ -53,9 +60,10 @@ export function leavingFor(address: string, go: () => void): void {
  */
 export function guardHistory(): void {
   addEventListener("popstate", (event) => {
-    if (unsaved === null || location.pathname === new URL(unsaved.href).pathname) return;
+    const [held] = unsaved;
+    if (held === undefined || location.pathname === new URL(held.href).pathname) return;
     event.stopImmediatePropagation();
-    history.pushState(null, "", unsaved.href);
+    history.pushState(null, "", held.href);
     leaving(() => history.back());
   }, true);
 }

@@ -10,6 +10,7 @@ import { ExplainTree } from "../parts/explain-tree";
 import { useNow } from "../parts/now";
 import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
+import { holdTab, useUnsaved } from "../unsaved";
 
 const HISTORY = 20;
 const UNTIL_ASKED_MAX = 20;
@@ -90,6 +91,7 @@ function Attributes({ id, attributes, onWritten }: { id: string; attributes: Rec
   const [said, setSaid] = useState("");
 
   async function write(name: string, value: Value | null): Promise<boolean> {
+    const letTabGo = holdTab();  // another page of this tab lets the write go on
     setTrouble(null);
     setSaid(`Writing ${name}…`);
     try {
@@ -105,6 +107,8 @@ function Attributes({ id, attributes, onWritten }: { id: string; attributes: Rec
       setTrouble(error);
       setSaid("");
       return false;
+    } finally {
+      letTabGo();
     }
   }
 
@@ -133,20 +137,21 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
   const known = JSON.stringify(value);
   useEffect(() => { newest.current = value; }, [known]);
   // What is being written stands in the input until that has an answer, wherever the focus goes.
-  const underWay = useRef<string | null>(null);
+  const [underWay, setUnderWay] = useState<string | null>(null);
+  useUnsaved(written === null || written === underWay || written === writeValue(value) ? "" : lossOfTyped(name));
   // What stands in the input is compared too: a number that would be rounded is read from there as text.
   const isSame = () => written === writeValue(newest.current) || JSON.stringify(meant) === JSON.stringify(newest.current);
   const commit = () => {
-    if (written !== null && written === underWay.current) return;
+    if (written !== null && written === underWay) return;
     if (written === null || isSame()) {
       setWritten(null);
       return;
     }
     newest.current = meant;
-    underWay.current = written;
+    setUnderWay(written);
     // What is typed stays until it is read back as written; a live change of the value never takes it away.
     void onWrite(name, meant).then((isWritten) => {
-      if (underWay.current === written) underWay.current = null;
+      setUnderWay((now) => (now === written ? null : now));
       if (isWritten) setWritten((now) => (now === written ? null : now));
       else newest.current = value;
     });
@@ -158,7 +163,7 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
         <input aria-label={name} value={text} spellCheck={false} data-changed={written !== null || undefined}
           onChange={(event) => setWritten(event.target.value)}
           onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setWritten(null); }}
-          onBlur={() => { if (written !== null && written !== underWay.current && isSame()) setWritten(null); }} />
+          onBlur={() => { if (written !== null && written !== underWay && isSame()) setWritten(null); }} />
         {written !== null && <button type="button" className="main" onClick={commit}>Write</button>}
       </div></td>
       <td className="kind">{kindOf(written === writeValue(value) ? value : meant)}</td>
@@ -167,13 +172,24 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
   );
 }
 
+/** What is lost, in words, of a value that was typed and not written; a new attribute may have no name yet. */
+function lossOfTyped(name: string): string {
+  return name === "" ? "The value you typed for a new attribute has not been written, and would be lost."
+    : `The value you typed for “${name}” has not been written, and would be lost.`;
+}
+
 function NewAttribute({ onWrite, known }: { onWrite: (name: string, value: Value | null) => Promise<boolean>; known: string[] }) {
   const [name, setName] = useState("");
   const [value, setValue] = useState("");
+  const [isSent, setSent] = useState(false);
+  useUnsaved(value === "" || isSent ? "" : lossOfTyped(name.trim()));
   async function add(event?: FormEvent) {
     event?.preventDefault();
-    if (name.trim() === "" || value === "") return;
-    if (!(await onWrite(name.trim(), readValue(value)))) return;
+    if (name.trim() === "" || value === "" || isSent) return;
+    setSent(true);
+    const isWritten = await onWrite(name.trim(), readValue(value));
+    setSent(false);
+    if (!isWritten) return;
     setName("");
     setValue("");
   }

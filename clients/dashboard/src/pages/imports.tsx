@@ -5,6 +5,7 @@ import { API, ask } from "../api";
 import { age, count, counted, duration } from "../format";
 import { useNow } from "../parts/now";
 import { Empty, Skeleton, Trouble } from "../parts/states";
+import { holdTab, useUnsaved } from "../unsaved";
 
 export interface Column { name: string; position: number; samples: string[]; attribute: string | null; attribute_reason: string; type: string; type_reason: string }
 interface ColumnMapping { attribute: string | null; type: string; separator?: string; unreadable?: string }
@@ -40,6 +41,7 @@ export default function Imports() {
     if (!chosen) return;
     setBusy(true);
     setTrouble(null);
+    const letTabGo = holdTab();  // another page of this tab lets the upload go on
     try {
       const made = await ask<Import>(`/imports?filename=${encodeURIComponent(chosen.name)}`, { method: "POST", body: chosen, headers: { "Content-Type": "text/csv" } });
       setOpen(made.id);
@@ -47,6 +49,7 @@ export default function Imports() {
     } catch (problem) {
       setTrouble(problem);
     }
+    letTabGo();
     setBusy(false);
     if (file.current) file.current.value = "";
   }
@@ -91,16 +94,24 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
   const { data, error, mutate } = useSWR<Import>(path, { refreshInterval: (latest) => (latest && AT_WORK.has(latest.state) ? 500 : 0) });
   const [edited, setEdited] = useState<Mapping | null>(null);
   const [trouble, setTrouble] = useState<unknown>(null);
-  const isMappable = data !== undefined && edited !== null && edited.id_column !== "" && ["uploaded", "checked"].includes(data.state);
+  const isMappable = data !== undefined && edited !== null && edited.id_column !== "" && isOpenIn(data.state);
+  const unsent = useRef<() => void>(undefined);
+  useEffect(() => () => unsent.current?.(), []);  // before the timer below is cleared: who leaves has it sent all the same
   useEffect(() => {
     // The mapping is sent as it is made, so that the first rows are always shown as it takes them.
     if (!isMappable) return undefined;
-    const timer = setTimeout(() => void ask<Import>(`${path}/mapping`, { method: "PUT", json: edited }).then(
-      (mapped) => { setTrouble(null); setEdited((now) => (now === edited ? null : now)); return mutate(mapped, { revalidate: false }); },
-      setTrouble,
-    ), MAPPED_AFTER_MS);
-    return () => clearTimeout(timer);
+    const send = () => {
+      unsent.current = undefined;
+      void ask<Import>(`${path}/mapping`, { method: "PUT", json: edited }).then(
+        (mapped) => { setTrouble(null); setEdited((now) => (now === edited ? null : now)); return mutate(mapped, { revalidate: false }); },
+        setTrouble,
+      );
+    };
+    unsent.current = send;
+    const timer = setTimeout(send, MAPPED_AFTER_MS);
+    return () => { clearTimeout(timer); unsent.current = undefined; };
   }, [edited, isMappable, path, mutate]);
+  useUnsaved(isMappable && trouble !== null ? `Your mapping of the columns of “${data.name || data.id}” has not been saved, and would be lost.` : "");
   const failure = error && <Trouble error={error} retry={() => void mutate()} />;
   if (!data) return failure || <Skeleton lines={6} />;
   const mapping = edited ?? data.mapping ?? suggested(data);
@@ -108,7 +119,7 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
   async function step(what: "dry-run" | "commit" | "cancel", query = "") {
     setTrouble(null);
     try {
-      if (what !== "cancel" && (edited !== null || data!.mapping === null) && ["uploaded", "checked"].includes(data!.state)) {
+      if (what !== "cancel" && (edited !== null || data!.mapping === null) && isOpenIn(data!.state)) {
         await ask(`${path}/mapping`, { method: "PUT", json: mapping });
         setEdited(null);
       }
@@ -119,7 +130,7 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
     }
   }
 
-  const isOpen = data.state === "uploaded" || data.state === "checked";
+  const isOpen = isOpenIn(data.state);
   return (
     <section className="flow" aria-label={`Import of ${data.name || data.id}`}>
       <div className="head">
@@ -149,6 +160,11 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
       </p>
     </section>
   );
+}
+
+/** Whether the mapping of an import in this state may still be changed. */
+function isOpenIn(state: string): boolean {
+  return state === "uploaded" || state === "checked";
 }
 
 /** Suggestions taken as the start of a mapping. */

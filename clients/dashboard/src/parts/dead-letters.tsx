@@ -6,6 +6,7 @@ import { parseExactly } from "../exact";
 import { age, count, instant } from "../format";
 import { useNow } from "./now";
 import { Pager, usePages } from "./pager";
+import { leaving, useUnsaved } from "../unsaved";
 import { Skeleton, Trouble } from "./states";
 
 const PAGE = 20;
@@ -50,7 +51,7 @@ export function DeadLetters() {
                   <td>{letter.message}</td>
                   <td className="key"><code>{shownKey(letter)}</code></td>
                   <td className="muted">{letter.source.topic} {letter.source.partition}, offset {count(letter.source.offset)}</td>
-                  <td><button type="button" className="quiet" aria-expanded={open === place} aria-label={`${open === place ? "Hide" : "Show"} dead letter ${place}`} onClick={() => setOpen(open === place ? "" : place)}>{open === place ? "Hide" : "Show"}</button></td>
+                  <td><button type="button" className="quiet" aria-expanded={open === place} aria-label={`${open === place ? "Hide" : "Show"} dead letter ${place}`} onClick={() => leaving(() => setOpen(open === place ? "" : place))}>{open === place ? "Hide" : "Show"}</button></td>
                 </tr>,
                 open === place && <tr key={`${place} opened`} className="opened"><td colSpan={6}><Opened letter={letter} onReplayed={() => void mutate()} /></td></tr>,
               ];
@@ -79,12 +80,14 @@ function Opened({ letter, onReplayed }: { letter: DeadLetter; onReplayed: () => 
   const [said, setSaid] = useState("");
   const [trouble, setTrouble] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
+  const isRepaired = edited !== null && edited !== value;
+  useUnsaved(isRepaired && !busy && said === "" ? "The repaired record has not been sent, and would be lost." : "");
 
   async function replay() {
     setBusy(true);
     setTrouble(null);
     try {
-      const repaired = edited !== null && edited !== value ? { value: parsed(edited) } : {};
+      const repaired = isRepaired ? { value: parsed(edited) } : {};
       const receipt = await ask<{ partition: number; offset: number }>(`${path}/replay`, { method: "POST", json: repaired });
       setSaid(`Sent again: it stands in partition ${receipt.partition} at offset ${receipt.offset}. The dead letter itself stays until its time is over.`);
       onReplayed();
@@ -104,7 +107,7 @@ function Opened({ letter, onReplayed }: { letter: DeadLetter; onReplayed: () => 
       {trouble !== null && <Trouble error={trouble} />}
       {said && <p className="notice" role="status">{said}</p>}
       <p className="steps">
-        <button type="button" className="main" disabled={busy || said !== ""} onClick={() => void replay()}>{edited !== null && edited !== value ? "Send the repaired record" : "Send it again as it is"}</button>
+        <button type="button" className="main" disabled={busy || said !== ""} onClick={() => void replay()}>{isRepaired ? "Send the repaired record" : "Send it again as it is"}</button>
         <span className="hint">Repair the producer first, or the value above. The record is evaluated as a new one.</span>
       </p>
     </div>
