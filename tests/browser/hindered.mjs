@@ -8,6 +8,8 @@ import { test } from "node:test";
 
 /** Longer than it takes to press a key after another one, and than what is typed waits before it is asked about. */
 const LATE_MS = 1_500;
+/** Longer than a page takes to act on an answer that it has. */
+const TAKEN_MS = 300;
 
 /** Register the journeys. Shape: `at` gives, once all has started, the stack, the page and the ways of the journeys. */
 export function hinderedJourneys(at) {
@@ -24,6 +26,44 @@ export function hinderedJourneys(at) {
     await shown(".notice", "Version 2 is saved");
     await page.unroute("**/segments/validate");
     assert.equal((await stack.api("GET", "/segments/in_haste")).text, "mrr > 150");
+  });
+
+  test("a value typed back while the write before it has no answer yet is written too, whatever was read meanwhile", async () => {
+    const { page, stack, go, shown } = at();
+    await stack.api("PATCH", "/contacts/swift", { attributes: { speed: 1 } });
+    await go("/contacts/swift");
+    const speed = page.getByLabel("speed", { exact: true });
+    await speed.waitFor();
+    const sent = [];
+    const held = { PATCH: [], GET: [] };
+    const release = (method) => held[method].splice(0).forEach((go) => go());
+    await page.route("**/api/v2/contacts/swift", async (route) => {
+      const method = route.request().method();
+      if (method === "PATCH") sent.push(route.request().postDataJSON().attributes.speed);
+      const answer = await route.fetch();
+      if (sent.length === (method === "PATCH" ? 2 : 1)) await new Promise((go) => held[method].push(go));
+      return route.fulfill({ response: answer }).catch(() => {});  // the page may have given a read up for a newer one
+    });
+    const write = async (value) => {
+      await speed.fill(String(value));
+      await speed.press("Enter");
+    };
+    const isHeld = async (method) => { while (held[method].length === 0) await pause(TAKEN_MS); };
+    await write(2);
+    await isHeld("GET");
+    await write(3);
+    await isHeld("PATCH");
+    const read = page.waitForResponse((each) => each.request().method() === "GET" && each.url().endsWith("/contacts/swift"));
+    release("GET");
+    await read;
+    await pause(TAKEN_MS);
+    await write(2);
+    await pause(TAKEN_MS);
+    release("PATCH");
+    await page.locator("[data-attribute=speed]:not(:has([data-changed]))").waitFor();
+    await page.unroute("**/api/v2/contacts/swift");
+    assert.deepEqual(sent, [2, 3, 2]);
+    assert.equal((await stack.api("GET", "/contacts/swift")).attributes.speed, 2);
   });
 
   for (const status of [429, 500, 502]) {

@@ -129,44 +129,44 @@ function Attributes({ id, attributes, onWritten }: { id: string; attributes: Rec
 }
 
 function AttributeRow({ name, value, onWrite }: { name: string; value: Value; onWrite: (name: string, value: Value | null) => Promise<boolean> }) {
-  const [written, setWritten] = useState<string | null>(null);
-  const text = written ?? writeValue(value);
-  const meant = written === null ? value : readValue(written);
-  // What the contact holds once every write from here has arrived: the value shown may be older than the last write.
-  const newest = useRef(value);
-  const known = JSON.stringify(value);
-  useEffect(() => { newest.current = value; }, [known]);
+  // An object of its own for each keystroke: the same text typed again is another edit than the one that was written.
+  const [edit, setEdit] = useState<{ text: string } | null>(null);
+  const text = edit === null ? writeValue(value) : edit.text;
+  const meant = edit === null ? value : readValue(edit.text);
+  const said = JSON.stringify(meant);
+  // What was last sent from here: the value shown may be older than that, and what equals it still has to be written.
+  const sent = useRef<string | null>(null);
   // What is being written stands in the input until that has an answer, wherever the focus goes.
-  const [underWay, setUnderWay] = useState<string | null>(null);
-  useUnsaved(written === null || written === underWay || written === writeValue(value) ? "" : lossOfTyped(name));
+  const [underWay, setUnderWay] = useState<typeof edit>(null);
+  useUnsaved(edit === null || edit === underWay || edit.text === writeValue(value) ? "" : lossOfTyped(name));
   // What stands in the input is compared too: a number that would be rounded is read from there as text.
-  const isSame = () => written === writeValue(newest.current) || JSON.stringify(meant) === JSON.stringify(newest.current);
+  const isSame = () => (text === writeValue(value) || said === JSON.stringify(value)) && (sent.current === null || sent.current === said);
   const commit = () => {
-    if (written !== null && written === underWay) return;
-    if (written === null || isSame()) {
-      setWritten(null);
+    if (edit === null || edit === underWay) return;
+    if (isSame()) {
+      setEdit(null);
       return;
     }
-    newest.current = meant;
-    setUnderWay(written);
+    sent.current = said;
+    setUnderWay(edit);
     // What is typed stays until it is read back as written; a live change of the value never takes it away.
     void onWrite(name, meant).then((isWritten) => {
-      setUnderWay((now) => (now === written ? null : now));
-      if (isWritten) setWritten((now) => (now === written ? null : now));
-      else newest.current = value;
+      setUnderWay((now) => (now === edit ? null : now));
+      if (isWritten) setEdit((now) => (now === edit ? null : now));
+      else if (sent.current === said) sent.current = null;
     });
   };
   return (
     <tr data-attribute={name}>
       <th scope="row">{name}</th>
       <td><div className="edited">
-        <input aria-label={name} value={text} spellCheck={false} data-changed={written !== null || undefined}
-          onChange={(event) => setWritten(event.target.value)}
-          onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setWritten(null); }}
-          onBlur={() => { if (written !== null && written !== underWay && isSame()) setWritten(null); }} />
-        {written !== null && <button type="button" className="main" onClick={commit}>Write</button>}
+        <input aria-label={name} value={text} spellCheck={false} data-changed={edit !== null || undefined}
+          onChange={(event) => setEdit({ text: event.target.value })}
+          onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setEdit(null); }}
+          onBlur={() => { if (edit !== null && edit !== underWay && isSame()) setEdit(null); }} />
+        {edit !== null && <button type="button" className="main" onClick={commit}>Write</button>}
       </div></td>
-      <td className="kind">{kindOf(written === writeValue(value) ? value : meant)}</td>
+      <td className="kind">{kindOf(text === writeValue(value) ? value : meant)}</td>
       <td><button type="button" className="quiet" aria-label={`Remove ${name}`} onClick={() => void onWrite(name, null)}>Remove</button></td>
     </tr>
   );
