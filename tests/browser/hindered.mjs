@@ -66,6 +66,29 @@ export function hinderedJourneys(at) {
     assert.equal((await stack.api("GET", "/contacts/swift")).attributes.speed, 2);
   });
 
+  test("what was written stays in sight until it is read, and the value before it can be written again meanwhile", async () => {
+    const { page, stack, go, shown } = at();
+    await stack.api("PATCH", "/contacts/late", { attributes: { speed: 1 } });
+    await go("/contacts/late");
+    const speed = page.getByLabel("speed", { exact: true });
+    await speed.waitFor();
+    const old = await stack.api("GET", "/contacts/late");
+    await page.route("**/api/v2/contacts/late", (route) => (route.request().method() === "GET" ? route.fulfill({ json: old }) : route.continue()));
+    await speed.fill("2");
+    await speed.press("Enter");
+    await shown("[role=status]", "speed was written");
+    await pause(TAKEN_MS);
+    assert.equal(await speed.inputValue(), "2");
+    const again = page.waitForRequest((each) => each.method() === "PATCH");
+    await speed.fill("1");
+    await speed.press("Enter");
+    assert.equal((await again).postDataJSON().attributes.speed, 1);
+    await page.unroute("**/api/v2/contacts/late");
+    await page.locator("[data-attribute=speed]:not(:has([data-changed]))").waitFor();
+    await stack.api("PATCH", "/contacts/late", { attributes: { speed: 9 } });
+    await page.locator("[data-attribute=speed] input[value='9']").waitFor();
+  });
+
   for (const status of [429, 500, 502]) {
     test(`a page whose reads were answered with ${status} says so, goes on asking and is right again by itself`, async () => {
       const { page, stack, go, shown } = at();

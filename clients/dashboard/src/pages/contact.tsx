@@ -15,6 +15,8 @@ import { holdTab, useUnsaved } from "../unsaved";
 const HISTORY = 20;
 const UNTIL_ASKED_MAX = 20;
 const REFRESH_AGAIN_MS = 1_000;
+/** How long what was written may take to be read. */
+const READ_BACK_MS = 3_000;
 
 export function ContactPage({ id }: { id: string }) {
   const path = contactPath(id);
@@ -136,24 +138,37 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
   const said = JSON.stringify(meant);
   // What was last sent from here: the value shown may be older than that, and what equals it still has to be written.
   const sent = useRef<string | null>(null);
-  // What is being written stands in the input until that has an answer, wherever the focus goes.
-  const [underWay, setUnderWay] = useState<typeof edit>(null);
-  useUnsaved(edit === null || edit === underWay || edit.text === writeValue(value) ? "" : lossOfTyped(name));
+  // What was sent stands in the input until it is read back, which is a moment after the answer, wherever the focus goes.
+  const [underWay, setUnderWay] = useState<{ edit: typeof edit; isWritten: boolean } | null>(null);
+  const isUnderWay = edit !== null && edit === underWay?.edit;
+  useUnsaved(edit === null || isUnderWay || edit.text === writeValue(value) ? "" : lossOfTyped(name));
+  const known = JSON.stringify(value);
+  const settle = () => {
+    sent.current = null;
+    setEdit((now) => (now === underWay?.edit ? null : now));
+    setUnderWay(null);
+  };
+  useEffect(() => { if (underWay?.isWritten && known === sent.current) settle(); }, [known, underWay]);
+  useEffect(() => {
+    // Somebody else's write may have come after it: then it is never read.
+    const timer = underWay?.isWritten ? setTimeout(settle, READ_BACK_MS) : undefined;
+    return () => clearTimeout(timer);
+  }, [underWay]);
   // What stands in the input is compared too: a number that would be rounded is read from there as text.
-  const isSame = () => (text === writeValue(value) || said === JSON.stringify(value)) && (sent.current === null || sent.current === said);
+  const isSame = () => (text === writeValue(value) || said === known) && (sent.current === null || sent.current === said);
   const commit = () => {
-    if (edit === null || edit === underWay) return;
+    if (isUnderWay) return;
     if (isSame()) {
       setEdit(null);
       return;
     }
+    const written = edit ?? { text };
     sent.current = said;
-    setUnderWay(edit);
-    // What is typed stays until it is read back as written; a live change of the value never takes it away.
+    setEdit(written);
+    setUnderWay({ edit: written, isWritten: false });
     void onWrite(name, meant).then((isWritten) => {
-      setUnderWay((now) => (now === edit ? null : now));
-      if (isWritten) setEdit((now) => (now === edit ? null : now));
-      else if (sent.current === said) sent.current = null;
+      if (!isWritten && sent.current === said) sent.current = null;
+      setUnderWay((now) => (now?.edit !== written ? now : isWritten ? { edit: written, isWritten } : null));
     });
   };
   return (
@@ -163,7 +178,7 @@ function AttributeRow({ name, value, onWrite }: { name: string; value: Value; on
         <input aria-label={name} value={text} spellCheck={false} data-changed={edit !== null || undefined}
           onChange={(event) => setEdit({ text: event.target.value })}
           onKeyDown={(event) => { if (event.key === "Enter") commit(); if (event.key === "Escape") setEdit(null); }}
-          onBlur={() => { if (edit !== null && edit !== underWay && isSame()) setEdit(null); }} />
+          onBlur={() => { if (edit !== null && !isUnderWay && isSame()) setEdit(null); }} />
         {edit !== null && <button type="button" className="main" onClick={commit}>Write</button>}
       </div></td>
       <td className="kind">{kindOf(text === writeValue(value) ? value : meant)}</td>
