@@ -175,9 +175,13 @@ class Tidegate:
         answer = await self._wire.request("PUT", f"/imports/{_id(import_id)}/mapping", json=mapping)
         return read(Import, answer)
 
-    async def import_step(self, import_id: str, step: str) -> Import:
-        """Go on with an import: `dry-run`, `commit` or `cancel`. Errors: ConflictError when it is not its turn."""
-        answer = await self._wire.request("POST", f"/imports/{_id(import_id)}/{step}")
+    async def import_step(self, import_id: str, step: str, *, again: bool = False) -> Import:
+        """Go on with an import: `dry-run`, `commit` or `cancel`. Errors: ConflictError when it is not its turn.
+
+        `again` commits a file that was written in the same way within the last day once more.
+        """
+        params = {"again": "true"} if again else None
+        answer = await self._wire.request("POST", f"/imports/{_id(import_id)}/{step}", params=params)
         return read(Import, answer)
 
     async def import_errors(self, import_id: str) -> str:

@@ -33,7 +33,10 @@ def suggested(uploaded: Import, id_column: str | None, *, blank_removes: bool) -
     told = uploaded.model_extra or {}
     remembered = told.get("mapping")
     columns = {column["name"]: {"attribute": column["attribute"], "type": column["type"]} for column in told["columns"]}
-    mapping: Decided = dict(remembered) if remembered else {"id_column": None, "columns": columns}
+    mapping: Decided = {"id_column": None, "columns": columns}
+    if remembered:
+        left_out = {name: {**column, "attribute": None} for name, column in columns.items()}
+        mapping = {**remembered, "columns": {**left_out, **remembered["columns"]}}
     mapping["id_column"] = id_column or mapping["id_column"] or told.get("suggested_id_column")
     if id_column is not None and id_column not in columns:
         raise MappingRefusedError(f"there is no column {id_column!r}; there are {', '.join(columns)}")
@@ -43,24 +46,35 @@ def suggested(uploaded: Import, id_column: str | None, *, blank_removes: bool) -
 
 
 def change(mapping: Decided, text: str) -> None:
-    """Apply one decision, `COLUMN=ATTRIBUTE`, `COLUMN=ATTRIBUTE:TYPE` or `COLUMN=`. Errors: MappingRefusedError."""
-    column, equals, wanted = text.rpartition("=")
-    if not equals or column not in mapping["columns"]:
-        known = ", ".join(mapping["columns"])
-        raise MappingRefusedError(f"{text!r} is not COLUMN=ATTRIBUTE of one of these columns: {known}")
+    """Apply what a person typed: `COLUMN=ATTRIBUTE[:TYPE]`, or `COLUMN=`. Errors: MappingRefusedError."""
+    column, wanted = _column(mapping, text)
     attribute, colon, kind = wanted.rpartition(":")
-    if not colon:
-        attribute, kind = wanted, mapping["columns"][column].get("type") or TYPES[0]
-    if kind not in TYPES:
-        raise MappingRefusedError(f"{kind!r} is no type; choose one of {', '.join(TYPES)}")
-    mapping["columns"][column] = {**mapping["columns"][column], "attribute": attribute or None, "type": kind}
+    if colon:
+        retype(mapping, f"{column}={kind}")
+    rename(mapping, f"{column}={attribute if colon else wanted}")
+
+
+def rename(mapping: Decided, text: str) -> None:
+    """Apply one `COLUMN=ATTRIBUTE` or `COLUMN=`. Errors: MappingRefusedError."""
+    column, attribute = _column(mapping, text)
+    mapping["columns"][column] = {**mapping["columns"][column], "attribute": attribute.strip() or None}
 
 
 def retype(mapping: Decided, text: str) -> None:
-    """Apply one `COLUMN=TYPE`. Errors: MappingRefusedError."""
-    column, _, kind = text.rpartition("=")
-    attribute = mapping["columns"].get(column, {}).get("attribute")
-    change(mapping, f"{column}={attribute or ''}:{kind}")
+    """Apply one `COLUMN=TYPE`, which from then on is declared. Errors: MappingRefusedError."""
+    column, kind = _column(mapping, text)
+    if kind not in TYPES:
+        raise MappingRefusedError(f"{kind!r} is no type; choose one of {', '.join(TYPES)}")
+    mapping["columns"][column] = {**mapping["columns"][column], "type": kind, "unreadable": "reject"}
+
+
+def _column(mapping: Decided, text: str) -> tuple[str, str]:
+    """Which column is meant, and what of it. The last `=` divides: a column's name may hold one."""
+    column, equals, wanted = text.rpartition("=")
+    if not equals or column not in mapping["columns"]:
+        known = ", ".join(mapping["columns"])
+        raise MappingRefusedError(f"{text!r} begins with no column and `=`; the columns are {known}")
+    return column, wanted
 
 
 def show_columns(uploaded: Import, mapping: Decided) -> None:

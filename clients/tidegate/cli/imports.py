@@ -51,6 +51,9 @@ def import_csv(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without a review, also on a terminal.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Write a file that was written in the same way within the last day again.")
+    ] = False,
     url: Url = None,
     key: Key = None,
     as_json: AsJson = False,
@@ -63,12 +66,11 @@ def import_csv(
     reviews = is_interactive() and not (yes or as_json)
     if id_column is None and not reviews:
         raise typer.BadParameter("name the column that holds contact ids", param_hint="--id")
-    wanted = Wanted(file, id_column, mapping or [], types or [], blank_removes)
-    work = (
-        partial(_reviewed, wanted=wanted, asks=reviews, dry_run=dry_run, quiet=as_json)
-        if dry_run or reviews
-        else partial(_run, wanted=wanted, quiet=as_json)
-    )
+    wanted = Wanted(file, id_column, mapping or [], types or [], blank_removes, again)
+    if reviews:
+        work = partial(_reviewed, wanted=wanted, dry_run=dry_run)
+    else:
+        work = partial(_tried if dry_run else _run, wanted=wanted, quiet=as_json)
     ended = talk(work, url, key)
     _tell(ended, file, url, key, as_json=as_json)
 
@@ -82,11 +84,11 @@ class Wanted:
     mapping: list[str]
     types: list[str]
     blank_removes: bool
+    again: bool
 
     def params(self) -> dict[str, Any]:
-        """As an upload that is committed at once is told."""
+        """As an upload that nobody reviews is told."""
         return {
-            "commit": "true",
             "id_column": self.id_column,
             "filename": _sendable(self.file.name),
             "blank": "remove" if self.blank_removes else "keep",
@@ -101,40 +103,63 @@ def is_interactive() -> bool:
 
 
 async def _run(tidegate: Tidegate, wanted: Wanted, *, quiet: bool) -> Import:
-    started = await tidegate.start_import(_chunks(wanted.file), params=wanted.params())
-    return await follow_import(tidegate, started, quiet=quiet)
+    """Upload and write at once."""
+    params = {"commit": "true", **wanted.params(), **({"again": "true"} if wanted.again else {})}
+    started = await tidegate.start_import(_chunks(wanted.file), params=params)
+    return await _written(tidegate, started, quiet=quiet)
 
 
-async def _reviewed(tidegate: Tidegate, wanted: Wanted, *, asks: bool, dry_run: bool, quiet: bool) -> Import:
-    """Upload, map, try out, and write if that is wanted; what is not written is cancelled."""
+async def _tried(tidegate: Tidegate, wanted: Wanted, *, quiet: bool) -> Import:
+    """Upload as `_run` would, try that out, and cancel it."""
+    uploaded = await tidegate.start_import(_chunks(wanted.file), params=wanted.params())
+    try:
+        return await _checked(tidegate, uploaded.id, quiet=quiet)
+    finally:
+        await tidegate.import_step(uploaded.id, "cancel")
+
+
+async def _reviewed(tidegate: Tidegate, wanted: Wanted, *, dry_run: bool) -> Import:
+    """Upload, let a person map and try out, and write if that is wanted; what is not written is cancelled."""
     uploaded = await tidegate.start_import(_chunks(wanted.file), params={"filename": _sendable(wanted.file.name)})
     written = False
     try:
         mapping = _decided(uploaded, wanted)
-        if asks:
-            import_review.ask_mapping(uploaded, mapping)
-        mapped = await tidegate.map_import(uploaded.id, mapping)
-        if asks:
-            import_review.show_preview(mapped)
-        tried = await tidegate.import_step(uploaded.id, "dry-run")
-        checked = await follow_import(tidegate, tried, doing="checking", until=CHECKED, quiet=quiet)
-        if not quiet:
-            import_review.show_dry_run(checked)
-        if dry_run or (asks and not typer.confirm("Write these rows?")):
+        import_review.ask_mapping(uploaded, mapping)
+        import_review.show_preview(await tidegate.map_import(uploaded.id, mapping))
+        checked = await _checked(tidegate, uploaded.id, quiet=False)
+        if dry_run or checked.state not in CHECKED or not typer.confirm("Write these rows?"):
             return checked
-        started = await tidegate.import_step(uploaded.id, "commit")
+        started = await tidegate.import_step(uploaded.id, "commit", again=wanted.again)
         written = True
-        return await follow_import(tidegate, started, quiet=quiet)
+        return await _written(tidegate, started, quiet=False)
     finally:
         if not written:
             await tidegate.import_step(uploaded.id, "cancel")
+
+
+async def _written(tidegate: Tidegate, started: Import, *, quiet: bool) -> Import:
+    """Wait until the rows are written. Whoever interrupts that is told that it is only the waiting that ends."""
+    try:
+        return await follow_import(tidegate, started, quiet=quiet)
+    except asyncio.CancelledError:
+        complain(f"the import {started.id} goes on without this command; the dashboard shows it, and can cancel it")
+        raise
+
+
+async def _checked(tidegate: Tidegate, import_id: str, *, quiet: bool) -> Import:
+    """Read the whole file without writing, and show what came of it."""
+    tried = await tidegate.import_step(import_id, "dry-run")
+    checked = await follow_import(tidegate, tried, doing="checking", until=CHECKED, quiet=quiet)
+    if checked.state in CHECKED and not quiet:
+        import_review.show_dry_run(checked)
+    return checked
 
 
 def _decided(uploaded: Import, wanted: Wanted) -> import_review.Decided:
     try:
         mapping = import_review.suggested(uploaded, wanted.id_column, blank_removes=wanted.blank_removes)
         for text in wanted.mapping:
-            import_review.change(mapping, text)
+            import_review.rename(mapping, text)
         for text in wanted.types:
             import_review.retype(mapping, text)
     except import_review.MappingRefusedError as error:
@@ -145,21 +170,41 @@ def _decided(uploaded: Import, wanted: Wanted) -> import_review.Decided:
 
 def _tell(ended: Import, file: Path, url: str | None, key: str | None, *, as_json: bool) -> None:
     """How it ended; what was rejected is written beside the input. Errors: ends the command if not all is well."""
+    told = ended.model_extra or {}
     if as_json:
         print_json(ended.model_dump(mode="json"))
     if ended.state in CHECKED:
         if not as_json:
             say("nothing was written")
-        would_reject = ((ended.model_extra or {}).get("dry_run") or {}).get("would_reject", 0)
-        raise typer.Exit(EXIT_REFUSED if would_reject or ended.state == "failed" else 0)
+        raise typer.Exit(EXIT_REFUSED if (told.get("dry_run") or {}).get("would_reject") else 0)
     if not as_json:
-        say(f"{ended.state}: {ended.accepted:,} accepted, {ended.rejected:,} rejected of {ended.rows_read:,} rows")
+        _say_ended(ended, told.get("repeat_of"))
+    if problem := told.get("problem"):
+        complain(str(problem["message"]), [str(problem["fix"])])
     if ended.rejected:
-        errors = file.with_suffix(".errors.csv")
-        errors.write_text(talk(lambda tidegate: tidegate.import_errors(ended.id), url, key))
-        complain(f"{ended.rejected:,} rows were rejected; what to repair is in {errors}")
+        _keep_report(ended, file, talk(lambda tidegate: tidegate.import_errors(ended.id), url, key))
     if ended.state != "completed" or ended.rejected:
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _say_ended(ended: Import, repeat_of: str | None) -> None:
+    if repeat_of is None:
+        say(f"{ended.state}: {ended.accepted:,} accepted, {ended.rejected:,} rejected of {ended.rows_read:,} rows")
+    else:
+        say(f"nothing was written: {repeat_of} wrote this file in the same way within the last day; --again repeats it")
+
+
+def _keep_report(ended: Import, file: Path, report: str) -> None:
+    """Write the rejected rows beside the input, in UTF-8 as they came. Where that cannot be, say where they are."""
+    errors = file.with_suffix(".errors.csv")
+    found = f"{ended.rejected:,} rows were rejected"
+    try:
+        errors.write_bytes(report.encode())
+    except OSError as error:
+        where = f"they are kept with the import {ended.id}: GET /api/v2/imports/{ended.id}/errors.csv, or the dashboard"
+        complain(f"{found}; {errors} cannot be written: {error.strerror}", [where])
+    else:
+        complain(f"{found}; what to repair is in {errors}")
 
 
 async def follow_import(
