@@ -1,6 +1,7 @@
 """What a backtest leaves behind: every change and the members over time as CSV, and the picture.
 
-Rule: a file appears under its name only when it is whole; a run that fails leaves none.
+Rule: a file appears under its name only when it is whole; a run that fails leaves none. What stands there and is no
+file, such as a pipe or `/dev/stdout`, is written as it comes and stays what it is.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ MEMBER_COLUMNS: Final = ("at", "segment_id", "entered", "exited", "members")
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """Write a text file that gets its name when all of it is there."""
-    begun = path.with_name(f"{path.name}.partial")
+    """Write a text file that gets its name when all of it is there. Errors: BacktestRefusedError."""
+    is_file = not path.is_symlink() and (path.is_file() or not path.exists())
+    begun = path.with_name(f"{path.name}.partial") if is_file else path
     try:
         with begun.open("w", encoding="utf-8", newline="") as opened:
             yield opened
-        begun.replace(path)
+        if is_file:
+            begun.replace(path)
     except OSError as error:
         raise BacktestRefusedError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        begun.unlink(missing_ok=True)
+        if is_file:
+            begun.unlink(missing_ok=True)
 
 
 class ChangesFile:
