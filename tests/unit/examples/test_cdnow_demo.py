@@ -28,6 +28,7 @@ class Service:
 
     def __init__(self) -> None:
         self.written: list[str] = []
+        self.settling = False
 
     def __call__(self, url: str, *, key: str) -> Service:
         return self
@@ -42,7 +43,8 @@ class Service:
         return None
 
     async def segments(self) -> list[Segment]:
-        return [Segment(id=definition.id, version=1, members=0) for definition in SEGMENTS]
+        told = {"version": 1, "members": 0, "settling": self.settling}
+        return [Segment.model_validate({"id": definition.id, **told}) for definition in SEGMENTS]
 
     async def set_contacts(self, contacts: Sequence[Mapping[str, Any]]) -> None:
         return None
@@ -90,6 +92,16 @@ async def test_a_first_start_streams_every_order_and_says_when_they_end(
     text = await said(tmp_path, capsys)
     assert "Orders stream in now.\n" in text
     assert (text.count(STREAM), text.count(ALL), service.written) == (1, 1, ["u"] * LIVE)
+
+
+async def test_a_machine_that_is_slow_to_settle_is_not_given_up(
+    service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.settling = True
+    for name, value in {"SETTLE_TIMEOUT_S": 0.05, "SETTLE_POLL_S": 0.01}.items():
+        monkeypatch.setattr(demo, name, value)
+    assert "the counts grow until it is done\n" in await said(tmp_path, capsys)
+    assert service.written == ["u"] * LIVE
 
 
 async def test_a_start_in_the_middle_says_how_many_orders_are_there_from_before(
