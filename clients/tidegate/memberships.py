@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import nullcontext, suppress
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -67,7 +67,13 @@ class Memberships:
         """`always_snapshot` begins with the current members at every start, for a view kept in memory.
 
         `kafka` goes to the underlying consumer: security, client id, timeouts.
+
+        Errors: TypeError, ValueError for arguments with which it would wait for ever, or begin elsewhere, in silence.
         """
+        if isinstance(segments, str):
+            raise TypeError(f"segments is a collection of ids, such as [{segments!r}]; a text is one of letters")
+        if start not in get_args(Start):
+            raise ValueError(f"start is one of {', '.join(get_args(Start))}, not {start!r}")
         self._bootstrap = bootstrap
         self._topic = topic_name(topic_prefix, Topic.MEMBERSHIPS)
         self._segments = None if segments is None else frozenset(SegmentId(segment) for segment in segments)
