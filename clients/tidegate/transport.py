@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
+from tidegate.encoding import encoded
 from tidegate.errors import NotReadyError, ProblemError, TidegateError, UnreachableError, problem
 
 API: Final = "/api/v2"
@@ -71,11 +72,12 @@ class Transport:
         `deletes`: an earlier attempt may have been carried out though its answer did not say so, and then the 404 of a
         later one is given as the answer.
 
-        Errors: raises UnreachableError, or the ProblemError that the answer holds.
+        Errors: raises UnreachableError, the ProblemError that the answer holds, or TidegateError for what JSON cannot
+        carry.
         """
         sent = {**({IDEMPOTENCY_KEY: str(uuid.uuid4())} if once else {}), **(headers or {})}
         if json is not None:
-            content = orjson.dumps(json)
+            content = encoded(json)
             sent.setdefault("Content-Type", "application/json")
         attempts = ATTEMPTS_MAX if content is None or isinstance(content, bytes) else 1
         known = {name: value for name, value in (params or {}).items() if value is not None}

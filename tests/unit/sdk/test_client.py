@@ -128,6 +128,17 @@ async def test_what_is_only_read_and_not_found_when_asked_again_is_not_found() -
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize(
+    "value", [float("nan"), [1.0, float("inf")], {"a": {"b": float("-inf")}}, 10**20, "\ud800", object()]
+)
+async def test_what_json_has_not_is_refused_and_never_sent_as_a_null_that_removes(value: object) -> None:
+    client, asked = service()
+    async with client:
+        with pytest.raises(TidegateError, match="cannot be sent as JSON"):
+            await client.set_contacts([{"id": "u1", "attributes": {"plan": None, "mrr": value}}])
+    assert asked == []
+
+
 async def test_a_service_that_stays_busy_is_reported_after_a_bounded_number_of_attempts() -> None:
     client, asked = service(*[refusal(503, {"Retry-After": "0"}) for _ in range(4)])
     async with client:
