@@ -1,11 +1,13 @@
 """`tidegate contacts`: set attributes, look one up, erase one.
 
 Rule: `name=value` reads the value as JSON when it is JSON (numbers, true, null, lists), as text otherwise; `null`
-removes the attribute.
+removes the attribute. A number that would be rounded is text, as it is in an import and in the dashboard: an order's
+number of 20 digits is no quantity.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import orjson
@@ -19,14 +21,20 @@ app = typer.Typer(help="Write and read contacts.", no_args_is_help=True, add_com
 
 ContactId = Annotated[str, typer.Argument(metavar="CONTACT", parser=an_id, help="The contact's id.")]
 Assignments = Annotated[
-    list[str], typer.Argument(metavar="NAME=VALUE...", help="For example plan=pro mrr=120 phone=null.")
+    list[str],
+    typer.Argument(metavar="NAME=VALUE...", help="For example plan=pro mrr=120 phone=null; text: zip='\"12345\"'."),
 ]
 
 
 @app.command("set")
 def set_contact(contact_id: ContactId, assignments: Assignments, url: Url = None, key: Key = None) -> None:
     """Set attributes of a contact; `null` removes one, others are kept."""
-    attributes = dict(_assignment(text) for text in assignments)
+    attributes: dict[str, Any] = {}
+    for name, value in map(_assignment, assignments):
+        if name in attributes:
+            complain(f"{name!r} is set twice", ["hint: a contact has one value of an attribute"])
+            raise typer.Exit(2)
+        attributes[name] = value
     talk(lambda tidegate: tidegate.set_contact(contact_id, attributes), url, key)
     say(f"accepted {contact_id}: {', '.join(attributes)}")
 
@@ -59,10 +67,17 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name:
         complain(f"{text!r} is not NAME=VALUE", ["hint: for example plan=pro"])
         raise typer.Exit(2)
+    return name, _read(value)
+
+
+def _read(text: str) -> Any:
+    """What a value means."""
     try:
-        return name, orjson.loads(value)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return name, value
+        return text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text if is_number and Decimal(text) != Decimal(repr(float(value))) else value
 
 
 def _shown(value: Any) -> str:

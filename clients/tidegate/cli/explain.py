@@ -40,12 +40,18 @@ def explain(
     print_line((f"{mark} ", style), (f"{contact_id} is {'in' if member else 'not in'} {segment_id}", "bold"))
     if explained.get("since_ms") is not None:
         print_line((f"{INDENT}since {date_time(explained['since_ms'])}", ""))
-    until = explained.get("until_ms")
-    ends = date_time(until) if until else "something is written: time changes nothing"
-    print_line((f"{INDENT}until {ends}", ""))
+    print_line((f"{INDENT}until {_ends(explained)}", ""))
     if explained.get("tree"):
         for depth, mark, style, text, note in tree_lines(explained["tree"]):
             print_line((f"{INDENT * (depth + 1)}{mark} ", style), (text, ""), (f"   {note}" if note else "", "dim"))
+
+
+def _ends(explained: dict[str, Any]) -> str:
+    """When the membership could change. `until_ms` is the condition's, which a paused segment does not follow."""
+    if explained.get("state") == "paused":
+        return "the segment is resumed: it is paused"
+    until = explained.get("until_ms")
+    return date_time(until) if until else "something is written: time changes nothing"
 
 
 def tree_lines(node: dict[str, Any], depth: int = 0) -> Iterator[tuple[int, str, str, str, str]]:

@@ -65,9 +65,18 @@ def say(text: str) -> None:
 
 def complain(message: str, details: Sequence[str] = ()) -> None:
     """Print what went wrong, and each detail under it, on standard error."""
+    _tell("error: ", "bold red", message, details)
+
+
+def advise(message: str, details: Sequence[str] = ()) -> None:
+    """Print what was done and is probably not meant, on standard error too: results stay what they are."""
+    _tell("note: ", "bold yellow", message, details)
+
+
+def _tell(what: str, style: str, message: str, details: Sequence[str]) -> None:
     errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     line = Text()
-    line.append("error: ", style="bold red")
+    line.append(what, style=style)
     line.append(plain(message))
     errors.print(line)
     for detail in details:

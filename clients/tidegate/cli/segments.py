@@ -6,14 +6,15 @@ are shown where they are in the text. An edit names the version that it replaces
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
+from schemas.limits import EXPRESSION_DEPTH_MAX
+from schemas.strict_json import JsonRefusedError, load_strictly
 from tidegate.cli.connection import AsJson, Key, Url, an_id, talk
-from tidegate.cli.output import complain, print_json, print_table, say
+from tidegate.cli.output import advise, complain, print_json, print_table, say
 from tidegate.client import Tidegate
 from tidegate.definition import SegmentDefinition, Where
 from tidegate.responses import Segment
@@ -146,11 +147,10 @@ def _where(expression: str) -> Where:
     if not expression.lstrip().startswith(("{", "[")):
         return expression
     try:
-        where: Where = json.loads(expression)
-    except json.JSONDecodeError as error:
-        complain(f"the expression looks like JSON but is not: {error.msg} at character {error.pos + 1}")
-        raise typer.Exit(2) from error
-    return where
+        return cast("Where", load_strictly(expression.encode(), EXPRESSION_DEPTH_MAX))
+    except JsonRefusedError as refused:
+        complain(f"the expression looks like JSON and cannot be used: {refused.message}")
+        raise typer.Exit(2) from refused
 
 
 def _show_saved(segment: Segment, *, as_json: bool) -> None:
@@ -160,6 +160,8 @@ def _show_saved(segment: Segment, *, as_json: bool) -> None:
     say(f"{segment.id} version {segment.version}: {segment.text}")
     if segment.english:
         say(segment.english)
+    for found in (segment.model_extra or {}).get("advice") or ():
+        advise(found["message"], [f"hint: {found['hint']}"] if found.get("hint") else [])
 
 
 def _state(segment: Segment) -> str:

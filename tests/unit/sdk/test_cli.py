@@ -54,9 +54,43 @@ def test_a_wrong_expression_is_underlined_where_it_is_wrong(service: Service) ->
     ]
 
 
+def test_what_is_probably_not_meant_is_said_beside_what_was_saved(service: Service) -> None:
+    advice = [
+        {
+            "code": "unknown_attribute",
+            "message": "no contact has an attribute `Plan` yet",
+            "hint": "did you mean `plan`?",
+        }
+    ]
+    service.on("POST", "/segments", 201, {**SEGMENT, "advice": advice})
+    result = run("segments", "create", "pros", "Plan is Pro")
+    assert (result.exit_code, result.stdout) == (0, 'pros version 2: plan is "pro"\n')
+    assert result.stderr == "note: no contact has an attribute `Plan` yet\n  hint: did you mean `plan`?\n"
+
+
 def test_json_that_is_not_json_is_a_wrong_command_line(service: Service) -> None:
     assert run("segments", "create", "x", "[{").exit_code == 2
     assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ('{"plan": "pro", "plan": "free"}', "appears twice"),
+        ('[{"plan": "\\ud800"}]', "not valid JSON"),
+        ('[{"mrr": {"gt": NaN}}]', "not valid JSON"),
+        (f'[{{"mrr": {"1" * 5_000}}}]', "number is infinity"),
+        ("[" * 5_000, "nested deeper"),
+    ],
+)
+def test_json_that_the_service_would_refuse_is_not_sent_as_something_else(
+    service: Service, expression: str, reason: str
+) -> None:
+    for command in (["create", "x"], ["edit", "x"], ["preview"]):
+        service.on("GET", "/segments/x", body=SEGMENT)
+        result = run("segments", *command, expression)
+        assert (result.exit_code, result.stderr.count("\n"), reason in result.stderr) == (2, 1, True), result.stderr
+    assert not any(request.content for request in service.asked)
 
 
 def test_an_edit_names_the_version_it_replaces(service: Service) -> None:
@@ -99,8 +133,18 @@ def test_values_are_json_where_they_are_json_and_text_otherwise(service: Service
     }  # fmt: skip
 
 
+def test_a_number_that_would_be_rounded_stays_the_text_that_was_typed(service: Service) -> None:
+    service.on("PATCH", "/contacts/u1", 202, {"id": "u1", "status": 202})
+    typed = {"order": "12345678901234567890123", "id": "9007199254740993", "part": "0.12345678901234567890"}
+    kept = {"mrr": 1.10, "huge": 1e23, "exact": 9007199254740992, "zip": "12345"}
+    written = (*(f"{name}={text}" for name, text in typed.items()), "mrr=1.10", "huge=1e23", "exact=9007199254740992")
+    assert run("contacts", "set", "u1", *written, 'zip="12345"').exit_code == 0
+    assert orjson.loads(service.asked[0].content)["attributes"] == {**typed, **kept}
+
+
 def test_an_assignment_without_a_value_is_a_wrong_command_line(service: Service) -> None:
     assert run("contacts", "set", "u1", "plan").exit_code == 2
+    assert run("contacts", "set", "u1", "plan=pro", "plan=free").exit_code == 2
     assert service.asked == []
 
 
@@ -177,6 +221,12 @@ def test_explain_shows_marks_values_and_what_would_flip_each_failing_test(servic
         "    ✗ mrr > 99   mrr is missing",
         "      → set mrr to 100",
     ]
+
+
+def test_a_paused_segments_membership_is_not_said_to_end_with_its_condition(service: Service) -> None:
+    explained = {"state": "paused", "member": True, "holds": True, "since_ms": None, "until_ms": 1_790_000_000_000}
+    service.on("GET", "/contacts/u1/explain", body=explained)
+    assert run("explain", "u1", "pros").stdout.splitlines()[1:] == ["  until the segment is resumed: it is paused"]
 
 
 def test_an_import_streams_the_file_and_reports_rejected_rows(service: Service, tmp_path: Path) -> None:
