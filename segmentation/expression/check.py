@@ -6,7 +6,7 @@ refuses anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain, islice, pairwise
 
 from segmentation.attributes import AttributeCatalogue, AttributeType
@@ -35,6 +35,7 @@ from segmentation.expression.syntax import (
     Test,
     TextLiteral,
 )
+from segmentation.model import AttributeName
 from segmentation.values import DAY_MS
 
 ADVICE_MAX = 20
@@ -115,11 +116,13 @@ def segment_id_problem(segment_id: str) -> Problem | None:
 def advice(expression: Expression, attributes: AttributeCatalogue, suggest: bool = True) -> tuple[Problem, ...]:
     """What is allowed but probably not meant, for showing beside a saved or edited expression: at most `ADVICE_MAX`.
 
-    Cost: to suggest the nearest name, one search through the known names for each unknown attribute that is told of.
+    Cost: to suggest the nearest name, one search through the known names for each of `ADVICE_MAX` unknown attributes.
     """
     conditions = [part for part in parts(expression) if isinstance(part, Condition)]
+    unknown = dict.fromkeys(each.attribute for each in conditions if not attributes.knows(each.attribute))
+    sought = frozenset(islice(unknown, ADVICE_MAX if suggest else 0))
     alone = (found for before, after in pairwise(conditions) for found in _value_alone(before, after, attributes))
-    single = (found for condition in conditions for found in _advice(condition, attributes, suggest))
+    single = (found for condition in conditions for found in _advice(condition, attributes, sought))
     return tuple(islice(chain(alone, single), ADVICE_MAX))
 
 
@@ -140,12 +143,18 @@ def _value_alone(before: Condition, condition: Condition, attributes: AttributeC
         yield Problem("value_alone", f"`{name}` stands alone, so it is an attribute that {must} be true", hint, span)
 
 
-def _advice(condition: Condition, attributes: AttributeCatalogue, suggest: bool) -> Iterator[Problem]:
+def _advice(
+    condition: Condition, attributes: AttributeCatalogue, sought: Collection[AttributeName]
+) -> Iterator[Problem]:
     name, test, span = condition.attribute, condition.test, condition.span
-    if (attributes.declared or attributes.seen) and not attributes.knows(name):
-        near = attributes.nearest(name) if suggest else None
+    near = attributes.nearest(name) if name in sought else None
+    if attributes.seen and not attributes.knows(name):
         hint = f"did you mean `{near}`?" if near else "check the name, or send the attribute"
         yield Problem("unknown_attribute", f"no contact has an attribute `{name}` yet", hint, span)
+    elif near is not None:
+        # Attributes need not be declared: that one is not says nothing of what contacts have.
+        message = f"`{name}` is not declared, and `{near}` is"
+        yield Problem("unknown_attribute", message, f"did you mean `{near}`?", span)
     literal = test.literal if isinstance(test, Equals | Compare) else None
     if any(number.is_integer() and abs(number) > EXACT_INTEGER_MAX for number in _numbers(test)):
         hint = 'if it is an identifier, compare it as text: put it in "quotes"'
