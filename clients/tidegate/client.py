@@ -150,11 +150,14 @@ class Tidegate:
         """
         return self._wire.events("/events", {"segment": segment_id}, last_id)
 
-    async def status(self) -> dict[str, Any]:
-        """Partitions with their owners, states and lag, and whether every one is served."""
-        return read_object(
-            await self._wire.request("GET", "/status"), "partitions", "partitions_expected", "dead_letters"
-        )
+    async def status(self, *, probe: bool = False) -> dict[str, Any]:
+        """Partitions with their owners, states and lag, and whether every one is served.
+
+        It is what the owners last said; with `probe` each is asked whether it answers now.
+        """
+        params = {"probe": "true"} if probe else None
+        answer = await self._wire.request("GET", "/status", params=params)
+        return read_object(answer, "partitions", "partitions_expected", "dead_letters")
 
     # Imports and keys
 

@@ -91,7 +91,7 @@ async def _examine(
     asked_at = time.monotonic()
     async with Tidegate(url, key=key) as tidegate:
         try:
-            status = await tidegate.status()
+            status = await tidegate.status(probe=True)
         except NotAllowedError as error:
             advice = "set TIDEGATE_API_KEY, or ask for a key with this scope"
             checks += [Check("console", True, f"answers at {url}"), Check("key", False, str(error), advice)]
@@ -151,7 +151,8 @@ def _disk() -> Check:
 def _partitions(status: dict[str, Any]) -> list[Check]:
     """What the evaluators say about their partitions."""
     expected, parts = status["partitions_expected"], status["partitions"]
-    served = [part for part in parts if part["state"] == "ready"]
+    ready = [part for part in parts if part["state"] == "ready"]
+    served = [part for part in ready if part.get("answers") is not False]
     behind = [part for part in served if part["lag_ms"] > LAG_MAX_MS]
     missing = expected - len(served)
     return [
@@ -159,9 +160,7 @@ def _partitions(status: dict[str, Any]) -> list[Check]:
             "partitions",
             missing == 0,
             f"{len(served)} of {expected} partitions are served",
-            f"{missing} are recovering or have no owner; if this lasts, look at the evaluators' logs"
-            if missing
-            else "",
+            _missing_says(missing, len(ready) - len(served)),
         ),
         Check(
             "lag",
@@ -177,3 +176,12 @@ def _partitions(status: dict[str, Any]) -> list[Check]:
             "read them: tidegate dead-letters list" if status["dead_letters"] else "",
         ),
     ]
+
+
+def _missing_says(missing: int, silent: int) -> str:
+    """What to do about partitions that are not served; of them, `silent` have an owner that does not answer."""
+    if not missing:
+        return ""
+    if silent:
+        return f"{silent} have an owner that does not answer: look at that evaluator's process and log"
+    return f"{missing} are recovering or have no owner; if this lasts, look at the evaluators' logs"

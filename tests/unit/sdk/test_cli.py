@@ -255,6 +255,15 @@ def test_doctor_says_what_is_wrong_and_ends_with_an_error(service: Service) -> N
     assert "wrong partitions: 0 of 1 partitions are served" in result.stdout
 
 
+def test_doctor_is_not_content_with_what_an_owner_said_before_it_fell_silent(service: Service) -> None:
+    part = {"partition": 0, "state": "ready", "answers": False, "lag_records": 0, "lag_ms": 0}
+    service.on("GET", "/status", body={"partitions_expected": 1, "partitions": [part], "dead_letters": 0})
+    service.on("GET", "/segments", body={"segments": []})
+    result = run("doctor")
+    assert (result.exit_code, service.asked[0].url.params["probe"]) == (connection.EXIT_UNREACHABLE, "true")
+    assert "wrong partitions: 0 of 1 partitions are served - 1 have an owner that does not answer" in result.stdout
+
+
 def test_doctor_away_from_a_local_stack_looks_at_what_it_is_given(
     service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
