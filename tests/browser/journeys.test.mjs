@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { openBrowser, seriousFindings } from "./browser.mjs";
 import { hinderedJourneys } from "./hindered.mjs";
 import { leavingJourneys } from "./leaving.mjs";
+import { repeatingJourneys } from "./repeating.mjs";
 import { startStack } from "./stack.mjs";
 
 const DAY_MS = 86_400_000;
@@ -423,6 +424,7 @@ test("changes arrive on the activity page while it is open, and the filters hold
 
 hinderedJourneys(() => ({ stack, page, go, shown, writeText, button }));
 leavingJourneys(() => ({ stack, page, go, shown, writeText, press }));
+repeatingJourneys(() => ({ stack, page, go, shown, writeText, press }));
 
 test("no page has a serious finding of axe, in either theme", async () => {
   const pages = {

@@ -78,7 +78,7 @@ export type TruthNode =
       state: "read" | "missing" | "unreadable"; reading: string; read?: unknown; until_ms: number | null; flips: Flip[];
     };
 export interface Explanation {
-  member: boolean; since_ms: number | null; segment_version: number; state: string; holds: boolean; at_ms: number;
+  member: boolean; since_ms: number | null; segment_version: number; state: "active" | "paused"; holds: boolean; at_ms: number;
   until_ms: number | null; tree: TruthNode;
 }
 

@@ -27,10 +27,6 @@ export function App() {
   const [trouble, setTrouble] = useState("");
   const { mutate } = useSWRConfig();
 
-  const close = useCallback(() => {
-    setTrouble("");
-    setSession(null);
-  }, []);
   const end = useCallback(() => setEnded(true), []);
   const reopen = useCallback((next: Session) => {
     setSession(next);
@@ -53,7 +49,7 @@ export function App() {
   return (
     <Router aroundNav={askFirst}>
       <SessionContext value={context}>
-        <Frame session={session} isHidden={isEnded} onEnd={end} onClose={close} />
+        <Frame session={session} isHidden={isEnded} onEnd={end} />
       </SessionContext>
       {isEnded && <Login onOpen={reopen} notice="The session has ended. Log in again, and go on where you were." />}
       <LeaveQuestion />
@@ -76,8 +72,9 @@ async function open(done: (session: Session | null) => void, say: (text: string)
 }
 
 /** `isHidden` while there is no session: what stands in the page waits for the next one. */
-function Frame({ session, isHidden, onEnd, onClose }: { session: Session; isHidden: boolean; onEnd: () => void; onClose: () => void }) {
+function Frame({ session, isHidden, onEnd }: { session: Session; isHidden: boolean; onEnd: () => void }) {
   const { mutate } = useSWRConfig();
+  const [isStuck, setStuck] = useState(false);
   useEffect(() => (isHidden ? undefined : follow(() => void mutate(() => true), onEnd)), [mutate, onEnd, isHidden]);
   const place = usePathname();
   const here = placeOf(place);
@@ -108,8 +105,10 @@ function Frame({ session, isHidden, onEnd, onClose }: { session: Session; isHidd
   }, [place, isHidden]);
 
   async function leave() {
-    await ask("/session", { method: "DELETE" }).catch(() => undefined);
-    onClose();
+    const isOver = await ask("/session", { method: "DELETE" }).then(() => true, (error: unknown) => error instanceof Problem && error.status === 401);
+    setStuck(!isOver);
+    // Nothing that was read stays: whoever logs in next may not read all that this key could.
+    if (isOver) location.reload();
   }
 
   return (
@@ -128,6 +127,7 @@ function Frame({ session, isHidden, onEnd, onClose }: { session: Session; isHidd
         <button type="button" className="quiet" onClick={() => leaving(() => void leave())}>Log out</button>
       </header>
       <main id="content" ref={content} className="page" tabIndex={-1}>
+        {isStuck && <p className="trouble" role="alert"><strong>You are still logged in.</strong> The console did not take the log-out. Try again before you leave this browser to others.</p>}
         <ErrorBoundary key={place}>
           <Suspense fallback={<Skeleton lines={8} />}>
             <Switch>

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { follow, linkNow, newestCount, watchCount } from "./live";
+import { follow, gather, linkNow, newestCount, watchCount, type LiveChange } from "./live";
 
 /** A stream that the test drives. */
 class Stream extends EventTarget {
@@ -36,6 +36,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal("EventSource", Object.assign(Stream, { CLOSED }));
   answerSession(200);
+  vi.stubGlobal("document", Object.assign(new EventTarget(), { visibilityState: "visible" }));
 });
 afterEach(() => {
   close();
@@ -161,4 +162,45 @@ test("a page that was left opens no stream any more", async () => {
   close();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(Stream.opened.length).toBe(1);
+});
+
+function look(visibilityState: "visible" | "hidden"): void {
+  Object.assign(document, { visibilityState });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+test("a tab that nobody looks at keeps no connection, and reads again what it shows when somebody does", async () => {
+  const missed = vi.fn();
+  Object.assign(document, { visibilityState: "hidden" });
+  close = follow(missed, () => {});
+  expect(Stream.opened).toHaveLength(0);
+  look("visible");
+  Stream.opened[0]!.tell("hello");
+  Stream.opened[0]!.tell("counts", { pro: 7 });
+  look("hidden");
+  expect(Stream.opened[0]!.readyState).toBe(CLOSED);
+  expect(newestCount("pro", 3)).toBe(3);
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(Stream.opened).toHaveLength(1);
+  look("visible");
+  missed.mockClear();
+  Stream.opened[1]!.tell("hello");
+  expect(missed).toHaveBeenCalledOnce();
+  expect(linkNow()).toBe("live");
+});
+
+test("changes that come close together are handed over together, and none after the end", () => {
+  const take = vi.fn();
+  const { add, end } = gather(take);
+  const change = (n: number): LiveChange => ({ segment_id: "pro", segment_version: 1, contact_id: `u${n}`, change: "enter", at_ms: n, cause: "write", event_id: `e${n}` });
+  for (let n = 0; n < 20_000; n++) add(change(n));
+  vi.advanceTimersByTime(1_000);
+  expect(take.mock.calls.map(([changes]) => [changes.length, changes[0].event_id])).toEqual([[20_000, "e0"]]);
+  add(change(1));
+  vi.advanceTimersByTime(1_000);
+  expect(take).toHaveBeenCalledTimes(2);
+  add(change(2));
+  end();
+  vi.advanceTimersByTime(1_000);
+  expect(take).toHaveBeenCalledTimes(2);
 });

@@ -1,6 +1,9 @@
 /**
  * Live membership changes and counts: one stream for the whole page, resumed by the browser after the last event it had,
- * and opened anew when the browser has given it up, or when it is silent for so long that it must be dead. Rule: who shows a number learns whether the stream is open, so that an old number is never shown as a live one.
+ * and opened anew when the browser has given it up, or when it is silent for so long that it must be dead. Rule: who
+ * shows a number learns whether the stream is open, so that an old number is never shown as a live one; and a tab that
+ * nobody looks at has none, because a browser opens six connections to a server that speaks HTTP/1.1, for all tabs
+ * together, and a seventh tab would wait for good.
  */
 import { useEffect, useSyncExternalStore } from "react";
 import { API, ask, Problem } from "./api";
@@ -16,6 +19,8 @@ const counts = new Map<string, number>();
 const watchers = new Map<string, Set<Listener>>();
 const readers = new Set<(change: LiveChange) => void>();
 const linkWatchers = new Set<Listener>();
+/** How many of the readers miss what comes while nobody looks. */
+let recorders = 0;
 let link: Link = "connecting";
 
 /** How long to wait before a stream that was refused is opened again; twice as long after each refusal. */
@@ -23,6 +28,8 @@ const REOPEN_MS = 1_000;
 const REOPEN_MS_MAX = 30_000;
 /** Longer than the console is ever silent: it tells that it is there every 15 s when there is nothing else to tell. */
 const SILENCE_MS_MAX = 35_000;
+/** A page is drawn once for all changes that arrive so close together: a new segment may bring thousands a second. */
+const TOGETHER_MS = 250;
 
 function setLink(next: Link): void {
   link = next;
@@ -35,9 +42,11 @@ function setLink(next: Link): void {
  * good. `onLoggedOut` is called when there is no session any more.
  */
 export function follow(onMissed: () => void, onLoggedOut: () => void): () => void {
-  let source: EventSource;
+  let source: EventSource | undefined;
   let isBroken = false;
   let isClosed = false;
+  let isResting = false;
+  let looks = 0;
   let wait = REOPEN_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let silence: ReturnType<typeof setTimeout> | undefined;
@@ -56,35 +65,36 @@ export function follow(onMissed: () => void, onLoggedOut: () => void): () => voi
   const heard = () => {
     clearTimeout(silence);
     silence = setTimeout(() => {
-      source.close();
+      source?.close();
       broken();
       void reopen();
     }, SILENCE_MS_MAX);
   };
   const open = () => {
-    source = new EventSource(`${API}/events`);
+    const opened = (source = new EventSource(`${API}/events`));
     heard();
-    for (const name of ["hello", "alive", "restart", "change", "counts"]) source.addEventListener(name, heard);
-    source.addEventListener("hello", () => {
+    for (const name of ["hello", "alive", "restart", "change", "counts"]) opened.addEventListener(name, heard);
+    opened.addEventListener("hello", () => {
       if (isBroken) missed();
       isBroken = false;
       wait = REOPEN_MS;
       setLink("live");
     });
-    source.onerror = () => {
+    opened.onerror = () => {
       heard();
       broken();
       // After an answer other than 200 the browser does not try again.
-      if (source.readyState === EventSource.CLOSED) void reopen();
+      if (opened.readyState === EventSource.CLOSED) void reopen();
     };
-    source.addEventListener("restart", missed);
-    source.addEventListener("change", takeChange);
-    source.addEventListener("counts", takeCounts);
+    opened.addEventListener("restart", missed);
+    opened.addEventListener("change", takeChange);
+    opened.addEventListener("counts", takeCounts);
   };
   const reopen = async () => {
     clearTimeout(silence);
+    const mine = looks;
     const isLoggedOut = await ask("/session").then(() => false, (error: unknown) => error instanceof Problem && error.status === 401);
-    if (isClosed) return;
+    if (isClosed || mine !== looks) return;
     if (isLoggedOut) {
       onLoggedOut();
       return;
@@ -93,12 +103,30 @@ export function follow(onMissed: () => void, onLoggedOut: () => void): () => voi
     wait = Math.min(wait * 2, REOPEN_MS_MAX);
   };
 
-  open();
-  return () => {
-    isClosed = true;
+  const look = () => {
+    const isWanted = document.visibilityState !== "hidden" || recorders > 0;
+    if (isWanted === !isResting) return;
+    isResting = !isWanted;
+    looks++;
+    if (isWanted) {
+      open();
+      return;
+    }
     clearTimeout(timer);
     clearTimeout(silence);
-    source.close();
+    source?.close();
+    broken();
+  };
+
+  document.addEventListener("visibilitychange", look);
+  look();
+  if (!isResting) open();
+  return () => {
+    isClosed = true;
+    document.removeEventListener("visibilitychange", look);
+    clearTimeout(timer);
+    clearTimeout(silence);
+    source?.close();
     forgetCounts();
   };
 }
@@ -158,10 +186,38 @@ export function useLink(): Link {
   );
 }
 
-/** Be told every change while the component is shown. `take` must be stable. */
-export function useChanges(take: (change: LiveChange) => void): void {
+/**
+ * Be told every change while the component is shown, those of a moment together, as they came. `take` must be stable.
+ * `isRecorder`: also while nobody looks at the tab. Others read again what they show when somebody does.
+ */
+export function useChangesTogether(take: (changes: readonly LiveChange[]) => void, isRecorder = false): void {
   useEffect(() => {
-    readers.add(take);
-    return () => void readers.delete(take);
-  }, [take]);
+    const { add, end } = gather(take);
+    readers.add(add);
+    if (isRecorder) recorders++;
+    return () => {
+      readers.delete(add);
+      if (isRecorder) recorders--;
+      end();
+    };
+  }, [take, isRecorder]);
+}
+
+/** Hand over what was added a moment after the first of it; what is not handed over at the end is not. */
+export function gather(take: (changes: readonly LiveChange[]) => void): { add: (change: LiveChange) => void; end: () => void } {
+  let waiting: LiveChange[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const handOver = () => {
+    timer = undefined;
+    const arrived = waiting;
+    waiting = [];
+    take(arrived);
+  };
+  return {
+    add: (change) => {
+      waiting.push(change);
+      timer ??= setTimeout(handOver, TOGETHER_MS);
+    },
+    end: () => clearTimeout(timer),
+  };
 }

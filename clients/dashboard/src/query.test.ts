@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import ingest from "../../../schemas/openapi/ingest.json";
-import { OPERATORS, carried, conditionsOf, missingPolicy, operatorOf, replaced, treeOf, whereOf, withPolicy, type ConditionRule } from "./query";
+import { OPERATORS, carried, conditionsOf, durationParts, missingPolicy, operatorOf, replaced, treeOf, whereOf, withPolicy, type ConditionRule } from "./query";
 
 const CANONICAL: unknown[] = [
   { plan: "pro" },
@@ -84,12 +84,30 @@ describe("the choice for missing values", () => {
     expect([withPolicy(isNot, "exclude").missing, withPolicy(isNot, "include").missing]).toEqual(["exclude", undefined]);
   });
 
+  test("lets contacts in where it makes a condition false that a `not` turns round", () => {
+    const turned = (where: unknown) => conditionsOf(treeOf(where)).map(({ rule, isTurned }) => [rule.field, isTurned]);
+    expect(turned([{ plan: "pro" }, { not: { seen: { within_last: "7d" } } }])).toEqual([["plan", false], ["seen", true]]);
+    expect(turned({ not: { all: [{ plan: "pro" }, { not: { any: [{ a: 1 }, { b: 2 }] } }] } })).toEqual([["plan", true], ["a", false], ["b", false]]);
+  });
+
   test("is offered for each finished condition that can meet a missing value, at its own place", () => {
     const tree = treeOf({ all: [{ plan: "pro" }, { any: [{ mrr: { gt: 9 } }, { x: { set: true } }, { segment: "s" }] }] });
     const found = conditionsOf(tree);
-    expect(found.map(({ rule, way }) => [rule.field, way])).toEqual([["plan", [0]], ["mrr", [1, 0]]]);
+    expect(found.map(({ rule, way, isTurned }) => [rule.field, way, isTurned])).toEqual([["plan", [0], false], ["mrr", [1, 0], false]]);
     const chosen = replaced(tree, found[1]!.way, withPolicy(found[1]!.rule, "include"));
     expect(whereOf(chosen)).toEqual({ all: [{ plan: { is: "pro" } }, { any: [{ mrr: { gt: 9, missing: "include" } }, { x: { set: true } }, { segment: "s" }] }] });
+  });
+});
+
+describe("a duration", () => {
+  const within = (value: string) => whereOf({ combinator: "and", rules: [{ field: "seen", operator: "within_last", value }] });
+
+  test("is shown as it was written, whether or not there can be such a one", () => {
+    expect(["7d", "1.5d", "-3h", "d"].map(durationParts)).toEqual([["7", "d"], ["1.5", "d"], ["-3", "h"], ["", "d"]]);
+  });
+
+  test("is not finished while its number is exchanged, and one that cannot be is the API's to refuse", () => {
+    expect([within("d"), within("1.5d")]).toEqual([null, { seen: { within_last: "1.5d" } }]);
   });
 });
 

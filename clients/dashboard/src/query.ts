@@ -174,11 +174,17 @@ export function withPolicy(rule: ConditionRule, policy: "include" | "exclude"): 
   return policy === defaultPolicy(rule) ? rest : { ...rest, missing: policy };
 }
 
-/** Every finished condition of a tree that can meet a missing value, with the way to it. */
-export function conditionsOf(tree: Group, way: readonly number[] = []): { rule: ConditionRule; way: readonly number[] }[] {
+export interface Met { rule: ConditionRule; way: readonly number[]; isTurned: boolean }
+
+/**
+ * Every finished condition of a tree that can meet a missing value, with the way to it, and whether an odd number of
+ * `not` on that way turns round what it gives.
+ */
+export function conditionsOf(tree: Group, way: readonly number[] = [], isOutsideTurned = false): Met[] {
+  const isTurned = isOutsideTurned !== (tree.not ?? false);
   return tree.rules.flatMap((each, at) => {
-    if (isGroup(each)) return conditionsOf(each, [...way, at]);
-    return hasMissingPolicy(each) && whereOf(each) !== null ? [{ rule: each, way: [...way, at] }] : [];
+    if (isGroup(each)) return conditionsOf(each, [...way, at], isTurned);
+    return hasMissingPolicy(each) && whereOf(each) !== null ? [{ rule: each, way: [...way, at], isTurned }] : [];
   });
 }
 
@@ -194,8 +200,15 @@ export function replaced<T>(tree: T, way: readonly number[], rule: unknown): T {
 function testedValue(operator: Operator, value: unknown): unknown {
   if (operator.input === "none") return operator.name !== "not_set";
   if (operator.input === "set") return Array.isArray(value) && value.length > 0 ? value : null;
+  if (operator.input === "duration") return typeof value === "string" && durationParts(value)[0] !== "" ? value : null;
   if (operator.input === "range") return Array.isArray(value) && value.length === 2 && !value.includes("") ? value : null;
   return value === "" || value === undefined || Array.isArray(value) ? null : value;
+}
+
+/** A duration's number and unit as they are written, whether or not the API takes that number. */
+export function durationParts(value: string): [number: string, unit: string] {
+  const [, number = "", unit = "d"] = /^(.*)([smhdw])$/.exec(value) ?? [];
+  return [number, unit];
 }
 
 /** What a value becomes when a condition's operator is exchanged: kept where it still fits. */

@@ -3,12 +3,11 @@ import { useCallback, useRef, useState } from "react";
 import useSWR from "swr";
 import { segmentPath, type Change, type Segment } from "../api";
 import { count } from "../format";
-import { useChanges, type LiveChange } from "../live";
+import { useChangesTogether, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
 import { Empty } from "../parts/states";
 
 const KEPT_MAX = 500;
-const SHOW_EVERY_MS = 250;
 
 export function Activity() {
   const [changes, setChanges] = useState<LiveChange[]>([]);
@@ -18,28 +17,21 @@ export function Activity() {
   const [contact, setContact] = useState("");
   const [kind, setKind] = useState("");
   const [cause, setCause] = useState("");
-  const waiting = useRef<LiveChange[]>([]);
-  const timer = useRef(0);
-  const take = useCallback((change: LiveChange) => {
-    waiting.current.push(change);
-    if (timer.current) return;
-    timer.current = window.setTimeout(() => {
-      const arrived = waiting.current.splice(0).reverse();
-      timer.current = 0;
-      setSeen((before) => before + arrived.length);
-      setChanges((before) => [...arrived, ...before].slice(0, KEPT_MAX));
-    }, SHOW_EVERY_MS);
+  const take = useCallback((arrived: readonly LiveChange[]) => {
+    setSeen((before) => before + arrived.length);
+    setChanges((before) => [...arrived].reverse().concat(before).slice(0, KEPT_MAX));
   }, []);
-  useChanges(take);
+  useChangesTogether(take, true);
   const frozen = useRef<LiveChange[]>([]);
   if (!held) frozen.current = changes;
   const { data: known } = useSWR<{ segments: Segment[] }>("/segments?brief=true");
+  const isOne = known?.segments.some((each) => each.id === segment) ?? false;
   const { data: past } = useSWR<{ changes: Change[] }>(
-    known?.segments.some((each) => each.id === segment) ? `${segmentPath(segment)}/changes?limit=100` : null,
+    isOne ? `${segmentPath(segment)}/changes?limit=100` : null,
     { keepPreviousData: false },  // the changes of another segment, or of one that is not asked for any more
   );
   const fits = (change: { segment_id: string; contact_id: string; change: string; cause: string }) =>
-    (segment === "" || change.segment_id.includes(segment)) && (contact === "" || change.contact_id.includes(contact)) &&
+    (isOne ? change.segment_id === segment : change.segment_id.includes(segment)) && (contact === "" || change.contact_id.includes(contact)) &&
     (kind === "" || change.change === kind) && (cause === "" || change.cause === cause);
   const shown = frozen.current.filter(fits);
   const live = new Set(shown.map((change) => change.event_id));

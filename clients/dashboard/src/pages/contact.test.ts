@@ -20,6 +20,7 @@ function until(data: Partial<Explanation> | undefined, error?: Problem): string 
 test("until when a membership holds is said, waited for, or said not to be known", () => {
   expect(until(undefined)).toBe("…");
   expect(until({ until_ms: null })).toBe("for good");
+  expect(until({ until_ms: Date.now() + 90_000, state: "paused" })).toBe("it is resumed");
   expect(until(undefined, new Problem(500, "failed", "it broke", "", []))).toBe("could not be read");
   expect(until({ until_ms: null }, new Problem(503, "away", "it is away", "", []))).toBe("for good");
 });

@@ -4,7 +4,7 @@ import useSWR from "swr";
 import { Link } from "wouter";
 import { ask, contactPath, isGone, type Change, type Contact, type Explanation, type PastMembership, type Segment, type Value } from "../api";
 import { age, instant, kindOf, readValue, writeValue } from "../format";
-import { useChanges, type LiveChange } from "../live";
+import { useChangesTogether, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
 import { ExplainTree } from "../parts/explain-tree";
 import { useNow } from "../parts/now";
@@ -31,15 +31,15 @@ export function ContactPage({ id }: { id: string }) {
     await Promise.all([mutate(), again()]);
   }, [mutate, again]);
   const later = useRef(0);
-  const onChange = useCallback((change: LiveChange) => {
-    if (change.contact_id !== id) return;
+  const onChanges = useCallback((changes: readonly LiveChange[]) => {
+    if (!changes.some((change) => change.contact_id === id)) return;
     void refresh();
     // A change is told when it is committed, which may be a moment before the evaluator's own reads know it.
     clearTimeout(later.current);
     later.current = window.setTimeout(() => void refresh(), REFRESH_AGAIN_MS);
   }, [id, refresh]);
   useEffect(() => () => clearTimeout(later.current), []);
-  useChanges(onChange);
+  useChangesTogether(onChanges);
   const now = useNow();
 
   if (isGone(error)) {
@@ -253,6 +253,7 @@ function Until({ id, segment, round, now }: { id: string; segment: string; round
   const { data, error } = useExplanation(id, segment, round);
   if (!data && error) return <span className="warn" title={error instanceof Error ? error.message : undefined}>could not be read</span>;
   if (!data) return <>…</>;
+  if (data.state === "paused") return <>it is resumed</>;
   return data.until_ms === null ? <>for good</> : <span title={instant(data.until_ms)}>{age(data.until_ms, now)}</span>;
 }
 

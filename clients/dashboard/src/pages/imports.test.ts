@@ -1,12 +1,13 @@
 import { createElement } from "react";
 import { renderToString } from "react-dom/server";
+import { SWRConfig } from "swr";
 import { expect, test } from "vitest";
-import { foundIn, MappingTable, type Column, type Mapping } from "./imports";
+import Imports, { foundIn, MappingTable, type Column, type Mapping } from "./imports";
 
-function mapped(type: string, part: object = {}): string {
+function mapped(type: string, part: object = {}, origin = "given"): string {
   const column: Column = { name: "app", position: 1, samples: [], attribute: "app", attribute_reason: "", type, type_reason: "" };
   const mapping: Mapping = { id_column: "id", columns: { app: { attribute: "app", type, ...part } }, blank: "keep" };
-  return renderToString(createElement(MappingTable, { columns: [column], mapping, isSuggested: false, onMapping: () => {} }));
+  return renderToString(createElement(MappingTable, { columns: [column], mapping, origin, onMapping: () => {} }));
 }
 
 test.each(["text", "number", "boolean", "instant", "version", "list"])("a column of type %s is shown as one", (type) =>
@@ -16,6 +17,22 @@ test("a list says what separates its elements, and only a list does", () => {
   expect(mapped("list")).toMatch(/aria-label="Separator of app"[^>]* value=";"/);
   expect(mapped("list", { separator: "|" })).toMatch(/aria-label="Separator of app"[^>]* value="\|"/);
   expect(mapped("text")).not.toContain("Separator of");
+});
+
+test("a mapping says whether it is a suggestion, or that of an earlier file", () => {
+  expect(mapped("text", {}, "suggested")).toContain("is a suggestion");
+  expect(mapped("text", {}, "remembered")).toContain("A file with the same header was imported before");
+  expect(mapped("text")).not.toMatch(/is a suggestion|was imported before/);
+});
+
+test("imports that the first page has no room for can be gone to", () => {
+  const one = { id: "imp_1", name: "people.csv", state: "completed", accepted: 1, rejected: 0, created_at: "2026-01-01T00:00:00Z" };
+  const shown = (next: string | null) => {
+    const provider = () => new Map([["/imports", { data: { imports: [one], next }, error: undefined, isLoading: false, isValidating: false, _k: "/imports" }]]);
+    return renderToString(createElement(SWRConfig, { value: { provider } }, createElement(Imports)));
+  };
+  expect(shown("imp_1")).toMatch(/<button[^>]* aria-label="Older imports">/);
+  expect(shown(null)).not.toContain("Older imports");
 });
 
 test("what a cell says is quoted, a description is not", () => {

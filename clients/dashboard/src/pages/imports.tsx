@@ -4,6 +4,7 @@ import useSWR from "swr";
 import { API, ask } from "../api";
 import { age, count, counted, duration } from "../format";
 import { useNow } from "../parts/now";
+import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
 import { holdTab, useUnsaved } from "../unsaved";
 
@@ -18,7 +19,7 @@ interface DryRun {
 interface PreviewRow { row: number; cells: string[]; problems?: { column: string; expected: string; found: string; fix: string }[] }
 interface Import {
   id: string; name: string; state: string; created_at: string; rows_total: number | null; rows_read: number; accepted: number; rejected: number;
-  bytes_total: number; bytes_read: number; rate_rows_per_s: number | null; eta_s: number | null; repeat_of: string | null;
+  bytes_total: number; bytes_read: number; rate_rows_per_s: number | null; eta_s: number | null; repeat_of: string | null; mapping_source: string | null;
   problem: { message: string; fix: string } | null; columns: Column[]; suggested_id_column: string | null; mapping: Mapping | null;
   dry_run: DryRun | null; errors: ErrorGroup[]; preview?: PreviewRow[]; format: { encoding: string; delimiter: string; header: boolean };
 }
@@ -31,7 +32,9 @@ const MAPPED_AFTER_MS = 300;
 
 export default function Imports() {
   const [open, setOpen] = useState<string | null>(null);
-  const { data, error, mutate } = useSWR<{ imports: Import[] }>("/imports", { refreshInterval: 3_000 });
+  const pages = usePages();
+  const { data, error, mutate } = useSWR<{ imports: Import[]; next: string | null }>(
+    `/imports${pages.after ? `?cursor=${encodeURIComponent(pages.after)}` : ""}`, { refreshInterval: pages.number === 1 ? 3_000 : 0 });
   const [trouble, setTrouble] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const file = useRef<HTMLInputElement>(null);
@@ -66,7 +69,7 @@ export default function Imports() {
       {open && <Flow key={open} id={open} onClose={() => setOpen(null)} />}
       {error && <Trouble error={error} retry={() => void mutate()} />}
       {!data && !error && <Skeleton lines={5} />}
-      {data && data.imports.length === 0 && !open && (
+      {data && data.imports.length === 0 && pages.number === 1 && !open && (
         <Empty title="No imports yet">
           <p>Take any CSV file with a header and one column that tells contacts apart. You map its columns, see what would be created and changed, and only then write.
             Rows that cannot be taken come back as a file with the reason beside each.</p>
@@ -85,6 +88,7 @@ export default function Imports() {
           </table>
         </div>
       )}
+      {data && <Pager pages={pages} next={data.next} of="imports" />}
     </>
   );
 }
@@ -94,6 +98,7 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
   const { data, error, mutate } = useSWR<Import>(path, { refreshInterval: (latest) => (latest && AT_WORK.has(latest.state) ? 500 : 0) });
   const [edited, setEdited] = useState<Mapping | null>(null);
   const [trouble, setTrouble] = useState<unknown>(null);
+  const isStepping = useRef(false);
   const isMappable = data !== undefined && edited !== null && edited.id_column !== "" && isOpenIn(data.state);
   const unsent = useRef<() => void>(undefined);
   useEffect(() => () => unsent.current?.(), []);  // before the timer below is cleared: who leaves has it sent all the same
@@ -117,6 +122,9 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
   const mapping = edited ?? data.mapping ?? suggested(data);
 
   async function step(what: "dry-run" | "commit" | "cancel", query = "") {
+    // A second click comes before the answer to the first, and would be told that it is not its turn.
+    if (isStepping.current) return;
+    isStepping.current = true;
     setTrouble(null);
     try {
       if (what !== "cancel" && (edited !== null || data!.mapping === null) && isOpenIn(data!.state)) {
@@ -128,6 +136,7 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
       setTrouble(problem);
       void mutate();
     }
+    isStepping.current = false;
   }
 
   const isOpen = isOpenIn(data.state);
@@ -140,7 +149,7 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
       </div>
       {failure}
       {data.problem && <p className="trouble" role="alert">{data.problem.message}. {data.problem.fix}</p>}
-      {isOpen && <MappingTable columns={data.columns} mapping={mapping} isSuggested={edited === null && data.mapping === null} onMapping={setEdited} />}
+      {isOpen && <MappingTable columns={data.columns} mapping={mapping} origin={edited !== null ? "given" : data.mapping === null ? "suggested" : data.mapping_source} onMapping={setEdited} />}
       {isOpen && data.preview && data.preview.length > 0 && <FirstRows rows={data.preview} columns={data.columns} mapping={mapping} />}
       {AT_WORK.has(data.state) && <Progress import_={data} />}
       {data.state === "checked" && data.dry_run && edited === null && <Outcome run={data.dry_run} />}
@@ -173,12 +182,13 @@ function suggested(data: Import): Mapping {
   return { id_column: data.suggested_id_column ?? "", columns, blank: "keep" };
 }
 
-export function MappingTable({ columns, mapping, isSuggested, onMapping }: { columns: Column[]; mapping: Mapping; isSuggested: boolean; onMapping: (mapping: Mapping) => void }) {
+export function MappingTable({ columns, mapping, origin, onMapping }: { columns: Column[]; mapping: Mapping; origin: string | null; onMapping: (mapping: Mapping) => void }) {
   const change = (name: string, part: Partial<ColumnMapping>) =>
     onMapping({ ...mapping, columns: { ...mapping.columns, [name]: { ...(mapping.columns[name] ?? { attribute: null, type: "text" }), ...part } } });
   return (
     <>
-      {isSuggested && <p className="hint">Everything below is a suggestion made from the first rows. Change what is wrong; nothing is written before the dry run.</p>}
+      {origin === "suggested" && <p className="hint">Everything below is a suggestion made from the first rows. Change what is wrong; nothing is written before the dry run.</p>}
+      {origin === "remembered" && <p className="hint">A file with the same header was imported before, and everything below is as it was mapped then. Change what is wrong.</p>}
       <div className="filters">
         <label>Contact id is in <select value={mapping.id_column} onChange={(event) => onMapping({ ...mapping, id_column: event.target.value })}>
           <option value="">choose a column</option>{columns.map(({ name }) => <option key={name}>{name}</option>)}</select></label>
@@ -195,7 +205,7 @@ export function MappingTable({ columns, mapping, isSuggested, onMapping }: { col
                 <th scope="row">{column.name}</th>
                 <td className="samples">{column.samples.join(" · ")}</td>
                 <td><input aria-label={`Attribute of ${column.name}`} placeholder="left out" value={chosen?.attribute ?? ""} onChange={(event) => change(column.name, { attribute: event.target.value || null })} /></td>
-                <td><select aria-label={`Type of ${column.name}`} value={chosen?.type ?? "text"} onChange={(event) => change(column.name, { type: event.target.value })}>
+                <td><select aria-label={`Type of ${column.name}`} value={chosen?.type ?? "text"} onChange={(event) => change(column.name, { type: event.target.value, unreadable: "reject" })}>
                   {TYPES.map((type) => <option key={type}>{type}</option>)}</select>
                   {chosen?.type === "list" && <Separator column={column.name} value={chosen.separator ?? SEPARATOR} onValue={(separator) => change(column.name, { separator })} />}</td>
                 <td className="muted origin"><Origin column={column} chosen={chosen} isId={mapping.id_column === column.name} /></td>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { LiveChange } from "../live";
-import { lossOf, nameSaved, saidOf, withChange } from "./segment";
+import { lossOf, nameSaved, saidOf, withChanges } from "./segment";
 
 test("a name that was cleared is saved: the segment is called by its id", () => {
   expect(nameSaved("", "pros")).toBe("pros");
@@ -8,12 +8,13 @@ test("a name that was cleared is saved: the segment is called by its id", () => 
   expect(nameSaved("Active pros", "pros")).toBe("Active pros");
 });
 
-test("a live change is listed once, also when a read has brought it just before", () => {
-  const live: LiveChange = { segment_id: "pros", segment_version: 1, contact_id: "u1", change: "enter", at_ms: 1_000, cause: "write", event_id: "e1" };
-  const once = withChange([], live);
-  expect(once.map(({ event_id, at }) => [event_id, at])).toEqual([["e1", "1970-01-01T00:00:01.000Z"]]);
-  expect(withChange(once, live)).toEqual(once);
-  expect(withChange(once, { ...live, event_id: "e2" }).map(({ event_id }) => event_id)).toEqual(["e2", "e1"]);
+test("live changes stand above what was read, each once, and none that is older than what was read", () => {
+  const live = (n: number): LiveChange => ({ segment_id: "pros", segment_version: 1, contact_id: `u${n}`, change: "enter", at_ms: n * 1_000, cause: "write", event_id: `e${n}` });
+  const once = withChanges([], [live(2)]);
+  expect(once.map(({ event_id, at }) => [event_id, at])).toEqual([["e2", "1970-01-01T00:00:02.000Z"]]);
+  const arrived = [live(1), live(2), live(3), live(4)];
+  expect(withChanges(once, arrived).map(({ event_id }) => event_id)).toEqual(["e4", "e3", "e2"]);
+  expect(withChanges(withChanges(once, arrived), arrived).map(({ event_id }) => event_id)).toEqual(["e4", "e3", "e2"]);
 });
 
 test("of a paused segment it is not said that contacts are brought to it", () => {

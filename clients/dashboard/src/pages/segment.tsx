@@ -4,7 +4,7 @@ import useSWR, { useSWRConfig } from "swr";
 import { Link, useLocation } from "wouter";
 import { ask, isGone, Problem, segmentPath, type AttributeSeen, type Change, type Cost, type Segment } from "../api";
 import { age, count, counted, duration, instant, microseconds, slug, typedId } from "../format";
-import { useChanges, useCount, type LiveChange } from "../live";
+import { useChangesTogether, useCount, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
 import { ContactLink } from "../parts/contact-link";
 import { isEdited, useDraft, type Draft } from "../parts/draft";
@@ -20,6 +20,8 @@ const TextEditor = lazy(() => import("../parts/text-editor"));
 const Builder = lazy(() => import("../parts/builder"));
 const Chart = lazy(() => import("../parts/chart"));
 const CHANGES_SHOWN = 50;
+/** Of those that come while the page is open, until the list is read again. */
+const CHANGES_LIVE_MAX = 500;
 const EXAMPLES: readonly [string, string][] = [
   ["Active lately, on a plan", "plan is Pro AND last_active within last 7 days AND email_verified"],
   ["A trial about to end", "trial_ends_at within next 3 days AND has_upgraded is false"],
@@ -108,10 +110,11 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   const segments = useMemo(() => (all?.segments ?? []).map((each) => each.id).filter((each) => each !== saved?.id), [all, saved?.id]);
   const attributes = catalogue?.attributes ?? [];
   const id = saved?.id ?? (ownId || slug(name));
-  const isChanged = saved === null ? draft.readings !== null : draft.readings !== null && (draft.readings.text !== saved.text || nameSaved(name, saved.id) !== nameSaved(saved.name, saved.id));
+  const isChanged = draft.readings !== null && (base === null || draft.readings.text !== base.text || nameSaved(name, base.id) !== nameSaved(base.name, base.id));
   const loses = lossOf(base, isEdited(draft, base?.text ?? null), base ? nameSaved(name, base.id) !== nameSaved(base.name, base.id) : name.trim() !== "" || ownId !== "");
   const elsewhere = saved !== null && base !== null && saved.version > base.version && loses === "";
   useUnsaved(loses);
+  const isSaving = useRef(false);
   const isShown = useRef(false);
   useEffect(() => {
     isShown.current = true;
@@ -140,6 +143,9 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
   }
 
   async function save(change: object) {
+    // A second click comes before the answer to the first, and would be told that somebody else was quicker.
+    if (isSaving.current) return;
+    isSaving.current = true;
     setTrouble(null);
     setSaid("");
     try {
@@ -158,6 +164,12 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
       setTrouble(error);
       if (error instanceof Problem && error.status === 412) reread();
     }
+    isSaving.current = false;
+  }
+
+  /** Pause, or resume. The second click of a double one would take back what the first has done. */
+  function turn(click: number) {
+    if (saved && click < 2) void save({ state: saved.state === "paused" ? "active" : "paused" });
   }
 
   async function remove() {
@@ -188,7 +200,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
         <label>Name <input value={name} placeholder={saved?.id ?? "Active Pro contacts"} onChange={(event) => setName(event.target.value)} /></label>
         {saved === null && <label>Id <input value={id} placeholder="active_pro_contacts" spellCheck={false} onChange={(event) => setOwnId(typedId(event.target.value))} /></label>}
         <span className="grow" />
-        {saved && <button type="button" onClick={() => void save({ state: saved.state === "paused" ? "active" : "paused" })}>{saved.state === "paused" ? "Resume" : "Pause"}</button>}
+        {saved && <button type="button" onClick={({ detail }) => turn(detail)}>{saved.state === "paused" ? "Resume" : "Pause"}</button>}
         {saved && <button type="button" className="quiet" onClick={() => void remove()}>Delete</button>}
         <button type="button" className="main" disabled={!canSave} onClick={saveExpression}>{saved ? "Save new version" : "Create segment"}</button>
       </div>
@@ -280,7 +292,7 @@ function Outlook({ draft, saved, isChanged, onTree }: { draft: Draft; saved: Seg
           </>
         )}
         {saved && isChanged && preview.complete && (
-          <p className="difference" data-testid="difference">Saving makes <strong className="entered">{counted(preview.would_enter, "contact")} enter</strong> and <strong className="exited">{counted(preview.would_leave, "contact")} leave</strong>.</p>
+          <p className="difference" data-testid="difference">{saved.state === "paused" ? "The segment is paused, so saving moves nobody. Resuming it then would make" : "Saving makes"} <strong className="entered">{counted(preview.would_enter, "contact")} enter</strong> and <strong className="exited">{counted(preview.would_leave, "contact")} leave</strong>.</p>
         )}
         {readings.depends_on_time && <p className="hint">This depends on the time, so contacts also enter and leave without a write.</p>}
       </div>
@@ -304,11 +316,14 @@ function Population({ id }: { id: string }) {
   const { data: history, error: historyError, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
     `${segmentPath(id)}/changes?limit=${CHANGES_SHOWN}${cursor(changePages.after)}`, { refreshInterval: isNewest ? 10_000 : 0 });
   const now = useNow(5_000);
-  const onChange = useCallback((change: LiveChange) => {
-    if (change.segment_id !== id || !isNewest) return;
-    void again((before) => before && ({ ...before, changes: withChange(before.changes, change) }), { revalidate: false });
-  }, [id, again, isNewest]);
-  useChanges(onChange);
+  // Kept beside what is read: a read during which its list is changed is dropped, and in a busy segment that is each.
+  const [live, setLive] = useState<readonly LiveChange[]>([]);
+  const onChanges = useCallback((arrived: readonly LiveChange[]) => {
+    const mine = arrived.filter((change) => change.segment_id === id);
+    if (mine.length > 0) setLive((before) => [...before, ...mine].slice(-CHANGES_LIVE_MAX));
+  }, [id]);
+  useChangesTogether(onChanges);
+  const changes = history && (isNewest ? withChanges(history.changes, live) : history.changes);
   return (
     <div className="columns">
       <section>
@@ -328,18 +343,20 @@ function Population({ id }: { id: string }) {
       <section>
         <h2>Changes</h2>
         {historyError && <Trouble error={historyError} retry={() => void again()} />}
-        {history && history.changes.length === 0 && <p className="hint">Nobody has entered or left yet.</p>}
-        <ol className="changes">{history?.changes.map((change) => <ChangeLine key={change.event_id} change={change} dated without="segment" />)}</ol>
+        {changes && changes.length === 0 && <p className="hint">Nobody has entered or left yet.</p>}
+        <ol className="changes">{changes?.map((change) => <ChangeLine key={change.event_id} change={change} dated without="segment" />)}</ol>
         {history && <Pager pages={changePages} next={history.next} of="changes" />}
       </section>
     </div>
   );
 }
 
-/** The list with a live change at its head, unless a read just before has brought it. */
-export function withChange(changes: Change[], change: LiveChange): Change[] {
-  if (changes.some((each) => each.event_id === change.event_id)) return changes;
-  return [{ ...change, at: new Date(change.at_ms).toISOString() }, ...changes];
+/** A list as it was read, with the live changes since then at its head, the newest first. */
+export function withChanges(changes: Change[], live: readonly LiveChange[]): Change[] {
+  const known = new Set(changes.map((each) => each.event_id));
+  const newest = changes.length > 0 ? Date.parse(changes[0]!.at) : 0;
+  const fresh = live.filter((each) => each.at_ms >= newest && !known.has(each.event_id));
+  return [...fresh.map((each) => ({ ...each, at: new Date(each.at_ms).toISOString() })).reverse(), ...changes];
 }
 
 function cursor(after: string | null): string {

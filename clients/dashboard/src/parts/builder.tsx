@@ -3,7 +3,7 @@ import { QueryBuilder, type ActionProps, type CombinatorSelectorProps, type Fiel
 import { createContext, useContext, useState } from "react";
 import type { AttributeSeen, Value } from "../api";
 import { readElements, readText, readValue, writeElements, writeText, writeValue } from "../format";
-import { carried, hasMissingPolicy, missingPolicy, operatorOf, OPERATORS, replaced, SEGMENT_FIELD, SEGMENT_OPERATORS, withPolicy, type ConditionRule, type Group } from "../query";
+import { carried, durationParts, hasMissingPolicy, missingPolicy, operatorOf, OPERATORS, replaced, SEGMENT_FIELD, SEGMENT_OPERATORS, withPolicy, type ConditionRule, type Group } from "../query";
 
 interface Known { attributes: readonly AttributeSeen[]; segments: readonly string[] }
 const KnownNames = createContext<Known>({ attributes: [], segments: [] });
@@ -157,11 +157,10 @@ function SetOf({ value, onValue }: { value: Value[]; onValue: (value: Value[]) =
 }
 
 function Duration({ value, onValue }: { value: string; onValue: (value: string) => void }) {
-  const parts = /^(\d*)([smhdw])$/.exec(value);
-  const [number, unit] = [parts?.[1] ?? "7", parts?.[2] ?? "d"];
+  const [number, unit] = durationParts(value);
   return (
     <span className="range">
-      <input type="number" min="1" aria-label="How many" value={number} onChange={(event) => { if (event.target.value !== "") onValue(`${event.target.value}${unit}`); }} />
+      <input type="number" min="1" aria-label="How many" value={number} data-empty={number === "" || undefined} onChange={(event) => onValue(`${event.target.value}${unit}`)} />
       <select aria-label="Unit" value={unit} onChange={(event) => onValue(`${number}${event.target.value}`)}>
         {UNITS.map(([short, name]) => <option key={short} value={short}>{name}</option>)}
       </select>

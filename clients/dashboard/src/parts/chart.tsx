@@ -15,7 +15,8 @@ export default function Chart({ trend, members, now }: { trend: [number, number]
   data.current = [at, values];
 
   useEffect(() => {
-    const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    // Asked at each drawing, since the theme may be exchanged in between.
+    const colour = (name: string) => () => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     const made = new uPlot(
       {

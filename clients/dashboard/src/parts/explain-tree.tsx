@@ -3,17 +3,23 @@ import type { Explanation, TruthNode } from "../api";
 import { instant } from "../format";
 
 export function ExplainTree({ explanation, segment }: { explanation: Explanation; segment: string }) {
-  const { member, holds, since_ms: since, until_ms: until } = explanation;
+  const { member, holds, since_ms: since, state } = explanation;
   return (
     <div className="explain">
       <p className="verdict" data-holds={member}>
         <strong>{member ? "In" : "Not in"} {segment}</strong>{since !== null && <> since {instant(since)}</>}.{" "}
-        {until === null ? "Time alone will not change that." : <>If nothing is written, that changes at <strong>{instant(until)}</strong>.</>}
-        {member !== holds && " The segment is paused or still settling: membership is not yet what the condition says."}
+        <Until explanation={explanation} />
+        {member !== holds && (state === "paused" ? " Its condition says otherwise." : " The segment is still settling: membership is not yet what the condition says.")}
       </p>
       <ul className="tree" aria-label="Conditions"><Node node={explanation.tree} /></ul>
     </div>
   );
+}
+
+/** What `until_ms` is of: the condition. The membership follows it, but in a paused segment. */
+function Until({ explanation: { state, until_ms: until } }: { explanation: Explanation }) {
+  if (state === "paused") return <>The segment is paused: nothing changes that until it is resumed.</>;
+  return until === null ? <>Time alone will not change that.</> : <>If nothing is written, that changes at <strong>{instant(until)}</strong>.</>;
 }
 
 const JOINS = { all: "all of these", any: "at least one of these", not: "not this" };
@@ -41,7 +47,7 @@ function Condition({ node }: { node: Extract<TruthNode, { kind: "condition" }> }
         {value}{node.state === "unreadable" && <strong className="warn">, which cannot be read as {node.reading}</strong>}
         {node.until_ms !== null && <>; changes {instant(node.until_ms)}</>}
       </small>
-      {!node.holds && node.flips.length > 0 && <small className="flip">To make it hold: {node.flips.map((flip) => flip.says).join(", or ")}</small>}
+      {node.flips.length > 0 && <small className="flip">To make it {node.holds ? "hold no longer" : "hold"}: {node.flips.map((flip) => flip.says).join(", or ")}</small>}
     </div>
   );
 }

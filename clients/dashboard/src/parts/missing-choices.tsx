@@ -2,7 +2,7 @@
 import useSWR from "swr";
 import { ask, type Preview } from "../api";
 import { count, counted } from "../format";
-import { conditionsOf, missingPolicy, replaced, whereOf, withPolicy, type ConditionRule, type Group } from "../query";
+import { conditionsOf, missingPolicy, replaced, whereOf, withPolicy, type Group, type Met } from "../query";
 
 const CONDITIONS_MAX = 6;
 const POLICIES = ["exclude", "include"] as const;
@@ -13,7 +13,7 @@ export function MissingChoices({ tree, onTree }: { tree: Group; onTree: (tree: G
   return (
     <div className="missing">
       <h3>Missing values</h3>
-      <ul>{conditions.slice(0, CONDITIONS_MAX).map(({ rule, way }) => <Choice key={`${way.join(".")} ${rule.field}`} rule={rule} way={way} tree={tree} onTree={onTree} />)}</ul>
+      <ul>{conditions.slice(0, CONDITIONS_MAX).map((met) => <Choice key={`${met.way.join(".")} ${met.rule.field}`} met={met} tree={tree} onTree={onTree} />)}</ul>
       {conditions.length > CONDITIONS_MAX && <p className="hint">The first {CONDITIONS_MAX} conditions are shown; each has its choice in the builder.</p>}
     </div>
   );
@@ -26,7 +26,7 @@ function useMatches(where: unknown): Preview | undefined {
   return data;
 }
 
-function Choice({ rule, way, tree, onTree }: { rule: ConditionRule; way: readonly number[]; tree: Group; onTree: (tree: Group) => void }) {
+function Choice({ met: { rule, way, isTurned }, tree, onTree }: { met: Met; tree: Group; onTree: (tree: Group) => void }) {
   const lacking = useMatches({ attribute: rule.field, set: false });
   if (!lacking) return <li><code>{rule.field}</code> …</li>;
   if (lacking.matched === 0) return <li><code>{rule.field}</code> <span className="muted">is never missing</span></li>;
@@ -36,18 +36,18 @@ function Choice({ rule, way, tree, onTree }: { rule: ConditionRule; way: readonl
       <span className="choices" role="group" aria-label={`Contacts without ${rule.field}`}>
         {POLICIES.map((policy) => {
           const chosen = replaced(tree, way, withPolicy(rule, policy));
-          return <Policy key={policy} policy={policy} isOn={missingPolicy(rule) === policy} where={whereOf(chosen)} onChoose={() => onTree(chosen)} />;
+          return <Policy key={policy} passes={(policy === "include") !== isTurned} isOn={missingPolicy(rule) === policy} where={whereOf(chosen)} onChoose={() => onTree(chosen)} />;
         })}
       </span>
     </li>
   );
 }
 
-function Policy({ policy, isOn, where, onChoose }: { policy: "include" | "exclude"; isOn: boolean; where: unknown; onChoose: () => void }) {
+function Policy({ passes, isOn, where, onChoose }: { passes: boolean; isOn: boolean; where: unknown; onChoose: () => void }) {
   const found = useMatches(where);
   return (
     <button type="button" aria-pressed={isOn} onClick={onChoose}>
-      {policy === "include" ? "they pass" : "they do not pass"}: {found ? count(found.matched) : "…"} match
+      {passes ? "they pass" : "they do not pass"}: {found ? count(found.matched) : "…"} match
     </button>
   );
 }
