@@ -6,6 +6,7 @@ are shown where they are in the text. An edit names the version that it replaces
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, cast
 
@@ -14,6 +15,7 @@ import typer
 from schemas.limits import EXPRESSION_DEPTH_MAX
 from schemas.strict_json import JsonRefusedError, load_strictly
 from tidegate.cli.connection import AsJson, Key, Url, an_id, talk
+from tidegate.cli.instants import date_time
 from tidegate.cli.output import advise, complain, print_json, print_table, say
 from tidegate.client import Tidegate
 from tidegate.definition import SegmentDefinition, Where
@@ -89,7 +91,10 @@ def show(segment_id: SegmentId, limit: Limit = 10, url: Url = None, key: Key = N
         return
     rows = [(name, shown.get(name)) for name in SHOWN]
     print_table(("", ""), [row for row in rows if row[1] not in (None, "")])
-    print_table(("member", "since"), [(member["contact_id"], member["since"]) for member in shown["first_members"]])
+    members = [
+        (each["contact_id"], date_time(datetime.fromisoformat(each["since"]))) for each in shown["first_members"]
+    ]
+    print_table(("member", "since"), members)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.sdk.scripted import Service, run
 from tidegate.cli import connection, main
+from tidegate.cli.instants import date_time
 
 SEGMENT = {"id": "pros", "version": 2, "state": "active", "text": 'plan is "pro"', "members": 12_345, "name": "Pros"}
 CHANGE = {"segment_id": "pros", "contact_id": "u1", "change": "enter", "at_ms": 1_790_000_000_123, "cause": "time"}
@@ -22,6 +23,18 @@ def test_a_list_off_a_terminal_is_one_tab_separated_line_a_segment(service: Serv
     service.on("GET", "/segments", body={"segments": [SEGMENT]})
     result = run("segments", "list")
     assert (result.exit_code, result.stdout) == (0, 'pros\t12,345\tactive\tplan is "pro"\n')
+
+
+def test_since_when_is_told_in_one_form_wherever_it_is_told(service: Service) -> None:
+    since = "2026-05-01T12:00:00.000Z"
+    service.on("GET", "/segments/pros", body=SEGMENT)
+    service.on("GET", "/segments/pros/members", body={"members": [{"contact_id": "u1", "since": since}], "next": None})
+    membership = {"segment_id": "pros", "since": since}
+    service.on("GET", "/contacts/u1", body={"id": "u1", "attributes": {}, "memberships": [membership]})
+    shown, got = (
+        run(*command).stdout.splitlines()[-1] for command in (("segments", "show", "pros"), ("contacts", "get", "u1"))
+    )
+    assert shown.partition("\t")[2] == got.partition("\t")[2] == date_time(1_777_636_800_000)
 
 
 def test_json_output_is_what_the_api_answered(service: Service) -> None:
@@ -262,6 +275,7 @@ def test_doctor_is_not_content_with_what_an_owner_said_before_it_fell_silent(ser
     result = run("doctor")
     assert (result.exit_code, service.asked[0].url.params["probe"]) == (connection.EXIT_UNREACHABLE, "true")
     assert "wrong partitions: 0 of 1 partitions are served - 1 have an owner that does not answer" in result.stdout
+    assert "lag" not in result.stdout, "it is not known"
 
 
 def test_doctor_away_from_a_local_stack_looks_at_what_it_is_given(
