@@ -10,18 +10,20 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from tidegate.cli import import_review
 from tidegate.cli.connection import EXIT_REFUSED, AsJson, Key, Url, talk
 from tidegate.cli.output import complain, print_json, say
 from tidegate.client import Tidegate
+from tidegate.errors import NotReadyError, UnreachableError
 from tidegate.responses import Import
 
 app = typer.Typer(add_completion=False)
@@ -138,10 +140,10 @@ async def _reviewed(tidegate: Tidegate, wanted: Wanted, *, dry_run: bool) -> Imp
 
 
 async def _written(tidegate: Tidegate, started: Import, *, quiet: bool) -> Import:
-    """Wait until the rows are written. Whoever interrupts that is told that it is only the waiting that ends."""
+    """Wait until the rows are written. Whatever interrupts that, it is said that only the waiting ends."""
     try:
         return await follow_import(tidegate, started, quiet=quiet)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, UnreachableError, NotReadyError):
         complain(f"the import {started.id} goes on without this command; the dashboard shows it, and can cancel it")
         raise
 
@@ -216,28 +218,32 @@ async def follow_import(
     quiet: bool = False,
 ) -> Import:
     """Show an import's progress until it ends, or is in a state of `until`."""
-    columns = (
-        TextColumn(doing),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rows]} rows, {task.fields[rejected]} rejected"),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn(doing), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"))
     errors = Console(stderr=True)
     with Progress(*columns, console=errors, disable=quiet or not errors.is_terminal, transient=True) as progress:
-        task = progress.add_task("import", total=None, rows="0", rejected="0")
+        task = progress.add_task("import", total=None, said=going_on(started))
         current = started
         while current.state not in ENDED | until:
             await asyncio.sleep(POLL_S)
             current = await tidegate.import_status(started.id)
-            progress.update(
-                task,
-                total=current.rows_total,
-                completed=current.rows_read,
-                rows=f"{current.rows_read:,}",
-                rejected=f"{current.rejected:,}",
-            )
+            total, read = ((current.model_extra or {}).get(name) for name in ("bytes_total", "bytes_read"))
+            progress.update(task, total=total or None, completed=read or 0, said=going_on(current))
     return current
+
+
+def going_on(import_: Import) -> str:
+    """How far an import is beside its bar, which shows bytes: how many rows there are is known when all are read."""
+    told = import_.model_extra or {}
+    rate, left, waiting = told.get("rate_rows_per_s"), told.get("eta_s"), told.get("waiting")
+    return ", ".join(
+        (
+            f"{import_.rows_read:,} rows",
+            f"{import_.rejected:,} rejected",
+            *([f"{rate:,} a second"] if rate else []),
+            *([f"{timedelta(seconds=round(left))} left"] if left is not None else []),
+            *([f"waiting {waiting}"] if waiting else []),
+        )
+    )
 
 
 def _sendable(name: str) -> str:

@@ -12,9 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+from rich.progress import Progress
 
 from tests.unit.sdk.scripted import Service, run
-from tidegate.cli import connection, import_review
+from tidegate.cli import connection, import_review, imports
+from tidegate.client import Tidegate
 from tidegate.responses import Import
 
 ENDED: dict[str, Any] = {
@@ -104,6 +106,46 @@ def test_whoever_stops_waiting_is_told_that_the_import_goes_on(service: Service,
     interrupt.start()
     result = run("import", str(people), "--id", "id")
     assert (result.exit_code, "the import imp_1 goes on" in result.stderr) == (connection.EXIT_INTERRUPTED, True)
+
+
+def test_an_import_that_cannot_be_followed_any_more_is_said_to_go_on(service: Service, people: Path) -> None:
+    service.on("POST", "/imports", 202, {**ENDED, "state": "running"})
+    service.on("GET", "/imports/imp_1", 503, {"title": "not now"}, **{"Retry-After": "60"})
+    result = run("import", str(people), "--id", "id")
+    assert result.exit_code == connection.EXIT_UNREACHABLE
+    assert result.stderr.splitlines()[0].startswith("error: the import imp_1 goes on without this command")
+
+
+def test_how_far_an_import_is_is_told_by_what_is_known_while_it_runs() -> None:
+    running = {
+        **ENDED,
+        "state": "running",
+        "rows_total": None,
+        "rows_read": 44_999,
+        "rate_rows_per_s": 8_123,
+        "eta_s": 83,
+    }
+    assert imports.going_on(Import.model_validate(running)) == "44,999 rows, 0 rejected, 8,123 a second, 0:01:23 left"
+    waiting = {**running, "rate_rows_per_s": None, "eta_s": None, "waiting": "for the broker"}
+    assert imports.going_on(Import.model_validate(waiting)) == "44,999 rows, 0 rejected, waiting for the broker"
+
+
+async def test_the_bar_of_an_import_moves_while_the_number_of_rows_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[tuple[Any, Any]] = []
+
+    class Shown(Progress):
+        def update(self, *_: Any, total: Any = None, completed: Any = None, **__: Any) -> None:
+            moved.append((total, completed))
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        read = {"rows_total": None, "bytes_total": 400, "bytes_read": 100 * len(moved)}
+        return httpx.Response(200, json={**ENDED, **read, "state": "running" if len(moved) < 3 else "completed"})
+
+    monkeypatch.setattr(imports, "Progress", Shown)
+    monkeypatch.setattr(imports, "POLL_S", 0.0)
+    async with Tidegate(transport=httpx.MockTransport(answer)) as tidegate:
+        await imports.follow_import(tidegate, Import.model_validate({**ENDED, "state": "running"}))
+    assert moved == [(400, 0), (400, 100), (400, 200), (400, 300)]
 
 
 def uploaded(**told: Any) -> Import:
