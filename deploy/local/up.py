@@ -111,7 +111,8 @@ def _announce(stack: LocalStack, plan: StackPlan, options: UpOptions, output: Ou
         sys.stdout.write(line.decode() + "\n")
         sys.stdout.flush()
         return
-    output.say(f"Tidegate is ready ({took_s:.1f} s). Ctrl-C stops it; the data stays in {plan.data_directory}.")
+    data = " and removes all data" if options.ephemeral else f"; the data stays in {plan.data_directory}"
+    output.say(f"Tidegate is ready ({took_s:.1f} s). Ctrl-C stops it{data}.")
     for what, where in (
         ("Dashboard", plan.console_url),
         ("API", f"{plan.ingest_url}/api/v2"),

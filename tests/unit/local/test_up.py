@@ -51,10 +51,15 @@ def test_a_stack_in_the_usual_folder_needs_no_word_about_it(monkeypatch: pytest.
     assert not any("TIDEGATE_DATA_DIR" in line for line in announced(tmp_path))
 
 
-def announced(folder: Path) -> list[str]:
-    """What a stack that keeps its data in `folder` says when it is ready."""
+def test_data_that_is_removed_at_the_end_is_not_said_to_stay(tmp_path: Path) -> None:
+    assert announced(tmp_path)[0].endswith(f"Ctrl-C stops it; the data stays in {tmp_path}.")
+    assert announced(tmp_path, up.UpOptions(ephemeral=True))[0].endswith("Ctrl-C stops it and removes all data.")
+
+
+def announced(folder: Path, options: up.UpOptions | None = None) -> list[str]:
+    """What a stack whose data is in `folder` says when it is ready."""
     stream = io.StringIO()
     plan = StackPlan(folder, StackPorts.from_base(20_000), 4, 1)
     stack = cast("LocalStack", SimpleNamespace(key="tg_local", pids={}))
-    up._announce(stack, plan, up.UpOptions(), Output(stream, colour=False, log_directory=None), took_s=1.0)
+    up._announce(stack, plan, options or up.UpOptions(), Output(stream, colour=False, log_directory=None), took_s=1.0)
     return stream.getvalue().splitlines()
