@@ -2,7 +2,7 @@ import { createElement } from "react";
 import { renderToString } from "react-dom/server";
 import { SWRConfig } from "swr";
 import { expect, test } from "vitest";
-import Imports, { foundIn, MappingTable, type Column, type Mapping } from "./imports";
+import Imports, { foundIn, MappingTable, Progress, type Column, type Mapping } from "./imports";
 
 function mapped(type: string, part: object = {}, origin = "given"): string {
   const column: Column = { name: "app", position: 1, samples: [], attribute: "app", attribute_reason: "", type, type_reason: "" };
@@ -23,6 +23,14 @@ test("a mapping says whether it is a suggestion, or that of an earlier file", ()
   expect(mapped("text", {}, "suggested")).toContain("is a suggestion");
   expect(mapped("text", {}, "remembered")).toContain("A file with the same header was imported before");
   expect(mapped("text")).not.toMatch(/is a suggestion|was imported before/);
+});
+
+test("an import that stands still says what it waits for", () => {
+  const shown = (waiting: string | null) => renderToString(createElement(Progress, {
+    import_: { state: "running", bytes_total: 100, bytes_read: 40, rows_read: 4_999, rate_rows_per_s: null, eta_s: null, waiting },
+  })).replaceAll(/<[^>]*>/g, "");
+  expect(shown("for the broker")).toBe("Writing: 4,999 rows read; waiting for the broker");
+  expect(shown(null)).toBe("Writing: 4,999 rows read");
 });
 
 test("imports that the first page has no room for can be gone to", () => {

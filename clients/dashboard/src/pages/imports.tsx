@@ -19,7 +19,7 @@ interface DryRun {
 interface PreviewRow { row: number; cells: string[]; problems?: { column: string; expected: string; found: string; fix: string }[] }
 interface Import {
   id: string; name: string; state: string; created_at: string; rows_total: number | null; rows_read: number; accepted: number; rejected: number;
-  bytes_total: number; bytes_read: number; rate_rows_per_s: number | null; eta_s: number | null; repeat_of: string | null; mapping_source: string | null;
+  bytes_total: number; bytes_read: number; rate_rows_per_s: number | null; eta_s: number | null; repeat_of: string | null; mapping_source: string | null; waiting: string | null;
   problem: { message: string; fix: string } | null; columns: Column[]; suggested_id_column: string | null; mapping: Mapping | null;
   dry_run: DryRun | null; errors: ErrorGroup[]; preview?: PreviewRow[]; format: { encoding: string; delimiter: string; header: boolean };
 }
@@ -258,12 +258,12 @@ function FirstRows({ rows, columns, mapping }: { rows: PreviewRow[]; columns: Co
   );
 }
 
-function Progress({ import_: data }: { import_: Import }) {
+export function Progress({ import_: data }: { import_: Pick<Import, "state" | "bytes_total" | "bytes_read" | "rows_read" | "rate_rows_per_s" | "eta_s" | "waiting"> }) {
   const part = data.bytes_total ? data.bytes_read / data.bytes_total : 0;
   return (
     <div role="status">
       <progress value={part} max={1} aria-label="How much of the file is read" />
-      <p className="hint">{data.state === "checking" ? "Checking" : "Writing"}: {counted(data.rows_read, "row")} read{data.rate_rows_per_s && <>, {count(data.rate_rows_per_s)} a second</>}{data.eta_s !== null && <>, about {duration(data.eta_s * 1_000)} left</>}</p>
+      <p className="hint">{data.state === "checking" ? "Checking" : "Writing"}: {counted(data.rows_read, "row")} read{data.rate_rows_per_s && <>, {count(data.rate_rows_per_s)} a second</>}{data.eta_s !== null && <>, about {duration(data.eta_s * 1_000)} left</>}{data.waiting && <>; waiting {data.waiting}</>}</p>
     </div>
   );
 }
