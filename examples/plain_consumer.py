@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
 
 FIELDS = {"segment_id", "contact_id", "change", "member", "at", "offset", "cause"}
 """Of a change, those that are read here or by whoever is given it."""
@@ -72,7 +73,12 @@ async def main(bootstrap: str) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case [bootstrap]:
-            asyncio.run(main(bootstrap))
+            try:
+                asyncio.run(main(bootstrap))
+            except KafkaConnectionError as error:
+                sys.exit(f"no Kafka broker answers at {bootstrap}: {error}")
+            except KeyboardInterrupt:
+                sys.exit(130)
         case _:
             print("usage: python -m examples.plain_consumer BOOTSTRAP", file=sys.stderr)
             sys.exit(2)

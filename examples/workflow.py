@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 
-from tidegate import MembershipChange, Memberships
+from tidegate import MembershipChange, Memberships, UnreachableError
 
 CAMPAIGNS = {"at-risk": "a call from support", "trial-ending": "upgrade offer", "reachable-pro": "newsletter"}
 """By segment, the most urgent first."""
@@ -89,7 +89,12 @@ async def follow(bootstrap: str, path: str, topic_prefix: str = "") -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case [bootstrap, path]:
-            asyncio.run(follow(bootstrap, path))
+            try:
+                asyncio.run(follow(bootstrap, path))
+            except UnreachableError as error:
+                sys.exit(str(error))
+            except KeyboardInterrupt:
+                sys.exit(130)
         case _:
             print("usage: python -m examples.workflow BOOTSTRAP DATABASE", file=sys.stderr)
             sys.exit(2)
