@@ -2,8 +2,9 @@
 
 Rule: a connection that does not finish a request's headers in time, sends more of them than anybody needs, or says what
 is no HTTP, is answered with a problem document and closed, behind the answers that are still under way on it; one whose
-request was answered before its body came whole is closed soon after. How long a body may take is its reader's business.
-The usual request, whose headers come at once, costs no timer.
+request was answered before its body came whole is closed soon after. How long a body may take is its reader's business;
+what is said around it (sizes of chunks, fields behind the last one) is bounded like headers, and read by nobody. The
+usual request, whose headers come at once, costs no timer.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._awaiting = _Awaiting.HEADERS
         self._header_bytes = 0
+        self._body_came = False
         self._deadline: asyncio.TimerHandle | None = None
         self._refusal: tuple[HTTPStatus, str] | None = None
 
@@ -50,26 +52,40 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on, then see whether headers are still under way."""
+        """Pass on, then see whether headers are still under way, or what is said around a body."""
+        self._body_came = False
         super().data_received(data)
-        if self._awaiting is _Awaiting.HEADERS and not self.transport.is_closing():
-            self._header_bytes += len(data)
-            if self._header_bytes > HEADER_BYTES_MAX:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {HEADER_BYTES_MAX} bytes are taken")
-            elif self._deadline is None:
-                self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)
+        if self._awaiting is _Awaiting.REQUEST or self.transport.is_closing():
+            return
+        self._header_bytes = 0 if self._body_came else self._header_bytes + len(data)
+        if self._header_bytes > HEADER_BYTES_MAX:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {HEADER_BYTES_MAX} bytes are taken")
+        elif self._awaiting is _Awaiting.HEADERS and self._deadline is None:
+            self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._awaiting = _Awaiting.HEADERS
         self._header_bytes = 0
+        self._body_came = False
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. A field behind the body is none: the request was admitted without it."""
+        if self._awaiting is _Awaiting.HEADERS:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The headers came in time."""
         self._awaiting = _Awaiting.BODY
+        self._header_bytes = 0
         self._forget_deadline()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body itself."""
+        self._body_came = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The body came whole."""
@@ -114,6 +130,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # An answer is not cut into: the refusal comes behind it, and until then nothing more is read.
             self._refusal = status, detail
             self.flow.pause_reading()
+            return
+        if self._awaiting is _Awaiting.BODY and self.cycle.response_complete:
+            # The request has its answer; another would be taken for the next one's.
+            self.transport.close()
             return
         problem = {"type": "about:blank", "title": status.phrase.lower(), "status": status.value, "detail": detail}
         body = orjson.dumps(problem)

@@ -1,4 +1,4 @@
-"""Peers that take for ever, on real sockets: headers that trickle, never come or never end, bodies nobody reads."""
+"""Peers that take for ever, on real sockets: headers and fields behind a body that never end, bodies nobody reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ Connect = Callable[[], Any]
 
 
 @pytest.fixture
-async def connect(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connect]:
+def seen() -> list[bytes]:
+    """The names of the last request's headers, once its body has come."""
+    return []
+
+
+@pytest.fixture
+async def connect(monkeypatch: pytest.MonkeyPatch, seen: list[bytes]) -> AsyncIterator[Connect]:
     """Connections to a server whose patience is short."""
     monkeypatch.setattr(http_protocol, "HEADER_TIMEOUT_S", SOON_S)
     monkeypatch.setattr(http_protocol, "UNREAD_BODY_LINGER_S", SOON_S)
@@ -32,6 +38,7 @@ async def connect(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connect]:
         if scope["path"] != "/unread":
             while (await receive()).get("more_body"):
                 pass
+        seen[:] = [name for name, _ in scope["headers"]]
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -161,3 +168,48 @@ async def test_a_body_that_nobody_reads_does_not_hold_the_connection(connect: Co
     with contextlib.suppress(ConnectionError):
         assert await all_of(reader) == b""
     trickling.cancel()
+
+
+CHUNKED = b"POST %b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+TOO_MUCH = HEADER_BYTES_MAX // 8 + 1
+
+
+@pytest.mark.parametrize(
+    "around",
+    [b"0\r\n" + b"x: abc\r\n" * TOO_MUCH, b"0\r\nx: " + b"y" * 8 * TOO_MUCH, b"1;" + b"y" * 8 * TOO_MUCH],
+    ids=["fields without end", "a field without end", "a chunk's extension without end"],
+)
+async def test_what_is_said_around_a_body_without_end_is_refused_before_it_fills_the_memory(
+    connect: Connect, around: bytes
+) -> None:
+    reader, writer = await connect()
+    writer.write(CHUNKED % b"/" + around)
+    assert (await all_of(reader)).startswith(b"HTTP/1.1 431 ")
+    reader, writer = await connect()
+    writer.write(CHUNKED % b"/unread" + around)
+    with contextlib.suppress(ConnectionError):
+        assert (await all_of(reader)).count(b"HTTP/1.1") == 1
+
+
+async def test_a_body_in_the_smallest_chunks_is_taken_whole(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(CHUNKED % b"/" + b"1\r\nx\r\n" * HEADER_BYTES_MAX + b"0\r\nx: y\r\n\r\n" + WHOLE + b"{}")
+    for _ in range(2):
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_field_behind_the_body_is_no_header_of_the_request(connect: Connect, seen: list[bytes]) -> None:
+    reader, writer = await connect()
+    writer.write(CHUNKED % b"/slow")
+    await asyncio.sleep(SOON_S)
+    writer.write(b"0\r\nauthorization: Bearer other\r\n\r\n")
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    assert seen == [b"host", b"transfer-encoding"]
+
+
+async def test_what_is_no_http_behind_an_answer_gets_no_second_one(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(CHUNKED % b"/unread")
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    writer.write(b"zz\r\n")
+    assert await all_of(reader) == b""
