@@ -128,6 +128,7 @@ class ContactLog:
         """Append one record with headers of its own and wait for the acknowledgement."""
         size = len(value or b"") + RECORD_OVERHEAD_BYTES
         if not self.has_room(size):
+            metrics.CONTACT_CHANGES_UNACKNOWLEDGED.inc()
             return NotAppended("the buffer is full")
         key = contact_id.encode()
         partition = partition_for_key(key, self._partitions)

@@ -1,7 +1,8 @@
 """The route that replays a dead letter: its record goes back to the log, as it was or repaired.
 
 Rule: 202 says that the record is on the log, marked with the place of the dead letter. The same replay asked for again
-within a day writes nothing and gets the first receipt. Every replay is in the audit log.
+within a day writes nothing and gets the first receipt. Every replay is in the audit log before it is on the other: what
+is not acknowledged may arrive all the same, and a full disk must not have a record written at every attempt.
 """
 
 from __future__ import annotations
@@ -118,21 +119,21 @@ class ReplayRoutes:
         return await self._once.answer(digest, fingerprint(repaired), carry_out)
 
     async def _append(self, request: Request, letter: DeadLetter, record: Replay, is_repaired: bool) -> Response:
-        outcome = await self._log.append_one(record.contact_id, record.value, record.headers)
-        if not isinstance(outcome, Appended):
-            raise unavailable("broker_away", "the record was not acknowledged", "replay it again; it is harmless")
         place = {"partition": letter.partition, "offset": letter.offset}
-        written = {"partition": outcome.partition, "offset": outcome.offset}
         await self._audit.add(
             AuditEvent(
                 action="dead_letter.replayed",
                 subject=f"{letter.partition}/{letter.offset}",
                 by=actor_of(request),
                 before=place,
-                after={**written, "repaired": is_repaired},
+                after={"message_id": record.message_id, "repaired": is_repaired},
                 request_id=request.state.request_id,
             )
         )
+        outcome = await self._log.append_one(record.contact_id, record.value, record.headers)
+        if not isinstance(outcome, Appended):
+            raise unavailable("broker_away", "the record was not acknowledged", "replay it again; it is harmless")
+        written = {"partition": outcome.partition, "offset": outcome.offset}
         receipt = {"id": record.contact_id, "message_id": record.message_id, "status": ACCEPTED}
         return json_response({**receipt, **written, "replayed_from": place}, ACCEPTED)
 

@@ -122,12 +122,11 @@ class Audit:
         }
         # A line that a crash broke off is ended, so that this one stands by itself.
         line = ("" if whole else "\n") + json.dumps(written, separators=(",", ":")) + "\n"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
+            # Through a buffer: a disk on which only a part has room takes that part and calls it no error.
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
 
     def _end(self) -> tuple[int, int, bool]:
         """The present file's size, the last number given, and whether the present file's last line is whole."""

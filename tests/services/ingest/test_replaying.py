@@ -13,6 +13,7 @@ from schemas.events import SEGMENT_DEFINED_HEADERS, Headers
 from schemas.partitioner import partition_for
 from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId
+from services.runtime.audit import AUDIT_FILE_NAME
 from services.runtime.keys import Scope
 from tests.services.ingest.conftest import PARTITIONS, Running, read_all
 from tests.transactions import Transactions
@@ -117,3 +118,16 @@ async def test_a_replay_is_in_the_audit(running: Running) -> None:
     assert entry["action"] == "dead_letter.replayed"
     assert entry["subject"] == path.removeprefix("/api/v2/dead-letters/").removesuffix("/replay")
     assert entry["by"]["key_name"] == "all"
+    assert entry["to"] == {"message_id": (await running.http.post(path)).json()["message_id"], "repaired": False}
+
+
+async def test_a_replay_that_cannot_be_audited_writes_nothing(running: Running) -> None:
+    path = await bury(running, b"u_1", VALUE)
+    audit = running.settings.keys_path.with_name(AUDIT_FILE_NAME)
+    audit.rename(audit.with_suffix(".aside"))
+    audit.mkdir()
+    assert (await running.http.post(path)).status_code == 503
+    assert await changes(running) == []
+    audit.rmdir()
+    assert (await running.http.post(path)).status_code == 202
+    assert len(await changes(running)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import resource
 import stat
 from pathlib import Path
 
@@ -88,6 +89,28 @@ def test_a_change_of_keys_is_told_without_the_secret_or_its_hash(tmp_path: Path)
     written = (tmp_path / "audit.jsonl").read_text()
     assert made.token.split("_", 2)[2] not in written
     assert made.key.sha256 not in written
+
+
+def _append_where_half_of_a_line_has_room(path: Path) -> None:
+    audit = Audit(path)
+    audit.append(event(1))
+    size = path.stat().st_size
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + size // 2, limit[1]))
+    with pytest.raises(AuditError, match="cannot be written"):
+        audit.append(event(2))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    audit.append(event(3))
+
+
+def test_an_event_of_which_only_a_part_has_room_is_an_error_and_costs_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    # In a process of its own, because the limit is one of the process.
+    process = multiprocessing.get_context("spawn").Process(target=_append_where_half_of_a_line_has_room, args=(path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert told(Audit(path)) == ["key 3", "key 1"]
 
 
 def test_a_key_that_cannot_be_audited_is_not_made(tmp_path: Path) -> None:
