@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pathlib import Path
 from services.runtime import clock
 from services.runtime.audit import AUDIT_FILE_NAME, ON_THE_MACHINE, Actor, Audit, AuditEvent
 from services.runtime.errors import ServiceError
+from services.runtime.stored_files import OWNER_ONLY, replace_whole
 
 KEY_FILE_NAME = "keys.json"
 """Under the data directory, unless a service is told another path."""
@@ -32,6 +32,7 @@ KEYS_MAX = 10_000
 KEY_NAME_CHARACTERS_MAX = 200
 TOKEN_CHARACTERS_MAX = 200
 _NO_HASH = "0" * 64
+_Stamp = tuple[int, int, int]
 
 
 class Scope(StrEnum):
@@ -80,23 +81,22 @@ class KeyFile:
         self._path = path
         self._now_ms = now_ms
         self.audit = Audit(path.with_name(AUDIT_FILE_NAME), now_ms)
-        self._stamp: tuple[int, int, int] | None = None
-        self._keys: dict[str, ApiKey] = {}
+        self._seen: tuple[_Stamp | None, dict[str, ApiKey]] = None, {}
+        """The file as it was last read and what it held. Replaced together, because threads read at the same time."""
 
     def keys(self) -> list[ApiKey]:
         """All keys, oldest first."""
-        self._reload()
-        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
+        return sorted(self._read().values(), key=lambda key: (key.created_at, key.id))
 
     def verify(self, token: str) -> ApiKey | None:
         """The key that a token belongs to; None if there is none or it has expired.
 
         Cost: one `stat`; one read when the file has changed.
         """
-        self._reload()
+        keys = self._read()
         if len(token) > TOKEN_CHARACTERS_MAX:
             return None
-        key = self._keys.get(_key_id_of(token))
+        key = keys.get(_key_id_of(token))
         matches = hmac.compare_digest(_hash(token), key.sha256 if key is not None else _NO_HASH)
         if key is None or not matches:
             return None
@@ -116,57 +116,51 @@ class KeyFile:
         key_id = secrets.token_hex(KEY_ID_BYTES)
         token = f"{TOKEN_PREFIX}{key_id}_{secrets.token_urlsafe(TOKEN_SECRET_BYTES)}"
         key = ApiKey(key_id, name, frozenset(scopes), _hash(token), self._now_ms(), expires_at)
-        with self._locked():
-            if len(self._keys) >= KEYS_MAX:
+        with self._locked() as keys:
+            if len(keys) >= KEYS_MAX:
                 raise KeyFileError(f"{self._path} holds {KEYS_MAX} keys, the most there may be; revoke one first")
             made = AuditEvent("key.created", key_id, by, None, _audited(key), request_id)
             self.audit.append(made)
-            self._write({**self._keys, key_id: key})
+            self._write({**keys, key_id: key})
         return NewKey(key, token)
 
     def revoke(self, key_id: str, by: Actor = ON_THE_MACHINE, request_id: str | None = None) -> ApiKey | None:
         """Take a key away; None if there was none. Errors: `KeyFileError`, `AuditError`."""
-        with self._locked():
-            key = self._keys.get(key_id)
+        with self._locked() as keys:
+            key = keys.get(key_id)
             if key is not None:
                 self.audit.append(AuditEvent("key.revoked", key_id, by, _audited(key), None, request_id))
-                self._write({other: kept for other, kept in self._keys.items() if other != key_id})
+                self._write({other: kept for other, kept in keys.items() if other != key_id})
         return key
 
-    def _reload(self) -> None:
+    def _read(self) -> dict[str, ApiKey]:
+        """The keys as the file has them now."""
         try:
             status = self._path.stat()
+            stamp = status.st_mtime_ns, status.st_size, status.st_ino
+            seen, keys = self._seen
+            if stamp != seen:
+                # A file that is replaced after it was looked at is read under the old stamp, and so once more.
+                keys = {key.id: key for key in map(_key_from_json, json.loads(self._path.read_bytes())["keys"])}
+                self._seen = stamp, keys
         except FileNotFoundError:
-            self._keys, self._stamp = {}, None
-            return
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp == self._stamp:
-            return
-        try:
-            self._keys = {key.id: key for key in map(_key_from_json, json.loads(self._path.read_bytes())["keys"])}
+            return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise KeyFileError(
                 f"the key file {self._path} cannot be read: {error!r}; restore it, or remove it and make new keys"
             ) from error
-        self._stamp = stamp
+        return keys
 
     def _write(self, keys: dict[str, ApiKey]) -> None:
-        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
         content = json.dumps({"keys": [_key_to_json(key) for key in keys.values()]}, indent=1)
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
+            replace_whole(self._path, content.encode(), OWNER_ONLY)
         except OSError as error:
             raise KeyFileError(f"the key file {self._path} cannot be written: {error}") from error
-        self._reload()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other writers out, of this and other processes, and see what they wrote before."""
+    def _locked(self) -> Iterator[dict[str, ApiKey]]:
+        """Keep other writers out, of this and other processes; gives what they wrote before."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = self._path.with_suffix(".lock").open("w")
@@ -174,8 +168,7 @@ class KeyFile:
             raise KeyFileError(f"the key file {self._path} cannot be changed: {error}") from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._reload()
-            yield
+            yield self._read()
 
 
 def _hash(token: str) -> str:

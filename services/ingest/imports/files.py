@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from segmentation.model import InstantMs
 from services.ingest.imports.limits import PIECE_BYTES
 from services.ingest.imports.records import Checkpoint, ImportRecord
-from services.runtime.stored_files import last_write_ms
+from services.runtime.stored_files import last_write_ms, replace_whole
 
 _UPLOAD: Final = "upload.csv"
 _RECORD: Final = "import.json"
@@ -49,7 +49,8 @@ class ImportFiles:
         self._files.makedirs(self._root, exist_ok=True)
         probe = f"{self._root}/.writable"
         self._write(probe, b"")
-        self._files.rm_file(probe)
+        # Another process that begins at this moment may have removed it.
+        self._remove(probe)
 
     # The upload
 
@@ -199,15 +200,4 @@ class ImportFiles:
         if not self._is_local:
             self._files.pipe_file(path, content)
             return
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_whole(Path(path), content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,21 @@ def test_imports_are_listed_newest_first_and_nothing_else_is(files: ImportFiles)
     assert files.written_as("digest") == FIRST
     files.remove(SECOND)
     assert files.ids() == [FIRST]
+
+
+def test_two_who_keep_the_same_file_at_once_both_keep_it_whole(tmp_path: Path) -> None:
+    """As two imports of files with the same columns do that begin together, and two who cancel the same import."""
+    files = ImportFiles(str(tmp_path))
+    contents = [name * 100_000 for name in (b"a", b"b")]
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(25):
+            for kept in [threads.submit(files.remember_mapping, "signature", content) for content in contents]:
+                kept.result()
+            assert files.remembered_mapping("signature") in contents
+    assert [path.name for path in (tmp_path / "mappings").iterdir()] == ["signature.json"]
+
+
+def test_several_who_begin_at_once_in_one_place_all_find_it_usable(files: ImportFiles) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for begun in [threads.submit(files.prepare) for _ in range(100)]:
+            begun.result()
