@@ -155,13 +155,25 @@ class Follower:
         places = [*fetched, *await self._ended(consumer, fetched)]
         if not places:
             return
-        ends = await asyncio.gather(*(self._deliver(place, fetched.get(place, ()), until) for place in places))
+        # Where one partition fails the others still end first: what went on beside the next round would cut into it.
+        deliveries = (self._deliver(place, fetched.get(place, ()), until) for place in places)
+        ended = dict(zip(places, await asyncio.gather(*deliveries, return_exceptions=True), strict=True))
+        await self._commit(consumer, fetched, {place: end for place, end in ended.items() if isinstance(end, int)})
+        for end in ended.values():
+            if isinstance(end, BaseException):
+                raise end
+
+    async def _commit(
+        self, consumer: Any, fetched: Mapping[TopicPartition, Sequence[Any]], ends: dict[TopicPartition, int]
+    ) -> None:
+        """Note where each partition resumes."""
         try:
-            for place, end in zip(places, ends, strict=True):
+            for place, end in ends.items():
                 is_short = place not in fetched or end <= fetched[place][-1].offset
                 if is_short and place not in self._held:
                     consumer.seek(place, end)
-            await consumer.commit(dict(zip(places, ends, strict=True)))
+            if ends:
+                await consumer.commit(ends)
         except (CommitFailedError, IllegalStateError):
             log.warning("the group has moved on; its new member repeats this round", webhook=self.webhook.id)
 

@@ -1,0 +1,74 @@
+"""One round of deliveries: partitions side by side, of which one fails."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from schemas.codec import encode_membership_change
+from schemas.webhook import WebhookRecord
+from segmentation.model import InstantMs
+from services.runtime.errors import ServiceError
+from services.webhooks.follower import Follower
+from services.webhooks.sender import Outcome
+from services.webhooks.settings import WebhookSettings
+from tests.services.sdk.stream import Step
+from tests.waiting import until
+
+FAILING, SLOW = TopicPartition("memberships", 0), TopicPartition("memberships", 1)
+WEBHOOK = WebhookRecord(id="w", url="https://example.com/", secret="s", created_at=InstantMs(0))  # noqa: S106 - of a test
+WAIT_S = 10.0
+
+
+@dataclass
+class World:
+    """A receiver that never takes what is u's and holds what is v's, a broker that takes no failure."""
+
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    delivered: list[str] = field(default_factory=list)
+    webhooks: dict[str, WebhookRecord] = field(default_factory=lambda: {"w": WEBHOOK})
+    given_up: int = 0
+    committed: dict[TopicPartition, int] = field(default_factory=dict)
+
+    async def deliver(self, delivery_id: str, _body: bytes) -> Outcome:
+        if "|u|" in delivery_id:
+            return Outcome(1, "the receiver answered 410")
+        await self.released.wait()
+        self.delivered.append(delivery_id)
+        return Outcome(1)
+
+    async def give_up(self, _failure: Any) -> None:
+        self.given_up += 1
+        raise ServiceError("the broker is away")
+
+    async def commit(self, ends: dict[TopicPartition, int]) -> None:
+        self.committed.update(ends)
+
+
+def records(contact: str) -> list[Any]:
+    changes = [change for at in (1, 2) for change in Step(contact, at, ("a",)).changes()]
+    values = [encode_membership_change(change, 0)[1] for change in changes]
+    return [SimpleNamespace(offset=offset, value=value) for offset, value in enumerate(values, 10)]
+
+
+async def test_no_delivery_goes_on_beside_the_next_round_when_another_partition_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world: Any = World()
+    follower = Follower(WEBHOOK, WebhookSettings(), world)
+    monkeypatch.setattr(follower, "_sender", world)
+    fetched = {FAILING: records("u"), SLOW: records("v")}
+    this_round = asyncio.create_task(follower._one_round(world, fetched))
+    await until(lambda: world.given_up, WAIT_S, "the failure that cannot be kept")
+    await asyncio.sleep(0.1)
+    assert not this_round.done()
+    world.released.set()
+    with pytest.raises(ServiceError, match="the broker is away"):
+        await this_round
+    assert len(world.delivered) == 2
+    assert world.committed == {SLOW: 12}
