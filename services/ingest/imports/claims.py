@@ -19,6 +19,8 @@ from services.ingest.imports.files import ImportFiles
 CLAIM_MS: Final = 30_000
 """How long a claim stands without being renewed."""
 RENEWED_EVERY_S: Final = 5.0
+SETTLED_S: Final = 0.5
+"""After this, another process that took the import at the same moment has written its claim, too."""
 
 
 class Claim(BaseModel):
@@ -50,18 +52,21 @@ class Claims:
         self._write(import_id)
         return True
 
+    def holds(self, import_id: str) -> bool:
+        """Whether the import is this process's."""
+        claim = self._read(import_id)
+        return claim is not None and claim.token == self._token
+
     def renew(self, import_id: str) -> bool:
         """Keep a claim; False when another process has taken the import over."""
-        claim = self._read(import_id)
-        if claim is None or claim.token != self._token:
+        if not self.holds(import_id):
             return False
         self._write(import_id)
         return True
 
     def release(self, import_id: str) -> None:
         """Let go of an import, if it is still ours."""
-        claim = self._read(import_id)
-        if claim is not None and claim.token == self._token:
+        if self.holds(import_id):
             self._files.remove_claim(import_id)
 
     def _read(self, import_id: str) -> Claim | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from schemas.partitioner import partition_for_key
 from segmentation.model import InstantMs
 from services.ingest.imports.bulk_log import BulkLog
-from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, Claims
+from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, SETTLED_S, Claims
 from services.ingest.imports.conversion import RowConverter
 from services.ingest.imports.dry_run import DryRunner
 from services.ingest.imports.files import ImportFiles, UnreadableImportError
@@ -24,6 +25,7 @@ from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
 from services.ingest.imports.records import AT_WORK, FINISHED, ImportProblem, ImportRecord, ImportState
 from services.ingest.imports.run import ImportRun
+from services.runtime import clock
 from services.runtime.logs import get_logger
 from services.runtime.problems import ProblemError
 
@@ -39,6 +41,8 @@ class Work:
     cancelled: bool = False
     lost: bool = False
     """Another process has taken the import over."""
+    claimed_until_s: float = math.inf
+    """By the clock that never goes back. After that another process may work on the import."""
     queued: bool = True
     """It waits for its turn, and has not been told to wait no longer."""
     task: asyncio.Task[None] | None = None
@@ -111,6 +115,8 @@ class Workshop:
 
     def _begin(self, record: ImportRecord) -> None:
         work = self._in_hand[record.id] = Work(record, Progress(record.bytes_total, waiting="for its turn"))
+        # The claim was written a moment ago. Whoever is late by as much is late for the next one, too.
+        work.claimed_until_s = clock.monotonic() + CLAIM_MS / 1000
         work.task = asyncio.create_task(self._carry_out(work), name=f"import {record.id}")
 
     async def _carry_out(self, work: Work) -> None:
@@ -125,7 +131,7 @@ class Workshop:
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
-            await off_loop(self.claims.release, record.id)
+            await self._release_claim(record.id)
             del self._in_hand[record.id]
 
     async def _in_turn(self, work: Work) -> None:
@@ -147,16 +153,30 @@ class Workshop:
 
     async def _keep_claim(self, work: Work) -> None:
         """Keep other processes off an import, and hear what they were asked about it."""
-        while True:
+        while not work.lost:
             await asyncio.sleep(RENEWED_EVERY_S)
-            if not await off_loop(self.claims.renew, work.record.id):
-                log.warning("another process has taken the import over", import_id=work.record.id)
-                work.lost = True
-                return
-            stored = await off_loop(self.files.record, work.record.id)
-            if stored is not None and stored.cancel_requested:
-                work.cancelled = True
-                work.leave_queue()
+            try:
+                await self._renew_claim(work)
+            except (OSError, UnreadableImportError) as error:
+                log.warning("a claim cannot be renewed now", import_id=work.record.id, reason=str(error))
+
+    async def _renew_claim(self, work: Work) -> None:
+        until_s = clock.monotonic() + CLAIM_MS / 1000
+        if not await off_loop(self.claims.renew, work.record.id):
+            log.warning("another process has taken the import over", import_id=work.record.id)
+            work.lost = True
+            return
+        work.claimed_until_s = until_s
+        stored = await off_loop(self.files.record, work.record.id)
+        if stored is not None and stored.cancel_requested:
+            work.cancelled = True
+            work.leave_queue()
+
+    async def _release_claim(self, import_id: str) -> None:
+        try:
+            await off_loop(self.claims.release, import_id)
+        except OSError as error:
+            log.warning("a claim stays until it runs out", import_id=import_id, reason=str(error))
 
     async def _keep_looking(self) -> None:
         """Find, from time to time, imports whose process has gone and files that nobody needs any more."""
@@ -182,8 +202,9 @@ class Workshop:
         if record is None:
             await self._remove_cut_off(import_id)
         elif record.state in AT_WORK:
-            async with self.changing:
-                await self._take_over(import_id)
+            if await self._is_left_to_us(import_id):
+                async with self.changing:
+                    await self._take_over(import_id)
         elif self._is_outlived(record):
             await off_loop(self.files.remove, import_id)
 
@@ -194,10 +215,17 @@ class Workshop:
             await off_loop(self.files.remove, import_id)
             log.info("an upload that was cut off is removed", import_id=import_id)
 
+    async def _is_left_to_us(self, import_id: str) -> bool:
+        """Claim an import whose process has gone. Several may look at the same moment: the last to claim it has it."""
+        if not await off_loop(self.claims.take, import_id):
+            return False
+        await asyncio.sleep(SETTLED_S)
+        return await off_loop(self.claims.holds, import_id)
+
     async def _take_over(self, import_id: str) -> None:
-        """Go on with an import, if its process has gone."""
+        """Go on with an import that was claimed, unless it has ended meanwhile."""
         record = await off_loop(self.files.record, import_id) if import_id not in self._in_hand else None
-        if record is None or record.state not in AT_WORK or not await off_loop(self.claims.take, import_id):
+        if record is None or record.state not in AT_WORK:
             return
         if record.cancel_requested:
             await self.finish(record, ImportState.CANCELLED)
@@ -240,7 +268,8 @@ class Workshop:
             await self.finish(record, ImportState.CANCELLED)
 
     def _halts(self, work: Work) -> bool:
-        return self._stopping or work.cancelled or work.lost
+        """Whether to go no further. A process that was frozen sees by its claim that another may be at work."""
+        return self._stopping or work.cancelled or work.lost or clock.monotonic() > work.claimed_until_s
 
     async def finish(self, record: ImportRecord, state: ImportState) -> ImportRecord:
         """End an import for good; the uploaded file is not needed any more."""
