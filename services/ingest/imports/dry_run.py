@@ -2,7 +2,7 @@
 
 Rule: the same reader and converter as the import, so what it rejects is what the import rejects. What a row would do to
 its contact follows from the contact's present attributes and from the earlier rows of the file; when the contacts
-cannot be asked, it says so and guesses nothing.
+cannot be asked, or the earlier rows not be kept, it says so and guesses nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from segmentation.model import AttributeName, ContactId, Value
 from services.ingest.imports.batches import BatchReader
 from services.ingest.imports.conversion import ConvertedRow, RowConverter
-from services.ingest.imports.earlier_rows import EarlierRows
+from services.ingest.imports.earlier_rows import EarlierRows, NoRoomError
 from services.ingest.imports.errors_report import ErrorGroups, RejectedRow, report_lines
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.limits import DRY_RUN_ROWS
@@ -27,6 +27,7 @@ from services.runtime.errors import ServiceError
 from services.runtime.logs import get_logger
 
 CONTACTS_UNKNOWN: Final = "the contacts could not be asked, so create, update and leave are unknown until committed"
+EARLIER_ROWS_UNKNOWN: Final = "the file is too large for create, update and leave to be told before it is committed"
 
 log = get_logger("imports")
 
@@ -70,7 +71,7 @@ class DryRunner:
         """What a commit would do; None when stopped before the end. Errors: OSError."""
         found = DryRun()
         groups = ErrorGroups()
-        effects: _Effects | None = _Effects()
+        effects: _Effects | str = _Effects()
         await off_loop(files.forget_tried, record.id)
         progress.begin(Checkpoint(), clock.monotonic())
         with EarlierRows() as earlier, files.upload(record.id) as file:
@@ -85,7 +86,7 @@ class DryRunner:
                 found.would_write += len(batch.converted)
                 found.blank_rows += batch.blank
                 await self._reject(record, files, found, groups, batch.rejected, first_row)
-                if effects is not None:
+                if isinstance(effects, _Effects):
                     effects = await self._judge(effects, batch.converted, earlier)
                 place = batch.place
                 progress.advance(
@@ -100,8 +101,8 @@ class DryRunner:
                 )
         found.rows_total = found.would_write + found.would_reject
         found.errors = groups.largest_first()
-        if effects is None:
-            found.note = CONTACTS_UNKNOWN
+        if isinstance(effects, str):
+            found.note = effects
         else:
             found.would_create, found.would_update, found.would_leave = effects.create, effects.update, effects.leave
         return found
@@ -124,17 +125,24 @@ class DryRunner:
         lines = await off_loop(report_lines, rejected, len(record.names))
         await off_loop(files.save_tried_rejected, record.id, first_row, lines)
 
-    async def _judge(self, effects: _Effects, rows: list[ConvertedRow], earlier: EarlierRows) -> _Effects | None:
-        """Add what these rows would do; None when the contacts do not answer."""
-        ids = list(dict.fromkeys(row.contact_id for row in rows))
-        known: dict[ContactId, dict[AttributeName, Value]] = await off_loop(earlier.of, ids)
+    async def _judge(self, effects: _Effects, rows: list[ConvertedRow], earlier: EarlierRows) -> _Effects | str:
+        """Add what these rows would do; why that cannot be told any more."""
         try:
-            asked = [contact_id for contact_id in ids if contact_id not in known]
-            for contact_id, attributes in (await self._contacts.attributes_of(asked)).items():
-                known[contact_id] = dict(attributes)
+            return await self._judged(effects, rows, earlier)
         except ContactsUnavailableError as error:
             log.warning("contacts cannot be asked by a dry run", reason=str(error))
-            return None
+            return CONTACTS_UNKNOWN
+        except NoRoomError as error:
+            log.warning("a dry run cannot keep what earlier rows made of their contacts", reason=str(error))
+            return EARLIER_ROWS_UNKNOWN
+
+    async def _judged(self, effects: _Effects, rows: list[ConvertedRow], earlier: EarlierRows) -> _Effects:
+        """The same with what these rows would do. Errors: ContactsUnavailableError, NoRoomError."""
+        ids = list(dict.fromkeys(row.contact_id for row in rows))
+        known: dict[ContactId, dict[AttributeName, Value]] = await off_loop(earlier.of, ids)
+        asked = [contact_id for contact_id in ids if contact_id not in known]
+        for contact_id, attributes in (await self._contacts.attributes_of(asked)).items():
+            known[contact_id] = dict(attributes)
         changed: dict[ContactId, dict[AttributeName, Value]] = {}
         for row in rows:
             before = known.get(row.contact_id)

@@ -49,7 +49,7 @@ class ImportProblem(BaseModel):
 
 
 class DryRun(BaseModel):
-    """What a commit would do. The three counts of rows to be written are None when the contacts could not be asked."""
+    """What a commit would do. The three counts of rows to be written are None where `note` says why."""
 
     rows_total: int = 0
     would_create: int | None = None
