@@ -1,7 +1,8 @@
 """What is known of requests with an `Idempotency-Key`: a local table, folded from the `requests` topic.
 
 Rule: derived from the log alone and by its timestamps alone, so that every process holds the same; losing the file
-costs reading the topic again. Memory does not grow with the number of requests.
+costs reading the topic again, and one that a power cut has damaged is lost. Memory does not grow with the number of
+requests.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import orjson
 
 from schemas.request_record import RequestRecord, RequestState
 from services.runtime.errors import ServiceError
+from services.runtime.logs import get_logger
 
 HONOURED_MS: Final = 24 * 3_600_000
 CLAIM_STALE_MS: Final = 60_000
@@ -26,6 +28,11 @@ CREATE TABLE IF NOT EXISTS requests (digest TEXT PRIMARY KEY, at INTEGER, record
 CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
 CREATE TABLE IF NOT EXISTS position (one INTEGER PRIMARY KEY CHECK (one = 1), topic TEXT, next INTEGER);
 """
+_IN_MEMORY: Final = ":memory:"
+_BESIDE: Final = ("", "-wal", "-shm")
+"""The endings of a table's files."""
+
+log = get_logger("request_store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +45,18 @@ class Step:
 
 
 class RequestStore:
-    """The table. Synchronous: each call is a few tens of microseconds."""
+    """The table. Synchronous: each call is a few tens of microseconds. Errors: ServiceError if it cannot be opened."""
 
     def __init__(self, path: Path, topic: str) -> None:
         self._topic = topic
         self._lock = _locked(path)
-        if self._lock is not None:
-            # SQLite gives the files that it puts beside it the same mode.
-            path.touch(0o600)
-            path.chmod(0o600)
-        # Whoever comes second to the same file keeps its own table in memory.
-        self._db = sqlite3.connect(path if self._lock is not None else ":memory:", isolation_level=None)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + _SCHEMA)
+        try:
+            # Whoever comes second to the same file keeps its own table in memory.
+            self._db = _opened(_IN_MEMORY) if self._lock is None else _opened_if_sound(path)
+        except (OSError, sqlite3.Error) as error:
+            if self._lock is not None:
+                self._lock.close()
+            raise ServiceError(f"the table of requests {path} cannot be opened: {error}") from error
         held = self._db.execute("SELECT topic FROM position").fetchone()
         if held is not None and held[0] != topic:
             self._db.executescript("DELETE FROM requests; DELETE FROM position;")
@@ -67,8 +74,11 @@ class RequestStore:
         return int(row[0]) if row is not None else 0
 
     def get(self, digest: str) -> tuple[RequestRecord, int] | None:
-        """What stands for a request, and since when."""
-        row = self._db.execute("SELECT record, at FROM requests WHERE digest = ?", (digest,)).fetchone()
+        """What stands for a request, and since when. Errors: ServiceError."""
+        try:
+            row = self._db.execute("SELECT record, at FROM requests WHERE digest = ?", (digest,)).fetchone()
+        except sqlite3.Error as error:
+            raise ServiceError("the table of requests cannot be read") from error
         return (RequestRecord.decode(row[0]), int(row[1])) if row is not None else None
 
     def fold(self, steps: Iterable[Step], next_offset: int) -> None:
@@ -112,6 +122,39 @@ class RequestStore:
 def is_over(record: RequestRecord, at: int, now: int) -> bool:
     """Whether what stood since `at` no longer stands at `now`, both broker time."""
     return now - at > (HONOURED_MS if record.state is RequestState.DONE else CLAIM_STALE_MS)
+
+
+def _opened_if_sound(path: Path) -> sqlite3.Connection:
+    """The table in a file, or a new one in its place if it is damaged. Cost: the file is read once."""
+    # SQLite gives the files that it puts beside it the same mode.
+    path.touch(0o600)
+    path.chmod(0o600)
+    try:
+        return _opened(path)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        log.warning("the table of requests is damaged and read anew from the log", error=str(error))
+    for ending in _BESIDE:
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    path.touch(0o600)
+    return _opened(path)
+
+
+def _opened(place: Path | str) -> sqlite3.Connection:
+    """A table. Errors: sqlite3.DatabaseError, also for one that is damaged within."""
+    database = sqlite3.connect(place, isolation_level=None)
+    try:
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + _SCHEMA)
+        (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            damaged = sqlite3.DatabaseError(found)
+            damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damaged
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
 
 
 def _locked(path: Path) -> IO[str] | None:
