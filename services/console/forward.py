@@ -7,7 +7,7 @@ key, and a body takes none before it has begun to come. What must not happen her
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 import httpx
@@ -46,18 +46,19 @@ class Neighbour:
 
     async def ask(self, request: Request, path: str | None = None, body: object = None) -> httpx.Response:
         """Ask in the caller's name, by default the same thing; the answer is read whole. Errors: ProblemError."""
-        headers = _passed_on(request.headers, without=OF_A_BODY)
+        headers = _as_sent(_passed_on(request.headers.items(), without=OF_A_BODY))
         try:
             if path is None:
-                return await self._http.get(_target(request), headers=_as_sent(headers))
-            headers["content-type"] = "application/json"
-            return await self._http.post(API + path, content=orjson.dumps(body), headers=_as_sent(headers))
+                return await self._http.get(_target(request), headers=headers)
+            headers.append((b"content-type", b"application/json"))
+            return await self._http.post(API + path, content=orjson.dumps(body), headers=headers)
         except httpx.TransportError as error:
             raise self._away(error) from error
 
     def relay(self, answer: httpx.Response) -> Response:
         """The service's answer as ours."""
-        return Response(answer.content, answer.status_code, _passed_on(answer.headers, without={"content-encoding"}))
+        headers = _passed_on(answer.headers.items(), without=frozenset({"content-encoding"}))
+        return Response(answer.content, answer.status_code, dict(headers))
 
     async def forward(self, request: Request) -> Response:
         """Pass a request on and its answer back, both streamed.
@@ -68,14 +69,14 @@ class Neighbour:
         asked = self._http.build_request(
             request.method,
             _target(request),
-            headers=_as_sent(_passed_on(request.headers)),
+            headers=_as_sent(_passed_on(request.headers.items())),
             content=await _begun(request) if has_body else None,
         )
         try:
             answer = await self._http.send(asked, stream=True)
         except httpx.TransportError as error:
             raise self._away(error, is_write=request.method != "GET") from error
-        return StreamingResponse(_body(answer), answer.status_code, _passed_on(answer.headers))
+        return StreamingResponse(_body(answer), answer.status_code, dict(_passed_on(answer.headers.items())))
 
     def _away(self, error: httpx.TransportError, *, is_write: bool = False) -> ProblemError:
         """The service cannot be asked, or was and did not answer: then nobody knows what became of a write."""
@@ -129,12 +130,14 @@ def _target(request: Request) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _as_sent(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+def _as_sent(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """The headers of a request, byte by byte: the client would take ASCII only."""
-    return {name.encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def _passed_on(headers: object, without: frozenset[str] | set[str] = frozenset()) -> dict[str, str]:
-    """The headers that go on: not those of one connection."""
-    named = dict(headers.items()) if hasattr(headers, "items") else {}
-    return {name: value for name, value in named.items() if name.lower() not in ONE_CONNECTION_ONLY | set(without)}
+def _passed_on(headers: Iterable[tuple[str, str]], without: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
+    """The headers that go on, each as often as it came: not those of one connection."""
+    given = [(name.lower(), value) for name, value in headers]
+    named = {option.strip().lower() for name, value in given if name == "connection" for option in value.split(",")}
+    dropped = ONE_CONNECTION_ONLY | without | named
+    return [(name, value) for name, value in given if name not in dropped]

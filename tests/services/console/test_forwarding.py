@@ -56,6 +56,23 @@ async def test_headers_reach_ingest_byte_by_byte_also_those_that_are_not_ascii(w
     assert seen == [(method, ["é".encode()]) for method in ("GET", "POST", "DELETE")]
 
 
+async def test_headers_that_come_more_than_once_reach_ingest_as_often_and_those_of_the_connection_do_not(
+    world: World,
+) -> None:
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    def ingest(request: httpx.Request) -> httpx.Response:
+        seen.append([pair for pair in request.headers.raw if pair[0].lower() in (b"prefer", b"x-hop", b"x-end")])
+        return streamed(200, {"segments": []})
+
+    world.ingest = ingest
+    said = [(b"Prefer", b"wait=2"), (b"Prefer", b"handling=strict"), (b"X-Hop", b"1"), (b"X-End", b"2")]
+    headers = [(b"Authorization", f"Bearer {world.key}".encode()), (b"Connection", b"close, X-Hop"), *said]
+    for method, path in (("POST", "contacts"), ("GET", "segments")):
+        await world.http.request(method, f"/api/v2/{path}", headers=headers)
+    assert seen == [[(b"prefer", b"wait=2"), (b"prefer", b"handling=strict"), (b"x-end", b"2")]] * 2
+
+
 async def test_ingest_away_is_a_503_with_retry_after(world: World) -> None:
     def ingest(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
