@@ -14,6 +14,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 import orjson
+from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
@@ -24,6 +25,7 @@ from services.console.problems import not_ready
 from services.console.settings import ConsoleSettings
 from services.runtime import clock
 from services.runtime.errors import ServiceError
+from services.runtime.logs import get_logger
 from services.runtime.problems import ProblemError, unavailable
 
 KEEP_OPEN_S: Final = 15.0
@@ -31,6 +33,8 @@ KEEP_OPEN_S: Final = 15.0
 RETRY_MS: Final = 1_000
 ADMITTED_S: Final = 1.0
 """So long an admission holds: whoever has a key that was revoked or has expired is told nothing after that."""
+
+log = get_logger("events")
 
 Ask = Callable[[], Awaitable[object]]
 """Asks whether the reader may read. Raises ProblemError or ServiceError if not."""
@@ -117,14 +121,20 @@ async def _frames(
     settings: ConsoleSettings, reader: Reader, resume: dict[int, int] | None, joined: dict[int, int]
 ) -> AsyncGenerator[bytes]:
     yield b"retry: %d\n" % RETRY_MS + _frame(Event("hello", {}, encode_positions(resume or joined)))
-    if resume is not None and missed(resume, joined) > RESUME_RECORDS_MAX:
+    behind = 0 if resume is None else missed(resume, joined)
+    if behind > RESUME_RECORDS_MAX:
         yield _frame(Event("restart", {"reason": "too much was missed; read the lists again"}))
-    elif resume is not None:
-        async with aclosing(replay(settings, resume, joined)) as events:
-            async for event in events:
-                told = event.data
-                if reader.takes(SegmentId(told["segment_id"]), told["contact_id"], told["change"], told["cause"]):
-                    yield _frame(event)
+    elif resume is not None and behind:  # all readers come back at once when a console was away: most missed nothing
+        try:
+            async with aclosing(replay(settings, resume, joined)) as events:
+                async for event in events:
+                    told = event.data
+                    if reader.takes(SegmentId(told["segment_id"]), told["contact_id"], told["change"], told["cause"]):
+                        yield _frame(event)
+        except (KafkaError, OSError) as error:
+            log.warning("what a reader missed cannot be read", error=repr(error))
+            yield _frame(Event("bye", {"reason": "what was missed cannot be read now; ask again in a moment"}))
+            return
     while True:
         try:
             waiting = await asyncio.wait_for(reader.waiting.get(), KEEP_OPEN_S)

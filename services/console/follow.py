@@ -23,7 +23,7 @@ from services.console.feed import Event, Feed, Reader, change_event, encode_posi
 from services.console.hour import Hour
 from services.console.log import open_log
 from services.console.settings import ConsoleSettings
-from services.console.status import StatusBoard
+from services.console.status import COUNTED_AT_ONCE_MAX, StatusBoard
 from services.runtime import metrics
 from services.runtime.clock import now_ms
 from services.runtime.following import pass_by, readable
@@ -98,8 +98,13 @@ async def tell_counts(board: StatusBoard, feed: Feed, hour: Hour) -> None:
     while True:
         await asyncio.sleep(COUNTS_INTERVAL_S)
         touched = board.take_touched()
-        counts = {segment_id: board.count(segment_id, 0) for segment_id in touched}
-        known = {segment_id: count.members for segment_id, count in counts.items() if count.members is not None}
+        known: dict[SegmentId, int] = {}
+        for number, segment_id in enumerate(touched, 1):
+            members = board.count(segment_id, 0).members
+            if members is not None:
+                known[segment_id] = members
+            if number % COUNTED_AT_ONCE_MAX == 0:
+                await asyncio.sleep(0)
         for segment_id in touched:
             if segment_id not in board.segments:
                 hour.forget(segment_id)

@@ -14,6 +14,8 @@ from schemas.evaluator_status import PartitionState, PartitionStatusRecord, Segm
 from segmentation.model import SegmentId
 
 WHOLE_PERCENT: Final = 100.0
+COUNTED_AT_ONCE_MAX: Final = 50
+"""Segments, before others get a turn: with 64 partitions about fifteen milliseconds of work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,35 @@ async def test_a_reader_that_was_let_go_gets_what_waited_and_then_the_reason(tmp
     assert decode_positions(last_id, 1) == {0: WAITING_EVENTS_MAX}
 
 
+NOBODY = "127.0.0.1:1"
+"""Where no broker listens."""
+
+
+async def resumed(folder: Path, missed: int) -> list[str]:
+    """What a reader is told that comes back while no broker answers."""
+    feed = Feed(1)
+    feed.start({0: missed})
+    reader = feed.join(None)
+    assert reader is not None
+    feed.close()
+    settings = ConsoleSettings(partitions=1, data_dir=folder, kafka_bootstrap=NOBODY)
+    frames = stream(settings, feed, reader, {0: 0}, {0: missed}, Admission(_admitted))
+    return [frame.decode() async for frame in frames]
+
+
+async def test_a_reader_that_missed_nothing_asks_no_broker(tmp_path: Path) -> None:
+    hello, bye = await resumed(tmp_path, 0)
+    assert "event: hello" in hello
+    assert "the console is stopping" in bye
+
+
+async def test_a_reader_whose_missed_changes_cannot_be_read_is_told_so(tmp_path: Path) -> None:
+    hello, bye = await resumed(tmp_path, 1)
+    assert "event: hello" in hello
+    assert "event: bye" in bye
+    assert "cannot be read now" in bye
+
+
 async def test_counts_are_told_twice_a_second_at_most_and_the_last_one_always(monkeypatch: pytest.MonkeyPatch) -> None:
     rounds: list[float] = []
     members = 0
