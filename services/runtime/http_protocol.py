@@ -3,8 +3,9 @@
 Rule: a connection that does not finish a request's headers in time, sends more of them than anybody needs, or says what
 is no HTTP, is answered with a problem document and closed, behind the answers that are still under way on it; one whose
 request was answered before its body came whole is closed soon after. How long a body may take is its reader's business;
-what is said around it (sizes of chunks, fields behind the last one) is bounded like headers, and read by nobody. The
-usual request, whose headers come at once, costs no timer.
+what is said around it (sizes of chunks, fields behind the last one) is bounded like headers, and read by nobody. Who
+offers another protocol (`Upgrade`, as Java's client does of itself) is answered in this one. The usual request, whose
+headers come at once, costs no timer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any, Final
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -22,6 +24,8 @@ HEADER_TIMEOUT_S: Final = 10.0
 HEADER_BYTES_MAX: Final = 64 * 1024
 UNREAD_BODY_LINGER_S: Final = 5.0
 """How long the rest of a body may still come after the answer, so that the sender gets to read it."""
+_OFFERING: Final = frozenset({b"upgrade", b"http2-settings"})
+"""The headers of an offer, and what `Connection` calls them."""
 
 
 class _Awaiting(Enum):
@@ -54,7 +58,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Pass on, then see whether headers are still under way, or what is said around a body."""
         self._body_came = False
-        super().data_received(data)
+        self._feed(data)
         if self._awaiting is _Awaiting.REQUEST or self.transport.is_closing():
             return
         self._header_bytes = 0 if self._body_came else self._header_bytes + len(data)
@@ -77,10 +81,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The headers came in time."""
+        if self._is_offer():
+            return
+        super().on_headers_complete()
         self._awaiting = _Awaiting.BODY
         self._header_bytes = 0
         self._forget_deadline()
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Some of the body itself."""
@@ -89,6 +95,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body came whole."""
+        if self._is_offer():
+            return
         self._awaiting = _Awaiting.REQUEST
         self._forget_deadline()
         super().on_message_complete()
@@ -105,6 +113,36 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library says what we say better
         """What came is no HTTP. Whatever request it stands in is not waited for any more."""
         self._refuse(HTTPStatus.BAD_REQUEST, "what came is no HTTP/1.1 request")
+
+    def _feed(self, data: bytes) -> None:
+        """Parse. The parser takes what is behind an offer for another protocol's, a body too, so it gets it anew."""
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            except httptools.HttpParserError:
+                self.send_400_response("")
+                return
+            else:
+                return
+
+    def _is_offer(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            kept = value
+            if name == b"connection":
+                kept = b",".join(option for option in value.split(b",") if option.strip().lower() not in _OFFERING)
+            if name not in _OFFERING:
+                lines.append(b"%b: %b" % (name, kept))
+        return b"\r\n".join([*lines, b"", b""])
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:

@@ -20,6 +20,18 @@ WHOLE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
 Connect = Callable[[], Any]
 
 
+OFFER = (
+    b"POST %b HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEA\r\n"
+    b"Content-Length: 6\r\n\r\n"
+)
+
+
+@pytest.fixture
+def bodies() -> list[bytes]:
+    """The bodies that came whole."""
+    return []
+
+
 @pytest.fixture
 def seen() -> list[bytes]:
     """The names of the last request's headers, once its body has come."""
@@ -27,7 +39,7 @@ def seen() -> list[bytes]:
 
 
 @pytest.fixture
-async def connect(monkeypatch: pytest.MonkeyPatch, seen: list[bytes]) -> AsyncIterator[Connect]:
+async def connect(monkeypatch: pytest.MonkeyPatch, seen: list[bytes], bodies: list[bytes]) -> AsyncIterator[Connect]:
     """Connections to a server whose patience is short."""
     monkeypatch.setattr(http_protocol, "HEADER_TIMEOUT_S", SOON_S)
     monkeypatch.setattr(http_protocol, "UNREAD_BODY_LINGER_S", SOON_S)
@@ -36,8 +48,11 @@ async def connect(monkeypatch: pytest.MonkeyPatch, seen: list[bytes]) -> AsyncIt
         if scope["path"] == "/slow":
             await asyncio.sleep(3 * SOON_S)
         if scope["path"] != "/unread":
-            while (await receive()).get("more_body"):
-                pass
+            body, more = b"", True
+            while more:
+                message = await receive()
+                body, more = body + message.get("body", b""), message.get("more_body")
+            bodies.append(body)
         seen[:] = [name for name, _ in scope["headers"]]
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
@@ -133,9 +148,15 @@ async def test_headers_without_end_are_refused_before_they_fill_the_memory(conne
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+        b"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
-    ids=["another version", "TLS", "a length that is none", "a chunk that is none"],
-)
+    ids=[
+        "another version", "TLS", "a length that is none", "a chunk that is none", "a tunnel", "no path",
+        "a path that is not encoded",
+    ],
+)  # fmt: skip
 async def test_what_is_no_http_is_answered_with_a_problem_document(connect: Connect, said: bytes) -> None:
     reader, writer = await connect()
     writer.write(said)
@@ -213,3 +234,26 @@ async def test_what_is_no_http_behind_an_answer_gets_no_second_one(connect: Conn
     assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
     writer.write(b"zz\r\n")
     assert await all_of(reader) == b""
+
+
+@pytest.mark.parametrize("at", [0, 20, 150, len(OFFER) - 2, len(OFFER) + 1, len(OFFER) + 4])
+async def test_who_offers_another_protocol_is_answered_in_this_one_with_the_body_that_came(
+    connect: Connect, seen: list[bytes], bodies: list[bytes], at: int
+) -> None:
+    """As Java's client does with the first request of a connection, its body sent apart."""
+    reader, writer = await connect()
+    sent = (
+        OFFER % b"/"
+        + b"GET / "
+        + WHOLE
+        + b"{}"
+        + b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    )
+    writer.write(sent[:at])
+    await writer.drain()
+    await asyncio.sleep(SOON_S / 10)
+    writer.write(sent[at:])
+    for _ in range(3):
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    assert bodies == [b"GET / ", b"{}", b""]
+    assert seen == [b"connection"]
