@@ -79,11 +79,7 @@ class KafkaBulkLog:
             max_request_size=2 * BATCH_BYTES_MAX,
             request_timeout_ms=ACK_TIMEOUT_MS,
         )
-        try:
-            await producer.start()
-        except (KafkaError, OSError) as error:
-            await producer.stop()
-            raise BulkLogError(f"the broker cannot be reached: {error}", topic=self._topic) from error
+        await _start(producer, self._topic)
         self._producer = producer
         return self
 
@@ -194,15 +190,23 @@ class _Reading:
         )
 
     async def __aenter__(self) -> AIOKafkaConsumer:
-        try:
-            await self._consumer.start()
-        except (KafkaError, OSError) as error:
-            await self._consumer.stop()
-            raise BulkLogError(f"the broker cannot be reached: {error}", topic=self._topic) from error
+        await _start(self._consumer, self._topic)
         return self._consumer
 
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
+
+
+async def _start(client: Any, topic: str) -> None:
+    """Connect a client; whatever keeps it from that, a stop too, leaves nothing open. Errors: BulkLogError."""
+    try:
+        await client.start()
+    except (KafkaError, OSError) as error:
+        await client.stop()
+        raise BulkLogError(f"the broker cannot be reached: {error}", topic=topic) from error
+    except asyncio.CancelledError:
+        await client.stop()
+        raise
 
 
 def _appended(batch: Any, row: ConvertedRow) -> bool:

@@ -9,6 +9,7 @@ broker that is away is waited for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
@@ -85,10 +86,11 @@ class ImportRun:
 
     async def _from_checkpoint(self) -> bool:
         """One attempt, with a connection of its own."""
-        async with self._open_log() as bulk_log:
+        async with contextlib.AsyncExitStack() as stack:
+            bulk_log = await self._patiently(stack.enter_async_context(self._open_log()))
             checkpoint = await off_loop(self._files.checkpoint, self._record.id)
             if checkpoint is None:
-                checkpoint = Checkpoint(offsets=await bulk_log.ends())
+                checkpoint = Checkpoint(offsets=await self._patiently(bulk_log.ends()))
                 await off_loop(self._files.save_checkpoint, self._record.id, checkpoint)
             # Whoever was away for long has much of the log to look through.
             written = await self._patiently(bulk_log.rows_since(checkpoint.offsets, self._record.id))

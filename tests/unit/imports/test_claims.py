@@ -14,6 +14,7 @@ import pytest
 
 from segmentation.model import InstantMs
 from services.ingest.imports import workshop as module
+from services.ingest.imports.bulk_log import BulkLog
 from services.ingest.imports.claims import Claims
 from services.ingest.imports.conversion import ConvertedRow
 from services.ingest.imports.dialect import DialectChoice
@@ -64,6 +65,7 @@ class World:
 
     files: ImportFiles
     workshop: Workshop
+    imports: Imports
     log: HeldLog
     record: ImportRecord
 
@@ -87,10 +89,10 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @asynccontextmanager
-async def importing(folder: Path) -> AsyncIterator[World]:
+async def importing(folder: Path, open_log: Callable[[], BulkLog] | None = None) -> AsyncIterator[World]:
     files, log = ImportFiles(str(folder)), HeldLog()
     claims = Claims(files, "here", clock.now_ms)
-    workshop = Workshop(files, lambda: log, 1, clock.now_ms, DryRunner(NoContacts()), claims)
+    workshop = Workshop(files, open_log or (lambda: log), 1, clock.now_ms, DryRunner(NoContacts()), claims)
     imports = Imports(files, workshop, tuple, clock.now_ms)
     await workshop.start()
 
@@ -99,7 +101,7 @@ async def importing(folder: Path) -> AsyncIterator[World]:
 
     record = await imports.upload(await imports.receive(parts()), "file.csv", DialectChoice())
     await imports.set_mapping(record.id, ImportMapping(id_column="id", columns={}))
-    yield World(files, workshop, log, await imports.commit(record.id, again=False))
+    yield World(files, workshop, imports, log, await imports.commit(record.id, again=False))
     log.let_go.set()
     await workshop.stop()
 

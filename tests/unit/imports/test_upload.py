@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from services.ingest.imports import upload
 from services.ingest.imports.files import ImportFiles
+from services.ingest.imports.multipart import FormUpload
 from services.runtime.problems import ProblemError
 
 IMPORT = "imp_0000000001"
@@ -67,3 +68,15 @@ async def test_an_upload_whose_request_is_cancelled_leaves_nothing(files: Import
     with pytest.raises(asyncio.CancelledError):
         await task
     assert files.ids() == []
+
+
+@pytest.mark.parametrize("name", [b"x", b"x" * 100])
+async def test_a_header_of_a_part_without_end_is_refused_before_it_fills_the_memory(name: bytes) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"--b\r\n" + name + b": "
+        for _ in range(1_000):
+            yield b"y" * 65_536
+
+    with pytest.raises(ProblemError) as refused:
+        await FormUpload(endless(), "multipart/form-data; boundary=b").fields()
+    assert refused.value.code == "invalid_form"
