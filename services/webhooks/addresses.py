@@ -6,12 +6,12 @@ checked; so a name cannot point elsewhere between the check and the connection. 
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
+
+from services.webhooks.names import Names
 
 URL_CHARACTERS_MAX: Final = 2_048
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
@@ -19,7 +19,6 @@ _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 deprecated site-local one; the standard library calls them global."""
 _DOCUMENTATION: Final = IPv6Network("3fff::/20")
 """Inside that, and nobody's; newer than the standard library's list."""
-RESOLVE_TIMEOUT_S: Final = 5.0
 _EMBEDDING: Final = tuple(
     IPv6Network(text)
     for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
@@ -67,20 +66,18 @@ def read_url(url: str, *, allow_local: bool) -> Target:
     return target
 
 
-async def resolve(target: Target, *, allow_local: bool) -> str:
+async def resolve(target: Target, names: Names, *, allow_local: bool) -> str:
     """The address to connect to.
 
     Errors: AddressRefusedError when any address of the name is not public; NameUnresolvedError when it has none.
     """
-    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (TimeoutError, OSError, UnicodeError) as error:
+        found = await names.addresses(target.host, target.port)
+    except (OSError, UnicodeError) as error:
         raise NameUnresolvedError(
             f"{target.host} stands for no address: {str(error) or 'no answer in time'}"
         ) from error
-    addresses = [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
+    addresses = [ip_address(address.partition("%")[0]) for address in found]
     if not addresses:
         raise NameUnresolvedError(f"{target.host} stands for no address")
     if not allow_local:

@@ -28,6 +28,7 @@ from services.webhooks.bodies import read_webhook
 from services.webhooks.documents import REPEATABLE, SECURED, WebhookRequest, answers, taking
 from services.webhooks.follower import Follower, present_end
 from services.webhooks.guard import Edge, Guard
+from services.webhooks.names import Names
 from services.webhooks.once import Answers, reused
 from services.webhooks.registry import WEBHOOKS_MAX, Registry
 from services.webhooks.replays import KEPT_MS
@@ -60,6 +61,7 @@ class WebhookRoutes:
         self._guard = guard
         self.admit = guard.admit
         self._replays = Answers()
+        self._names = Names()
 
     def router(self) -> APIRouter:
         """All of them, for `admin` only."""
@@ -176,7 +178,7 @@ class WebhookRoutes:
             raise ProblemError(409, "too_many_webhooks", f"there are {WEBHOOKS_MAX} webhooks", "delete one first")
         allow_local = self._settings.webhooks_allow_local
         try:
-            await resolve(read_url(wanted.url, allow_local=allow_local), allow_local=allow_local)
+            await resolve(read_url(wanted.url, allow_local=allow_local), self._names, allow_local=allow_local)
         except (AddressRefusedError, NameUnresolvedError) as error:
             raise ProblemError(422, "address_refused", str(error)) from error
 

@@ -19,6 +19,7 @@ from schemas.webhook import WebhookRecord
 from services.runtime import clock
 from services.webhooks import metrics
 from services.webhooks.addresses import AddressRefusedError, NameUnresolvedError, read_url, resolve
+from services.webhooks.names import Names
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import SIGNATURE, signature
 
@@ -62,6 +63,7 @@ class Sender:
         self._webhook = webhook
         self._settings = settings
         self._stopping = stopping
+        self._names = Names()
         self._http = httpx.AsyncClient(
             follow_redirects=False,
             trust_env=False,
@@ -126,7 +128,7 @@ class Sender:
         """Send to the address that the name stands for now, under the name that the URL has."""
         allow_local = self._settings.webhooks_allow_local
         target = read_url(self._webhook.url, allow_local=allow_local)
-        address = await resolve(target, allow_local=allow_local)
+        address = await resolve(target, self._names, allow_local=allow_local)
         named = httpx.URL(self._webhook.url)
         headers = {
             "Host": named.netloc.decode("ascii"),

@@ -17,6 +17,7 @@ from services.runtime.metrics import REGISTRY
 from services.webhooks import api
 from services.webhooks.addresses import Target, resolve
 from services.webhooks.follower import present_end
+from services.webhooks.names import Names
 from services.webhooks.settings import WebhookSettings
 from tests.services.sdk.stream import Step, Stream
 from tests.services.webhooks.conftest import service
@@ -34,11 +35,11 @@ async def test_a_repeat_that_is_overtaken_by_the_deliveries_gets_the_first_answe
 ) -> None:
     first_is_made, arrived = asyncio.Event(), []
 
-    async def held(target: Target, *, allow_local: bool) -> str:
+    async def held(target: Target, names: Names, *, allow_local: bool) -> str:
         arrived.append(target)
         if len(arrived) == 2:
             await first_is_made.wait()
-        return await resolve(target, allow_local=allow_local)
+        return await resolve(target, names, allow_local=allow_local)
 
     monkeypatch.setattr(api, "resolve", held)
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})

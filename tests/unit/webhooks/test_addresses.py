@@ -12,6 +12,7 @@ import pytest
 from schemas.webhook import WebhookRecord
 from segmentation.model import InstantMs
 from services.webhooks.addresses import AddressRefusedError, NameUnresolvedError, read_url, resolve
+from services.webhooks.names import Names
 from services.webhooks.sender import Sender
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import new_secret
@@ -23,13 +24,13 @@ def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     """Let every name stand for these addresses; gives the names that were asked for."""
     asked: list[str] = []
 
-    async def getaddrinfo(_loop: Any, host: str, port: int, **_options: Any) -> list[Any]:
+    def getaddrinfo(host: str, port: int, **_options: Any) -> list[Any]:
         asked.append(host)
         if not addresses:
             raise socket.gaierror("no such name")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -88,19 +89,19 @@ async def test_a_name_is_refused_if_any_of_its_addresses_is_not_public(
 ) -> None:
     names(monkeypatch, PUBLIC, address)
     with pytest.raises(AddressRefusedError, match="public"):
-        await resolve(read_url("https://example.com/", allow_local=False), allow_local=False)
+        await resolve(read_url("https://example.com/", allow_local=False), Names(), allow_local=False)
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1"])
 async def test_an_unusual_spelling_of_an_address_is_judged_by_what_it_stands_for(host: str) -> None:
     with pytest.raises((AddressRefusedError, NameUnresolvedError)):
-        await resolve(read_url(f"https://{host}/", allow_local=False), allow_local=False)
+        await resolve(read_url(f"https://{host}/", allow_local=False), Names(), allow_local=False)
 
 
 async def test_a_name_without_an_address_may_have_one_later(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch)
     with pytest.raises(NameUnresolvedError):
-        await resolve(read_url("https://example.com/", allow_local=False), allow_local=False)
+        await resolve(read_url("https://example.com/", allow_local=False), Names(), allow_local=False)
 
 
 async def test_the_connection_goes_to_the_checked_address_under_the_name_of_the_url(

@@ -56,10 +56,10 @@ async def deliver(authority: trustme.CA, url: str) -> Outcome:
 
 @pytest.fixture(autouse=True)
 def every_name_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def getaddrinfo(_loop: Any, host: str, port: int, **_options: Any) -> list[Any]:
+    def getaddrinfo(_host: str, port: int, **_options: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 async def test_a_certificate_for_the_name_in_the_url_is_accepted_though_the_connection_goes_to_an_address() -> None:
