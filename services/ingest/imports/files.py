@@ -142,14 +142,18 @@ class ImportFiles:
         if self._files.exists(folder):
             self._files.rm(folder, recursive=True)
 
+    def forget_rejected(self, import_id: str, from_row: int) -> None:
+        """Forget the report lines of rows behind the checkpoint at `from_row`, which were never made safe."""
+        folder = self._at(import_id, _REJECTED)
+        for first_row, path in self._lines_in(folder):
+            if first_row >= from_row:
+                self._remove(path)
+
     def rejected(self, import_id: str, below_row: int | None) -> Iterator[bytes]:
         """The report lines of all rows before the checkpoint at `below_row`, in order; None: those of the dry run."""
         folder = self._at(import_id, _TRIED if below_row is None else _REJECTED)
-        if not self._files.exists(folder):
-            return
-        for path in sorted(str(path) for path in self._files.ls(folder, detail=False)):
-            first_row = path.rsplit("/", 1)[-1].removesuffix(".csv")
-            if not first_row.isdigit() or (below_row is not None and int(first_row) >= below_row):
+        for first_row, path in self._lines_in(folder):
+            if below_row is not None and first_row >= below_row:
                 continue
             with self._files.open(path, "rb") as file:
                 while piece := file.read(PIECE_BYTES):
@@ -179,6 +183,14 @@ class ImportFiles:
     def _save_lines(self, import_id: str, kind: str, first_row: int, lines: bytes) -> None:
         self._files.makedirs(self._at(import_id, kind), exist_ok=True)
         self._write(self._at(import_id, kind, f"{first_row:012d}.csv"), lines)
+
+    def _lines_in(self, folder: str) -> list[tuple[int, str]]:
+        """The files of report lines in a folder with the first row of each, in order."""
+        if not self._files.exists(folder):
+            return []
+        paths = sorted(str(path) for path in self._files.ls(folder, detail=False))
+        named = [(path.rsplit("/", 1)[-1].removesuffix(".csv"), path) for path in paths]
+        return [(int(first_row), path) for first_row, path in named if first_row.isdigit()]
 
     def _at(self, import_id: str, *names: str) -> str:
         return "/".join((self._root, import_id, *names))

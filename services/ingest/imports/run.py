@@ -92,6 +92,8 @@ class ImportRun:
             if checkpoint is None:
                 checkpoint = Checkpoint(offsets=await self._patiently(bulk_log.ends()))
                 await off_loop(self._files.save_checkpoint, self._record.id, checkpoint)
+            # What was rejected behind it is found again, perhaps between other checkpoints.
+            await off_loop(self._files.forget_rejected, self._record.id, checkpoint.row)
             # Whoever was away for long has much of the log to look through.
             written = await self._patiently(bulk_log.rows_since(checkpoint.offsets, self._record.id))
             self._progress.waiting = None
