@@ -10,16 +10,16 @@ import pytest
 from fastapi import Request
 
 from services.ingest import bodies
-from services.ingest.bodies import Bodies, Share, read_body
+from services.ingest.bodies import Bodies, Share, read_body, read_json
 from services.runtime.problems import ProblemError
 
 
-def request_of(share: Share, messages: Iterator[dict[str, Any]]) -> Request:
+def request_of(share: Share, messages: Iterator[dict[str, Any]], *headers: tuple[bytes, bytes]) -> Request:
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(0)
         return next(messages)
 
-    return Request({"type": "http", "headers": [], "state": {"share": share}}, receive)
+    return Request({"type": "http", "headers": [*headers], "state": {"share": share}}, receive)
 
 
 def parts(*contents: bytes) -> Iterator[dict[str, Any]]:
@@ -66,3 +66,14 @@ async def test_a_body_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ProblemError) as refused:
         await read_body(request_of(Share(Bodies()), trickle()))
     assert (refused.value.status, refused.value.headers["Connection"]) == (408, "close")
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"br", b"identity, gzip"])
+async def test_a_body_that_says_it_is_packed_is_not_read_as_if_it_were_not(encoding: bytes) -> None:
+    held = Bodies()
+    unread = parts(b"{}")
+    with pytest.raises(ProblemError) as refused:
+        await read_json(request_of(Share(held), unread, (b"content-encoding", encoding)))
+    assert (refused.value.status, refused.value.code) == (415, "unsupported_encoding")
+    assert (next(unread)["body"], held.held_bytes) == (b"{}", 0)
+    assert await read_json(request_of(Share(held), parts(b"{}"), (b"content-encoding", b"Identity"))) == {}

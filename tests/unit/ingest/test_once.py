@@ -93,9 +93,14 @@ async def test_an_answer_of_any_length_is_told_again_and_not_carried_out_again(l
 
 
 async def test_what_cannot_be_packed_is_told_again_shorter() -> None:
-    asked = Asked(Response(secrets.token_hex(KEPT_BYTES_MAX), 202), [b"short"])
+    said = {"X-Request-Id": "req_1", "Preference-Applied": "wait=2"}
+    asked = Asked(Response(secrets.token_hex(KEPT_BYTES_MAX), 202, said), [b"short"])
     await asked.ask()
-    assert bytes((await asked.ask()).body) == b"short"
+    again = await asked.ask()
+    assert bytes(again.body) == b"short"
+    # What was true of the first answer alone, its length and its id, is not told with another.
+    assert (again.headers["content-length"], again.headers["preference-applied"]) == ("5", "wait=2")
+    assert "x-request-id" not in again.headers
     assert asked.carried_out == 1
 
 

@@ -39,6 +39,14 @@ def test_a_damaged_table_is_begun_anew(tmp_path: Path, begins_at: int) -> None:
     again.close()
 
 
+def test_a_table_that_others_could_read_is_the_owners_alone_once_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    filled(path)
+    path.chmod(0o644)
+    RequestStore(path, "requests").close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_table_that_cannot_be_opened_now_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     filled(path)

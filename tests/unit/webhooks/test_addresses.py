@@ -125,3 +125,22 @@ async def test_the_connection_goes_to_the_checked_address_under_the_name_of_the_
     assert (request.headers["host"], request.extensions["sni_hostname"]) == ("example.com:8443", "example.com")
     assert request.headers["tidegate-delivery-id"] == "a|%C3%BCn%C3%AF%0A|1|2"
     assert asked == ["example.com"]
+
+
+async def test_no_proxy_of_the_environment_gets_to_see_a_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+    webhook = WebhookRecord(id="wh", url="http://127.0.0.1:1/", secret=new_secret(), created_at=InstantMs(0))
+    sender = Sender(webhook, WebhookSettings(webhooks_allow_local=True), asyncio.Event())
+    assert (await sender.deliver("a|u|1|2", b"{}", attempts_max=1)).reason is not None
+    await sender.close()
+    server.close()
+    assert seen == []
