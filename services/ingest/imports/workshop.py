@@ -206,6 +206,13 @@ class Workshop:
                 async with self.changing:
                     await self._take_over(import_id)
         elif self._is_outlived(record):
+            async with self.changing:
+                await self._forget(import_id)
+
+    async def _forget(self, import_id: str) -> None:
+        """Remove an import that nobody needs any more, unless somebody has taken it up meanwhile."""
+        record = await off_loop(self.files.record, import_id) if import_id not in self._in_hand else None
+        if record is not None and record.state not in AT_WORK and self._is_outlived(record):
             await off_loop(self.files.remove, import_id)
 
     async def _remove_cut_off(self, import_id: str) -> None:

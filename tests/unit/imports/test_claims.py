@@ -144,6 +144,21 @@ async def test_an_import_that_another_works_on_for_longer_than_uploads_are_kept_
     assert world.stored().state is ImportState.RUNNING
 
 
+async def test_an_import_that_is_committed_just_when_it_would_be_forgotten_is_not(world: World) -> None:
+    await world.workshop.stop()
+    committed = world.stored()
+    world.files.save_record(committed.model_copy(update={"state": ImportState.UPLOADED}))
+    late = InstantMs(clock.now_ms() + ABANDONED_MS + 1)
+    claims = Claims(world.files, "here", lambda: late)
+    other = Workshop(world.files, lambda: world.log, 1, lambda: late, DryRunner(NoContacts()), claims)
+    async with other.changing:
+        looking = asyncio.create_task(other._look_round())
+        await asyncio.sleep(0.2)
+        world.files.save_record(committed)
+    await looking
+    assert world.stored().state is ImportState.RUNNING
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, files: ImportFiles, name: str) -> Callable[[], None]:
     """Have the place of files refuse something; gives what mends it."""
     usual: Any = getattr(files, name)

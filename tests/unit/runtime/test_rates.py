@@ -11,7 +11,7 @@ from services.runtime.rates import Rates
 def test_only_so_many_keys_are_remembered_and_the_quietest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BUCKETS_MAX", 3)
     rates = Rates(2, lambda: 0.0)
-    for key in ("quiet", "busy", "other", "busy", "new"):
+    for key in ("busy", "quiet", "other", "busy", "new"):
         rates.take(key)
     assert rates.take("busy") == -1, "it has asked twice"
     assert rates.take("quiet") == 1, "it begins anew"
