@@ -2,7 +2,8 @@
 
 Rule: a connection that does not finish a request's headers in time, sends more of them than anybody needs, or says what
 is no HTTP, is answered with a problem document and closed, behind the answers that are still under way on it; one whose
-request was answered before its body came whole is closed soon after. How long a body may take is its reader's business;
+request was answered before its body came whole is closed soon after, and one that takes nothing of its answer is cut
+off. How long a body may take is its reader's business;
 what is said around it (sizes of chunks, fields behind the last one) is bounded like headers, and read by nobody. Who
 offers another protocol (`Upgrade`, as Java's client does of itself) is answered in this one. The usual request, whose
 headers come at once, costs no timer.
@@ -24,6 +25,8 @@ HEADER_TIMEOUT_S: Final = 10.0
 HEADER_BYTES_MAX: Final = 64 * 1024
 UNREAD_BODY_LINGER_S: Final = 5.0
 """How long the rest of a body may still come after the answer, so that the sender gets to read it."""
+UNTAKEN_ANSWER_S: Final = 120.0
+"""How long a peer may take nothing at all of what waits for it."""
 _OFFERING: Final = frozenset({b"upgrade", b"http2-settings"})
 """The headers of an offer, and what `Connection` calls them."""
 
@@ -44,6 +47,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._body_came = False
         self._deadline: asyncio.TimerHandle | None = None
         self._refusal: tuple[HTTPStatus, str] | None = None
+        self._untaken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as in the base
         """A connection that never says anything counts as headers that never end."""
@@ -53,7 +57,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._forget_deadline()
+        self._forget_untaken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer takes less than it is sent; one that takes nothing would hold its request for ever."""
+        super().pause_writing()
+        self._watch_untaken()
+
+    def resume_writing(self) -> None:
+        """The peer has taken what waited."""
+        self._forget_untaken()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Pass on, then see whether headers are still under way, or what is said around a body."""
@@ -148,6 +163,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch_untaken(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._untaken = self.loop.call_later(UNTAKEN_ANSWER_S, self._cut_off_unless_taken, waiting)
+
+    def _cut_off_unless_taken(self, waiting: int) -> None:
+        if self.transport.get_write_buffer_size() < waiting:
+            self._watch_untaken()
+        else:
+            self.transport.abort()
+
+    def _forget_untaken(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
 
     def _is_answering(self) -> bool:
         cycle: Any = self.cycle  # none before the first request, whatever its type says

@@ -13,11 +13,15 @@ import pytest
 from services.runtime import http_protocol
 from services.runtime.http_protocol import HEADER_BYTES_MAX
 from services.runtime.web import listen, serve
+from tests.waiting import until
 
 SOON_S = 0.3
+UNTAKEN_S = 1.0
 WAIT_S = 60.0
 WHOLE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
 Connect = Callable[[], Any]
+LARGE = 32 * 1024 * 1024
+"""More than any socket takes at once."""
 
 
 OFFER = (
@@ -33,18 +37,35 @@ def bodies() -> list[bytes]:
 
 
 @pytest.fixture
+def ended() -> list[bytes]:
+    """The endless answers that came to an end."""
+    return []
+
+
+@pytest.fixture
 def seen() -> list[bytes]:
     """The names of the last request's headers, once its body has come."""
     return []
 
 
 @pytest.fixture
-async def connect(monkeypatch: pytest.MonkeyPatch, seen: list[bytes], bodies: list[bytes]) -> AsyncIterator[Connect]:
+async def connect(
+    monkeypatch: pytest.MonkeyPatch, seen: list[bytes], bodies: list[bytes], ended: list[bytes]
+) -> AsyncIterator[Connect]:
     """Connections to a server whose patience is short."""
     monkeypatch.setattr(http_protocol, "HEADER_TIMEOUT_S", SOON_S)
     monkeypatch.setattr(http_protocol, "UNREAD_BODY_LINGER_S", SOON_S)
+    monkeypatch.setattr(http_protocol, "UNTAKEN_ANSWER_S", UNTAKEN_S)
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/endless":
+            await endless(receive, send)
+            ended.append(b"endless")
+            return
+        if scope["path"] == "/large":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+            await send({"type": "http.response.body", "body": b"x" * LARGE})
+            return
         if scope["path"] == "/slow":
             await asyncio.sleep(3 * SOON_S)
         if scope["path"] != "/unread":
@@ -76,6 +97,16 @@ async def connect(monkeypatch: pytest.MonkeyPatch, seen: list[bytes], bodies: li
             await writer.wait_closed()
     stopping.set()
     await serving
+
+
+async def endless(receive: Any, send: Any) -> None:
+    """An answer that goes on for as long as the peer is there."""
+    await receive()
+    gone = asyncio.ensure_future(receive())
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while not gone.done():
+        await send({"type": "http.response.body", "body": b"x" * 16_384, "more_body": True})
+        await asyncio.sleep(0.001)
 
 
 async def trickle(writer: asyncio.StreamWriter, content: bytes) -> None:
@@ -257,3 +288,31 @@ async def test_who_offers_another_protocol_is_answered_in_this_one_with_the_body
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
     assert bodies == [b"GET / ", b"{}", b""]
     assert seen == [b"connection"]
+
+
+async def test_a_peer_that_takes_nothing_of_its_answer_is_cut_off_and_one_that_is_slow_is_not(
+    connect: Connect, ended: list[bytes]
+) -> None:
+    slow, writer = await connect()
+    writer.write(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+    _, deaf = await connect()
+    deaf.transport.pause_reading()
+    deaf.write(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+    for _ in range(30):
+        assert await slow.read(1024 * 1024)
+        await asyncio.sleep(UNTAKEN_S / 20)
+    await until(lambda: ended, WAIT_S / 6, "the answer that nobody takes to end", satisfies=lambda ones: len(ones) == 1)
+    assert await slow.read(1024)
+    writer.transport.abort()
+    await until(lambda: ended, WAIT_S, "both answers to end", satisfies=lambda ones: len(ones) == 2)
+
+
+async def test_a_large_answer_may_be_taken_slowly(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    taken = 0
+    while part := await reader.read(1024 * 1024):
+        taken += part.count(b"x")
+        await asyncio.sleep(UNTAKEN_S / 64)
+    assert taken == LARGE
