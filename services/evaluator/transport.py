@@ -45,6 +45,9 @@ GROUP_HEED_S = 1.0
 """How often the client is asked what keeps it out of the group, and how many partitions it knows of."""
 TOPIC_KNOWN_MS = 15_000
 """How old what the client knows of its topic may be: a partition that is added goes unseen for so long."""
+ASKED_FOR_NOTHING_S_MAX = 10 * 365 * 86_400.0
+"""The client leaves the group for good when it is asked for nothing for so long. Who stands by never asks for anything,
+and a recovery may take its time; heartbeats alone say that a process lives."""
 REBALANCE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 40.0
 COMMIT_INTERVAL_S = 60.0
@@ -279,6 +282,7 @@ def create_app(settings: EvaluatorSettings, owner: PartitionOwner) -> App:
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_session_timeout=session_timeout_s,
         broker_heartbeat_interval=min(HEARTBEAT_INTERVAL_S, session_timeout_s / 3),
+        broker_max_poll_interval=ASKED_FOR_NOTHING_S_MAX,
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
         broker_request_timeout=max(REQUEST_TIMEOUT_S, session_timeout_s),
         broker_max_poll_records=FETCH_RECORDS_MAX,

@@ -1,7 +1,8 @@
-"""What keeps an evaluator out of its group ends it with the reason, instead of leaving it to wait for ever."""
+"""What keeps an evaluator out of its group ends it with the reason, and nothing else makes it leave."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from services.evaluator.transport import check_group, check_partitions
 from services.runtime.errors import ServiceError, StartRefusedError
 from tests.faults.process import EXIT_REFUSED, Evaluator
 from tests.faults.workspace import Workspace
+from tests.waiting import until
 
+STANDING_BY_S = 4.0
+"""Half an hour to a hasty client."""
+TAKEN_OVER_WITHIN_S = 20.0
 LOOKED_AT_WITHIN_S = 60.0
 
 
@@ -76,3 +81,27 @@ async def test_an_evaluator_whose_input_topic_is_given_more_partitions_ends_with
         await admin.close()
         assert await evaluator.ended(LOOKED_AT_WITHIN_S) == EXIT_REFUSED
         assert f"topic {topic} has {workspace.partitions + 1} partitions, expected" in evaluator.log
+
+
+@pytest.mark.broker
+async def test_who_has_stood_by_for_long_is_still_there_to_take_over(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """The client would leave the group, for it is asked for nothing, and never join again."""
+    workspace = Workspace(broker, topic_prefix, partitions=1)
+    await workspace.create()
+    evaluators = [Evaluator(workspace, tmp_path / name, "tests.faults.hasty_evaluator") for name in ("one", "two")]
+    with evaluators[0] as one, evaluators[1] as two:
+        for evaluator in (one, two):
+            evaluator.start()
+            await evaluator.ready()
+        await asyncio.sleep(STANDING_BY_S)
+        first, second = (one, two) if await works(one) else (two, one)
+        assert await works(first)
+        assert await first.stop() == 0
+        await until(lambda: works(second), TAKEN_OVER_WITHIN_S, "the one that stood by to take over")
+
+
+async def works(evaluator: Evaluator) -> bool:
+    """Whether it works the one partition."""
+    return "working partitions [0]" in (await evaluator.told("/ready") or "")
