@@ -16,6 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
 from aiokafka.consumer import consumer, fetcher
 from aiokafka.producer.sender import Sender
+from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from mode.threads import ServiceThread
@@ -63,6 +64,7 @@ TOUCHED: Mapping[str, Mapping[str, type]] = {
         "_update_position": fetcher.FetchResult,
         "_wait_consume_future": fetcher.Fetcher,
     },
+    "services/evaluator/odd_headers.py": {"_buffer": _DefaultRecordBatchPy},
     "services/evaluator/kafka_log.py": {"_txn_manager": AIOKafkaProducer},
     "services/ingest/producer.py": {"_closed": AIOKafkaProducer, "_sender": AIOKafkaProducer},
     "clients/tidegate/kafka/connection.py": {
