@@ -176,20 +176,21 @@ class Column:
         yield from self._fold()
         table = self._table(atom)
         text, kind = atom.text, atom.kind
-        begun = len(table)
+        holds, name, nobody = truth_of(Literal(atom, True)), atom.attribute, frozenset[SegmentId]()
         while len(table) < len(self._folded):
-            chunk = self._folded[len(table) : len(table) + ROWS_PER_STEP]
+            begun = len(table)
+            chunk = self._folded[begun : begun + ROWS_PER_STEP]
             if kind is TextMatchKind.CONTAINS:
                 table += bytes([text in folded for folded in chunk])
             elif kind is TextMatchKind.STARTS_WITH:
                 table += bytes([folded.startswith(text) for folded in chunk])
             else:
                 table += bytes([folded.endswith(text) for folded in chunk])
+            # In the same step: who asked may not come back for the next, and the table stays as it is then.
+            for code in self._odd[bisect_left(self._odd, begun) : bisect_left(self._odd, len(table))]:
+                value = self.values[code]
+                table[code] = value is not None and holds({name: value}, InstantMs(0), nobody)
             yield
-        holds, name, nobody = truth_of(Literal(atom, True)), atom.attribute, frozenset[SegmentId]()
-        for code in self._odd[bisect_left(self._odd, begun) :]:
-            value = self.values[code]
-            table[code] = value is not None and holds({name: value}, InstantMs(0), nobody)
 
     def _extend(self, atom: AttributeAtom) -> Steps:
         """Bring the atom's table level with the values."""

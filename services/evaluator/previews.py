@@ -130,7 +130,7 @@ class Previews:
                     self._load(columns, segment), name=f"columns {self._partition.index}"
                 )
             await self._loaded(until)
-            if columns.lacks(segment.reads) and not columns.is_whole:
+            if columns is self._columns and not columns.is_whole and columns.lacks(segment.reads):
                 break
             try:
                 found = await self._by_columns(columns, segment, saved, segments, until)
@@ -205,6 +205,8 @@ class Previews:
         try:
             while not columns.is_whole:
                 async with self._turn:
+                    if self._columns is not columns:
+                        return  # given up by a preview of what was read so far
                     self._load_some(columns, SLICE_CONTACTS)
                     if not self._fits(columns, segment):
                         self._barred_until = self._monotonic() + IDLE_S
@@ -250,12 +252,14 @@ class Previews:
         segments: Set[SegmentId],
         until: float | None,
     ) -> Preview | None:
-        """None when the columns were given up meanwhile; nothing counted when it took too long, and goes on later."""
+        """None to begin again: the columns were given up, or lack an attribute. Nothing counted if it took too long."""
         async with self._turn:
             if self._columns is not columns:
                 return None
             if columns.is_whole:
                 await self._level(columns)
+                if columns.lacks(segment.reads):
+                    return None
             columns.keep_members(segments)
             for segment_id in segments:
                 if segment_id not in columns.members:
