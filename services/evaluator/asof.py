@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.codec import decode_contact
-from schemas.control_rows import CLOCK_KEY, ClockRow
-from segmentation.definitions import DefinitionLog
-from segmentation.model import ChangeKind, ContactId, ContactState, InstantMs, SegmentId, Version
+from schemas.control_rows import CLOCK_KEY, CURSOR_KEY, ClockRow, CursorRow
+from segmentation.definitions import NO_SEQ, DefinitionLog
+from segmentation.model import CatalogueSeq, ChangeKind, ContactId, ContactState, InstantMs, SegmentId, Version
 from services.evaluator import history, rows
 from services.evaluator.history import KeptChange
 from services.evaluator.ports import Store
@@ -45,22 +45,37 @@ def membership_as_of(
 ) -> tuple[InstantMs, MembershipAsOf] | None:
     """The membership at `at`, and that instant: if None, the latest of which it can be said. None: no such contact.
 
-    `clock` is given when the store holds all that was decided through it: the store's own row of it may be older.
+    `clock` is given when the store holds all that was decided through it. Else the store's own rows say how far it has
+    come: `definitions` are ahead of it, and know contacts as brought through whose changes it does not hold.
     Cost: a scan of the segment's history at the most.
     """
-    row, clock_row = store.get_many([rows.contact_key(contact_id), rows.control_key(CLOCK_KEY)])
+    control = rows.control_key(CLOCK_KEY), rows.control_key(CURSOR_KEY)
+    row, clock_row, cursor_row = store.get_many([rows.contact_key(contact_id), *control])
     if row is None:
         return None
     contact = decode_contact(row)
-    if clock is None:
+    if clock is not None:
+        seq = definitions.seq_through(contact_id, contact.position.seq)
+    else:
         clock = ClockRow.decode(clock_row).clock if clock_row is not None else contact.position.clock
+        seq = max(contact.position.seq, _committed_seq(contact_id, cursor_row))
     if at is None:
         at = clock if contact.due is None else min(clock, InstantMs(contact.due - 1))
     if at > clock or (contact.due is not None and contact.due <= at):
         return at, MembershipAsOf(None, unknown=FUTURE)
-    if definitions.seq_through(contact_id, contact.position.seq) < definitions.seq:
+    if seq < definitions.seq:
         return at, MembershipAsOf(None, unknown=SETTLING)
     return at, _from_history(store, contact_id, contact, segment_id, at, clock)
+
+
+def _committed_seq(contact_id: ContactId, row: bytes | None) -> CatalogueSeq:
+    """Through which definition scans have brought a contact, as of the last commit."""
+    if row is None:
+        return NO_SEQ
+    cursor = CursorRow.decode(row)
+    if cursor.target is not None and cursor.after is not None and contact_id <= cursor.after:
+        return CatalogueSeq(cursor.target)
+    return CatalogueSeq(cursor.passed)
 
 
 def _from_history(

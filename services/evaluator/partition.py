@@ -160,8 +160,9 @@ class Partition:
 
     @property
     def settling(self) -> list[SegmentId]:
-        """The segments of which some contacts may still stand at an older definition."""
-        return list(dict.fromkeys(placed.segment.segment_id for placed in self.definitions.pending))
+        """The segments of which some contacts may still stand at an older definition, in what is committed at least."""
+        pending = [placed.segment.segment_id for placed in self.definitions.pending]
+        return list(dict.fromkeys([*self._transaction.settled, *pending]))
 
     @property
     def settled(self) -> float:
@@ -212,6 +213,7 @@ class Partition:
             self.failures.alone_are_behind = True
             return
         self._has_gone = True
+        self._transaction.settled = self.settling
         for superseded in self.definitions.finish_backfill():
             segment = superseded.segment
             self._transaction.control[definition_key(segment.segment_id, segment.version)] = None

@@ -30,7 +30,8 @@ class Transaction:
     """The changes since the last commit.
 
     Shape: `before` is each changed contact's committed state, None if there was none; `control` the control rows to
-    write, None to delete one; `defined` the definitions placed; `sealed` the changed contacts' rows, once it is sealed.
+    write, None to delete one; `defined` the definitions placed; `settled` the segments whose backfill it ended;
+    `sealed` the changed contacts' rows, once it is sealed.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Transaction:
         "control",
         "defined",
         "sealed",
+        "settled",
     )
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class Transaction:
         self.changes: list[Change] = []
         self.control: dict[bytes, bytes | None] = {}
         self.defined: list[CompiledSegment] = []
+        self.settled: list[SegmentId] = []
         self.sealed: dict[bytes, bytes | None] = {}
         self._written: dict[ContactId, list[AttributeName] | None] = {}  # what writes changed; None for everything
         self._erased: dict[ContactId, int] = {}  # how many of the changes came before each erasure

@@ -133,6 +133,25 @@ def test_a_contact_that_has_not_passed_a_definition_is_settling(world: World) ->
     assert world.members_at(19) == [False]
 
 
+def test_a_contact_whose_way_through_a_definition_is_not_committed_is_settling(world: World) -> None:
+    world.commit(plan(0, 10, "pro"), plan(1, 10, "free", "d"))
+    world.commit(definition(2, PRO, at=NOW + 20_000), backfill=False)
+    while world.partition.behind_definitions:
+        world.partition.backfill(1)
+        assert world.now() == (20, MembershipAsOf(None, unknown=SETTLING))
+    world.commit()
+    assert world.now() == (20, MembershipAsOf(True, InstantMs(NOW + 20_000)))
+
+
+def test_contacts_that_committed_slices_have_reached_are_told_while_others_settle(world: World) -> None:
+    world.commit(plan(0, 10, "pro"), plan(1, 10, "pro", "d"))
+    world.commit(definition(2, PRO, at=NOW + 20_000), backfill=False)
+    world.partition.backfill(1)
+    world.commit(backfill=False)
+    inside = MembershipAsOf(True, InstantMs(NOW + 20_000))
+    assert (world.at(20), world.at(20, contact_id="d")) == (inside, MembershipAsOf(None, unknown=SETTLING))
+
+
 def test_beyond_the_kept_changes_it_says_from_when_on_it_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "CONTACT_HISTORY_MAX", 2)
     monkeypatch.setattr(history, "SEGMENT_HISTORY_MAX", 3)

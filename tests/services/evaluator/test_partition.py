@@ -11,7 +11,7 @@ import pytest
 
 from schemas.dead_letter import DeadLetterHeaders
 from schemas.topics import Topic
-from segmentation.model import ContactId, InstantMs
+from segmentation.model import ContactId, InstantMs, SegmentId
 from services.evaluator import partition as partition_module
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION
 from services.evaluator.failures import EvaluationError
@@ -148,6 +148,20 @@ def test_an_earlier_deadline_is_found_after_the_scan_has_passed_its_place(store:
     commit(partition)
     partition.consume([tick(4, NOW + 9_000)])
     assert [(change["contact_id"], change["at"]) for change in commit(partition)] == [("d", NOW + 8_500)]
+
+
+def test_a_segment_settles_until_what_its_backfill_changed_is_committed(store: RocksStore) -> None:
+    """Else who waits for it reads members that are not there yet, as of a segment that has them all."""
+    partition = opened(store)
+    partition.consume([write(0, plan="pro"), write(1, "d", plan="pro")])
+    commit(partition)
+    partition.consume([definition(2, [{"plan": "pro"}])])
+    while partition.behind_definitions:
+        partition.backfill(1)
+        assert partition.settling == ["s"]
+    assert (partition.settling, partition.settled, partition.counts) == (["s"], 1.0, {})
+    commit(partition)
+    assert (partition.settling, partition.counts[SegmentId("s")].members) == ([], 2)
 
 
 def test_the_clock_never_goes_back_and_survives_a_restart(store: RocksStore) -> None:
