@@ -57,6 +57,8 @@ class Pace:
     """Contacts between two looks at the clock in a slice."""
     queue_records_max: int = 20_000
     """Beyond it the consumer is asked to stop fetching this partition; a shallow queue starves it."""
+    queue_bytes_max: int = 8 << 20
+    """Likewise beyond so many bytes of values: as many records as above would be gigabytes if they were large."""
     backfill_queue_max: int = 5_000
     """With more live records than this waiting, backfill rests; deadlines never do."""
 
@@ -100,6 +102,13 @@ FlowListener = Callable[[bool], None]
 """Called with True when the queue is full and with False when it has room again."""
 
 
+class _Fed(NamedTuple):
+    """Records that wait, and about how many bytes their values have."""
+
+    records: Sequence[InputRecord]
+    size: int
+
+
 class PartitionWorker:
     """Drives one `Partition` against one `TransactionalLog`.
 
@@ -135,7 +144,8 @@ class PartitionWorker:
         self._on_commit = on_commit
         self._on_flow = on_flow
         self._on_passed = on_passed
-        self._queue: deque[Sequence[InputRecord]] = deque()
+        self._queue: deque[_Fed] = deque()
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._stopping = False
         self._full = False
@@ -158,9 +168,12 @@ class PartitionWorker:
         """Take records of the log, in order, each once."""
         if self._stopping or not records:
             return
-        self._queue.append(records)
+        size = sum([len(record.value or b"") for record in records])
+        self._queue.append(_Fed(records, size))
         self.queued += len(records)
-        if self.queued > self.pace.queue_records_max and not self._full:
+        self._queued_bytes += size
+        pace = self.pace
+        if not self._full and (self.queued > pace.queue_records_max or self._queued_bytes > pace.queue_bytes_max):
             self._full = True
             if self._on_flow is not None:
                 self._on_flow(True)
@@ -170,7 +183,7 @@ class PartitionWorker:
         """Drop what is queued, which the next owner reads again; commit what is decided; then end."""
         self._stopping = True
         self._queue.clear()
-        self.queued = 0
+        self.queued = self._queued_bytes = 0
         self._wake.set()
 
     async def run(self) -> None:
@@ -205,17 +218,21 @@ class PartitionWorker:
             await self._rest()
 
     def _next_batch(self) -> Sequence[InputRecord]:
-        limit = self.pace.batch_records_max
-        batch = self._queue.popleft()
+        pace = self.pace
+        limit = pace.batch_records_max
+        batch, size = self._queue.popleft()
         if len(batch) > limit:
-            self._queue.appendleft(batch[limit:])
-            batch = batch[:limit]
+            rest = size * (len(batch) - limit) // len(batch)
+            self._queue.appendleft(_Fed(batch[limit:], rest))
+            batch, size = batch[:limit], size - rest
         else:
-            while self._queue and len(batch) + len(self._queue[0]) <= limit:
-                batch = [*batch, *self._queue.popleft()]
+            while self._queue and len(batch) + len(self._queue[0].records) <= limit:
+                more = self._queue.popleft()
+                batch, size = [*batch, *more.records], size + more.size
         self.queued -= len(batch)
+        self._queued_bytes -= size
         self._records_since += len(batch)
-        if self._full and self.queued < self.pace.queue_records_max // 2:
+        if self._full and self.queued < pace.queue_records_max // 2 and self._queued_bytes < pace.queue_bytes_max // 2:
             self._full = False
             if self._on_flow is not None:
                 self._on_flow(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.waiting import until
 TURNS = 200
 WAIT_S = 60.0
 PROMPT = Pace(commit_gap_ms=0, position_after_ms=60_000)
+TICK_BYTES = len(tick(0, NOW).value or b"")
 
 
 class RecordingLog:
@@ -247,16 +249,25 @@ async def test_a_refused_step_ends_the_worker_before_it_touches_the_store(partit
     assert driven.log.calls[-1] == refuse
 
 
-async def test_a_queue_that_is_full_and_then_has_room_says_so(partition: Partition) -> None:
+@pytest.mark.parametrize(
+    "pace", [Pace(queue_records_max=10), Pace(queue_bytes_max=10 * TICK_BYTES)], ids=["records", "bytes"]
+)
+async def test_a_queue_that_is_full_and_then_has_room_says_so(partition: Partition, pace: Pace) -> None:
     said: list[bool] = []
-    pace = Pace(queue_records_max=10)
+    pace = replace(pace, batch_records_max=2)
     worker = PartitionWorker(
         partition, RecordingLog(), monotonic=lambda: 0.0, now_ms=lambda: InstantMs(NOW), pace=pace, on_flow=said.append
     )
-    worker.feed([tick(offset, NOW) for offset in range(11)])
+    ticks = [tick(offset, NOW) for offset in range(11)]
+    worker.feed(ticks[:10])
+    assert said == []
+    worker.feed(ticks[10:])
     assert said == [True]
     task = asyncio.create_task(worker.run())
-    await turns()
+    while said == [True]:
+        assert worker.queued > 0
+        await asyncio.sleep(0)
+    assert 0 < worker.queued < 5
     worker.stop()
     await task
     assert said == [True, False]
