@@ -84,7 +84,9 @@ def put(
     for key, present, added, segments in found:
         named, kept = ([], []) if present is None or key in batch.rows else _lines(present)
         lines = [*kept, *added][-CONTACT_HISTORY_MAX:]
-        batch.rows[key] = b"\n".join([orjson.dumps(list(dict.fromkeys(named) | segments)), *lines])
+        # A segment without a count has no history any more: kept in the list, those of the past would fill it.
+        naming = [each for each in dict.fromkeys(named) | segments if each in batch.counts]
+        batch.rows[key] = b"\n".join([orjson.dumps(naming), *lines])
 
 
 def erase(batch: CommitRows, contact_ids: Sequence[ContactId], store: Store) -> None:

@@ -29,7 +29,7 @@ from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide, erase_as_it_stands
 from segmentation.definitions import BackfillCursor
-from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId
+from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId, SegmentState
 from services.evaluator import history, rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
 from services.evaluator.deadlines import DueContacts
@@ -135,6 +135,8 @@ class Partition:
         if placed is None:
             return
         self._transaction.defined.append(compiled)
+        if compiled.state is SegmentState.DELETED:
+            self.gone.append(compiled.segment_id)
         row = DefinitionRow(seq=placed.seq, clock=placed.clock, offset=placed.offset, definition=definition)
         self._transaction.control[definition_key(definition.segment_id, definition.version)] = row.encode()
         self.failures.retry()  # it may be the repair

@@ -68,7 +68,6 @@ class SegmentNews:
         segments = partition.definitions.catalogue.segments
         if segments is not self._segments:
             self._segments = segments
-            partition.gone += [segment_id for segment_id in self._told if segment_id not in segments]
             return list(segments)
         return [segment_id for segment_id in touched if segment_id in segments]
 

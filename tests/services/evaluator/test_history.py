@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
+import orjson
 import pytest
 
 from segmentation.model import ContactId, SegmentId
@@ -170,3 +171,19 @@ def test_a_segment_that_is_defined_again_begins_its_history_anew(stores: tuple[R
     kept = history.kept_of_segment(store, SEGMENTS[0])
     assert {each.change.contact_id for each in kept} == set(CONTACTS)
     assert all(each.is_first and each.change.segment_version == 3 for each in kept)
+
+
+def test_a_contact_does_not_name_the_deleted_segments_of_its_past_for_ever(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    """Each of its changes writes that list, which would grow with every segment that it was ever in."""
+    store = stores[0]
+    partition, written = filled(store)
+    delete_segments(written, partition, SEGMENTS[1:], 30)
+    for offset in range(50, 54):
+        written.commit(partition, write(offset, "ann", plan="free" if offset % 2 == 0 else "pro"))
+    (row,) = store.get_many([history.contact_history_key(ContactId("ann"))])
+    assert row is not None
+    assert row.split(b"\n")[0] == orjson.dumps([SEGMENTS[0]])
+    written.commit(partition, *deletes(["ann"]))
+    assert "ann" not in named(store)

@@ -219,6 +219,22 @@ async def test_a_segment_that_was_deleted_before_a_restart_is_taken_from_the_top
     assert again.producer.ended == [b"segment|s|0"]
 
 
+async def test_a_segment_that_is_deleted_before_the_first_round_is_taken_from_the_topic_though_nobody_was_in_it(
+    store: RocksStore,
+) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"plan": "pro"}]), write(1, "a", plan="free"))
+    assert set(await told.round()) == {"s"}
+    again = Told(store)
+    again.commit(definition(2, [{"plan": "pro"}], version=2, state="deleted"))
+    assert await again.round() == {}
+    assert again.producer.ended == [b"segment|s|0"]
+    again.commit(definition(3, [{"plan": "pro"}], version=3, state="deleted"))
+    again.commit(definition(4, [{"plan": "pro"}], version=4))
+    assert set(await again.round()) == {"s"}
+    assert again.producer.ended == [b"segment|s|0"]
+
+
 async def test_a_segment_that_settles_says_when_it_is_expected_to_have(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
