@@ -179,6 +179,17 @@ async def test_a_rebuilt_store_knows_only_the_present_membership(
     assert rebuilt.at(29) == MembershipAsOf(None, unknown=BEYOND_HISTORY, known_from=InstantMs(NOW + 30_000))
 
 
+async def test_a_rebuilt_store_does_not_deny_what_a_contact_that_left_may_have_been(
+    world: World, opened: Callable[[str], RocksStore]
+) -> None:
+    world.commit(definition(0, PRO), plan(1, 10, "pro"), plan(2, 20, "free"), plan(3, 30, "free"))
+    rebuilt = World(opened("rebuilt"))
+    restored = await recover([Recovery(0, rebuilt.store, AllDecided())], world.changelogs)
+    rebuilt.partition = Partition(0, 1, "contact-changes", rebuilt.store, restored[0])
+    assert rebuilt.at(30) == MembershipAsOf(False)
+    assert rebuilt.at(15) == MembershipAsOf(None, unknown=BEYOND_HISTORY, known_from=InstantMs(NOW + 30_000))
+
+
 def test_a_contact_that_came_back_after_an_erasure_has_only_its_present_life(world: World) -> None:
     world.commit(definition(0, PRO), plan(1, 10, "pro"))
     world.commit(Record(2, NOW + 20_000, b"c", None))

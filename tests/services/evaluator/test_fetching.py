@@ -5,11 +5,21 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import (
+    READ_COMMITTED,
+    READ_UNCOMMITTED,
+    Fetcher,
+    FetchError,
+    FetchResult,
+    PartitionRecords,
+)
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, OffsetOutOfRangeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -103,6 +113,112 @@ def test_a_damaged_batch_is_refused() -> None:
     records = PartitionRecords(AT, MemoryRecords(bytes(damaged)), [], 0, None, None, True, READ_COMMITTED)
     with pytest.raises(CorruptRecordException):
         fetching._read(records)
+
+
+class Place:
+    """Where the reader of a partition stands, as its assignment knows it."""
+
+    active, paused, position = True, False, 0
+
+    def state_value(self, _: TopicPartition) -> Place:
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+class Fetched(Fetcher):  # type: ignore[misc]  # the library ships no types
+    """A client's fetches as they lie ready, without a client."""
+
+    def __init__(self, **ready: FetchResult | FetchError) -> None:
+        self._records = {TopicPartition("t", int(name[1:])): found for name, found in ready.items()}
+        self._wait_consume_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._subscriptions = SubscriptionState()
+        self._loop = asyncio.get_running_loop()
+        self._fetch_waiters: set[asyncio.Future[None]] = set()
+        self._closed = False
+
+
+def ready(batches: Sequence[Batch], place: Place | None = None) -> FetchResult:
+    records = unread(as_fetched(batches), [], 0, READ_COMMITTED)
+    return FetchResult(AT, assignment=place or Place(), partition_records=records, backoff=0)
+
+
+async def test_an_error_is_told_after_what_was_taken_of_other_partitions_and_once() -> None:
+    """Told at once, it would take along records of which the reader has moved on."""
+    fetcher = Fetched(p0=ready([Batch(3)]), p1=FetchError(error=OffsetOutOfRangeError(), backoff=0))
+    wanted = set(fetcher._records)
+    assert [len(found) for found in fetching._take(fetcher, wanted, 100).values()] == [3]
+    with pytest.raises(OffsetOutOfRangeError):
+        fetching._take(fetcher, wanted, 100)
+    assert fetching._take(fetcher, wanted, 100) == {}
+
+
+async def test_once_there_are_enough_records_no_other_partition_is_taken() -> None:
+    fetcher = Fetched(p0=ready([Batch(3), Batch(5)]), p1=ready([Batch(2)]), p2=ready([Batch(2)]))
+    wanted = set(fetcher._records)
+    assert [len(found) for found in fetching._take(fetcher, wanted, 9).values()] == [8, 2]
+    assert [len(found) for found in fetching._take(fetcher, wanted, 1).values()] == [2]
+
+
+async def test_what_was_taken_has_its_partition_fetched_on_at_once() -> None:
+    fetcher = Fetched(p0=ready([Batch(1)]))
+    fetching._take(fetcher, set(fetcher._records), 100)
+    assert fetcher._wait_consume_future.done()
+
+
+@pytest.mark.parametrize(("name", "value"), [("active", False), ("paused", True), ("position", 7)])
+async def test_what_was_fetched_is_dropped_when_its_reader_was_moved_or_paused_or_the_assignment_is_another(
+    name: str, value: object
+) -> None:
+    place = Place()
+    setattr(place, name, value)
+    before = place.position
+    fetcher = Fetched(p0=ready([Batch(3)], place))
+    assert fetching._take(fetcher, set(fetcher._records), 100) == {}
+    assert (place.position, dict(fetcher._records)) == (before, {})
+
+
+class Assigning:
+    """Partitions are being shared anew until `assigned` is set."""
+
+    def __init__(self) -> None:
+        self.assigned = asyncio.Event()
+
+    @property
+    def reassignment_in_progress(self) -> bool:
+        return not self.assigned.is_set()
+
+    def fetch_context(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def wait_for_assignment(self) -> None:
+        await self.assigned.wait()
+
+
+async def test_while_partitions_are_shared_anew_nothing_is_given_of_what_was_fetched_before() -> None:
+    fetcher = Fetched(p0=ready([Batch(3)]))
+    fetcher._subscriptions = sharing = Assigning()
+    consumer = SimpleNamespace(_closed=False, _fetcher=fetcher)
+    asked = asyncio.create_task(fetch(cast("AIOKafkaConsumer", consumer), set(fetcher._records), WITHIN_S, 100))
+    await asyncio.sleep(0)
+    assert not asked.done()
+    sharing.assigned.set()
+    assert [len(found) for found in (await asked).values()] == [3]
+    fetcher._records.clear()
+    asked = asyncio.create_task(fetch(cast("AIOKafkaConsumer", consumer), {AT}, WITHIN_S, 100))
+    await asyncio.sleep(0)
+    sharing.assigned.clear()
+    fetcher._records[AT] = ready([Batch(2)])
+    (waiter,) = fetcher._fetch_waiters
+    waiter.set_result(None)
+    assert await asked == {}
+
+
+async def test_what_was_fetched_of_a_partition_that_is_not_assigned_any_more_goes() -> None:
+    fetcher = Fetched(p0=ready([Batch(1)]))
+    assert fetching._take(fetcher, {TopicPartition("t", 7)}, 100) == {}
+    assert not fetcher._records
 
 
 @pytest.fixture

@@ -173,6 +173,32 @@ def test_a_segment_that_is_defined_again_begins_its_history_anew(stores: tuple[R
     assert all(each.is_first and each.change.segment_version == 3 for each in kept)
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one transaction", "one by one"])
+def test_of_a_contact_that_was_erased_and_came_back_only_the_present_life_is_kept(
+    stores: tuple[RocksStore, RocksStore], together: bool
+) -> None:
+    store = stores[0]
+    partition, written = filled(store)
+    records = [*deletes(["ann"]), write(40, "ann", plan="pro")]
+    for some in [records] if together else [[each] for each in records]:
+        written.commit(partition, *some)
+    own = history.kept_of_contact(store, ContactId("ann"))
+    assert [each.change.version.offset for each in own] == [40] * len(SEGMENTS)
+
+
+async def test_a_recovery_that_finds_only_the_later_life_of_a_contact_keeps_nothing_of_the_one_before(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, away = stores
+    partition, written = filled(kept)
+    away.write(dict(kept.scan(b"\0", b"\xff", 10_000)))
+    written.commit(partition, *deletes(["ann"]), write(40, "ann", plan="pro"))
+    await recover([Recovery(0, away, AllDecided())], written)
+    assert away.get_many([b"cann"]) != [None]
+    assert "ann" in named(kept)
+    assert "ann" not in named(away)
+
+
 def test_a_contact_does_not_name_the_deleted_segments_of_its_past_for_ever(
     stores: tuple[RocksStore, RocksStore],
 ) -> None:

@@ -76,6 +76,7 @@ class Producer:
         return Batch()
 
     async def send_batch(self, batch: Batch, _topic: str, *, partition: int) -> asyncio.Future[None]:
+        self.meanwhile()
         assert partition == 0
         if self.full:
             raise KafkaTimeoutError
@@ -324,6 +325,23 @@ async def test_a_partition_that_is_given_up_during_a_round_is_not_said_to_be_our
     told.serving.started(other, store)
     told.producer.meanwhile = lambda: told.serving.stopping(1)
     assert await told.states() == [PartitionState.READY]
+
+
+async def test_of_a_partition_that_is_given_up_while_its_segments_are_told_no_more_is_told(store: RocksStore) -> None:
+    told = Told(store)
+    names = [f"s{number}" for number in range(2 * SLICE_SEGMENTS)]
+    told.commit(*(definition(offset, [{"plan": "pro"}], name) for offset, name in enumerate(names)))
+    told.producer.meanwhile = lambda: told.serving.stopping(0) if told.producer.sent else None
+    assert len(await told.round()) == SLICE_SEGMENTS
+
+
+async def test_nothing_is_remembered_of_segments_that_are_gone(store: RocksStore) -> None:
+    told = Told(store)
+    told.commit(definition(0, [{"plan": "pro"}]))
+    await told.round()
+    told.commit(definition(1, [{"plan": "pro"}], version=2, state="deleted"))
+    await told.round()
+    assert told.serving.news[0]._told == {}
 
 
 async def test_a_partitions_status_that_the_broker_did_not_take_is_told_in_the_next_round(store: RocksStore) -> None:

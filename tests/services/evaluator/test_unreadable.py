@@ -242,6 +242,36 @@ def test_a_sample_is_looked_for_again_when_every_sampled_contact_is_repaired(
     assert (count.contacts, count.sample) == (3, "lots")
 
 
+def test_a_count_that_is_begun_anew_is_not_taken_for_complete_by_a_restart(
+    open_store: Callable[[str], RocksStore],
+) -> None:
+    store = open_store("a")
+    partition = opened(store)
+    partition.consume([definition(0, [{"mrr": {"gt": 99}}])])
+    partition.consume([write(1 + each, f"u{each:02}", mrr="lots") for each in range(SAMPLES_MAX + 2)])
+    commit(partition)
+    settle(partition)
+    commit(partition)
+    partition.consume([write(20 + each, f"u{each:02}", mrr=1) for each in range(2, SAMPLES_MAX + 2)])
+    commit(partition)
+    again = opened(store)
+    assert again.unreadable.is_behind
+    settle(again)
+    assert told(again) == expected(again, store)
+
+
+def test_a_reading_that_is_no_longer_asked_before_it_was_counted_is_not_counted(
+    open_store: Callable[[str], RocksStore],
+) -> None:
+    partition = opened(open_store("a"))
+    partition.consume([definition(0, [{"mrr": {"gt": 99}}]), write(1, mrr="lots")])
+    commit(partition)
+    assert partition.unreadable.is_behind
+    partition.consume([definition(2, [{"mrr": {"gt": 99}}], version=2, state="deleted")])
+    commit(partition)
+    assert not partition.unreadable.is_behind
+
+
 def test_long_values_are_shortened_in_samples(open_store: Callable[[str], RocksStore]) -> None:
     partition = opened(open_store("0"))
     partition.consume([definition(0, [{"mrr": {"gt": 1}}]), write(1, "a", mrr=["x" * 500] * 50)])
