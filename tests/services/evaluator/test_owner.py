@@ -176,6 +176,11 @@ async def test_records_in_sequence_reach_the_worker(owner: PartitionOwner) -> No
     assert fed(owner) == [10, 11, 12]
 
 
+async def test_of_records_that_begin_before_what_is_expected_the_rest_reaches_the_worker(owner: PartitionOwner) -> None:
+    owner.feed(3, records(8, 9, 10, 11))
+    assert fed(owner) == [10, 11]
+
+
 async def test_records_of_partitions_that_are_not_ours_are_dropped(owner: PartitionOwner) -> None:
     owner.feed(4, records(10))
     assert fed(owner) == []

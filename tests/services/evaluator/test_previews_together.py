@@ -76,6 +76,23 @@ async def test_an_attribute_that_came_when_there_were_enough_columns_is_counted(
     assert await workspace.previews.preview(segment, SAVED) == workspace.expected(segment, workspace.partition.clock)
 
 
+async def test_columns_that_a_preview_counts_on_are_not_given_up_however_much_is_committed_meanwhile(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_limits(monkeypatch)
+    monkeypatch.setattr(previews, "TOUCHED_MAX", 0)
+    workspace = Workspace(store, 6)
+    workspace.churn(80)
+    clock = workspace.partition.clock
+    for where in ("plan is pro OR mrr > 4", "in segment saved AND NOT plan is free"):
+        asked = asyncio.create_task(workspace.previews.preview(compiled(where), SAVED))
+        while not asked.done():
+            if workspace.previews._turn.locked():
+                workspace.commit([workspace._record(workspace.partition.next_offset)._replace(timestamp=clock)])
+            await asyncio.sleep(0)
+        assert await asked == workspace.expected(compiled(where), clock)
+
+
 async def test_columns_that_are_given_up_while_they_are_read_are_read_no_further(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.topics import Topic
 from segmentation.model import InstantMs
+from services.evaluator.background import BackgroundTurns
 from services.evaluator.partition import Partition
 from services.evaluator.ports import LogError, OutputRecord
 from services.evaluator.restored import restore
@@ -114,6 +115,36 @@ async def test_outputs_state_and_position_go_out_in_the_protocols_order(partitio
         "acknowledged",
         "commit 2",
     ]
+
+
+async def test_a_commit_in_doubt_is_applied_and_then_the_worker_ends(partition: Partition) -> None:
+    driven = Driven(partition, pace=replace(PROMPT, doubt_after_ms=10))
+    driven.log.commit_s = 0.1
+    await driven.feed(write(0, plan="pro"))
+    with pytest.raises(LogError, match=r"a commit took 0\.1 s"):
+        await asyncio.wait_for(driven.task, WAIT_S)
+    assert driven.log.calls[-1] == "commit 1"
+    assert partition.next_offset == restore(partition._store).marks.input == 1
+
+
+async def test_the_last_commit_tells_the_group_however_lately_it_was_told(partition: Partition) -> None:
+    driven = Driven(partition, pace=replace(PROMPT, commit_gap_ms=60_000, group_after_ms=60_000))
+    await driven.feed(write(0, plan="pro"))
+    await driven.feed(write(1, plan="free"))
+    await driven.stop()
+    assert driven.log.told == [1, 2]
+
+
+async def test_a_worker_that_has_ended_keeps_nobody_from_background_work(partition: Partition) -> None:
+    shared, another = BackgroundTurns(), object()
+    worker = PartitionWorker(
+        partition, RecordingLog(), monotonic=lambda: 0.0, now_ms=lambda: InstantMs(NOW), turns=shared
+    )
+    assert shared.take(worker, lambda: None)
+    worker.stop()
+    await worker.run()
+    assert shared.take(another, lambda: None)
+    shared.leave(another)
 
 
 async def test_a_tick_that_nothing_waits_for_needs_no_transaction_until_the_stop(partition: Partition) -> None:
