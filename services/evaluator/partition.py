@@ -168,7 +168,7 @@ class Partition:
 
     @property
     def settled(self) -> float:
-        """How much of the pending definitions' backfill is done. Units: 0 to 1, an estimate."""
+        """How much of the pending definitions' backfill is done, held contacts apart. Units: 0 to 1, an estimate."""
         if not self.definitions.pending:
             return 1.0
         return min(1.0, self.tally.backfilled / self.contacts) if self.contacts else 0.0
@@ -205,12 +205,12 @@ class Partition:
         """Fix the target. A scan of the store would pass by contacts that are not committed yet, so they go first."""
         cursor = self.definitions.begin_backfill()
         if cursor is not None:
+            self.tally.backfilled = 0
             for contact_id in list(self._transaction.before):
                 self._catch_up(contact_id, self._overlay[contact_id])
         return cursor
 
     def _finish_backfill(self) -> None:
-        self.tally.backfilled = 0
         if self.failures.held:
             self.failures.alone_are_behind = True
             return

@@ -56,7 +56,8 @@ class SegmentNews:
         settling = set(partition.settling)
         if settling:
             self._settled_percent = round(100.0 * partition.settled)
-            self._settles_at = self._progress.ends_at(partition.settled, now)
+            ends_at = self._progress.ends_at(partition.settled, now)
+            self._settles_at = ends_at if partition.behind_definitions else None  # nobody knows of a repair
         else:
             self._settled_percent = self._settles_at = None
             self._progress.ended()

@@ -19,7 +19,7 @@ class Tally:
     changes: int = 0
     deadlines_fired: int = 0
     backfilled: int = 0
-    """In the backfill that is under way."""
+    """In the backfill that is under way, or waits for held contacts alone."""
 
 
 @dataclass(slots=True)

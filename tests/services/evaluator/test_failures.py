@@ -148,6 +148,25 @@ def test_a_backfill_passes_a_held_contact_by_and_keeps_what_it_still_needs(
     assert not opened(store).definitions.pending
 
 
+def test_a_backfill_that_waits_for_a_held_contact_alone_is_as_good_as_done_and_a_new_one_begins_at_nothing(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    work(opened(store), *(write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho"))))
+    break_contacts("bob")
+    with pytest.raises(EvaluationError):
+        work(opened(store), definition(3, PROS))
+    partition = opened(store)
+    work(partition, definition(3, PROS))
+    assert (partition.settling, partition.settled, partition.behind_definitions) == (["s"], 1.0, False)
+    partition.consume([definition(4, PROS, version=2)])
+    for reached in (1, 2):
+        partition.backfill(1)
+        assert partition.settled == reached / 3
+    partition.consume([definition(5, PROS, version=3)])
+    partition.backfill(1)
+    assert partition.settled == 1 / 3
+
+
 def test_one_fault_that_hits_many_records_of_a_transaction_ends_the_process_once(
     store: RocksStore, break_contacts: Break
 ) -> None:

@@ -19,7 +19,8 @@ from schemas.evaluator_status import (
     decode_status,
 )
 from schemas.topics import Topic
-from segmentation.model import AttributeName, InstantMs
+from segmentation.model import AttributeName, ContactId, InstantMs
+from services.evaluator.failures import Held
 from services.evaluator.partition import Partition
 from services.evaluator.restored import restore
 from services.evaluator.serving import Serving
@@ -251,6 +252,25 @@ async def test_a_segment_that_settles_says_when_it_is_expected_to_have(
     assert (quarter.settled_percent, quarter.settles_at) == (25, NOW + 4_000)
     told.commit()
     assert (await told.round())["s"].settles_at is None
+
+
+async def test_a_segment_that_waits_for_a_held_contact_does_not_say_when_it_will_have_settled(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = NOW
+    monkeypatch.setattr(clock, "now_ms", lambda: InstantMs(now))
+    told = Told(store)
+    told.commit(*(write(each, f"c{each}", plan="pro") for each in range(4)))
+    told.partition.consume([definition(4, [{"plan": "free"}])])
+    await told.round()
+    told.partition.backfill(2)
+    now += 1_000
+    assert (await told.round())["s"].settles_at == NOW + 2_000
+    told.partition.failures.held[ContactId("c3")] = Held("a bug of ours", None)
+    told.partition.backfill(10)
+    now += 1_000
+    waiting = (await told.round())["s"]
+    assert (waiting.settling, waiting.settled_percent, waiting.settles_at) == (True, 100, None)
 
 
 async def test_lateness_is_that_of_the_earliest_deadline_that_has_not_fired(store: RocksStore) -> None:
