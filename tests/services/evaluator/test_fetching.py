@@ -23,6 +23,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, OffsetOutOfRangeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,8 @@ WITHIN_S = 20.0
 ATTRIBUTES_AT = 21
 CONTROL_BIT = 0x20
 NO_PRODUCER = -1
+CODECS = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
+"""How a producer may compress its batches, by the number in their attributes."""
 
 
 class Batch(NamedTuple):
@@ -48,7 +51,7 @@ class Batch(NamedTuple):
     holes: int = 0
     producer: int = NO_PRODUCER
     marker: int | None = None  # 0 aborts what the producer wrote, 1 commits it
-    compressed: bool = False
+    codec: int = 0
 
 
 def as_fetched(batches: Sequence[Batch]) -> bytes:
@@ -56,7 +59,7 @@ def as_fetched(batches: Sequence[Batch]) -> bytes:
     for batch in batches:
         builder = DefaultRecordBatchBuilder(
             magic=2,
-            compression_type=int(batch.compressed),
+            compression_type=batch.codec,
             is_transactional=batch.producer != NO_PRODUCER,
             producer_id=batch.producer,
             producer_epoch=0,
@@ -88,8 +91,8 @@ def told(records: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 producers = st.sampled_from([NO_PRODUCER, 7, 8])
-data = st.builds(Batch, st.integers(1, 5), st.integers(0, 3), producers, st.none(), st.booleans())
-markers = st.builds(Batch, st.just(1), st.just(0), st.sampled_from([7, 8]), st.sampled_from([0, 1]), st.just(False))
+data = st.builds(Batch, st.integers(1, 5), st.integers(0, 3), producers, st.none(), st.sampled_from(list(CODECS)))
+markers = st.builds(Batch, st.just(1), st.just(0), st.sampled_from([7, 8]), st.sampled_from([0, 1]), st.just(0))
 
 
 @given(
@@ -265,6 +268,21 @@ async def test_committed_records_are_read_to_the_end_and_the_position_is_behind_
     async with asyncio.timeout(WITHIN_S):
         while await consumer.position(at) < end:
             assert await fetch(consumer, {at}, 0.1, 1_000) == {}
+
+
+@pytest.mark.parametrize("codec", CODECS.values())
+async def test_what_producers_in_other_languages_compress_is_read(broker: str, topic_prefix: str, codec: str) -> None:
+    await ensure_topics(RuntimeSettings(kafka_bootstrap=broker, topic_prefix=topic_prefix, partitions=1))
+    topic = topic_name(topic_prefix, Topic.CONTACT_CHANGES)
+    producer = Producer({"bootstrap.servers": broker, "compression.type": codec, "linger.ms": 50})
+    for number in range(100):
+        producer.produce(topic, b"x" * 1_000, b"%d" % number, partition=0)
+    assert await asyncio.to_thread(producer.flush, WITHIN_S) == 0
+    async with AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        consumer.seek(TopicPartition(topic, 0), 0)
+        found = await read_on(consumer, 100)
+    assert [each.key for each in found] == [b"%d" % number for number in range(100)]
 
 
 async def test_a_seek_into_the_middle_of_a_batch_reads_from_there(consumer: AIOKafkaConsumer) -> None:
