@@ -101,7 +101,9 @@ class Partition:
         if isinstance(item, ContactWrite):
             self._write(record, Write(item.contact_id, item.attributes, self.clock, offset))
         elif isinstance(item, ContactDelete):
-            self._decide_and_place(Delete(item.contact_id, self.clock, offset))
+            # An erasure of nobody is done; but asked for in the wrong place, it would be of somebody elsewhere.
+            if self._overlay[item.contact_id] is not None or self._is_home(record, item.contact_id):
+                self._decide_and_place(Delete(item.contact_id, self.clock, offset))
         elif isinstance(item, SegmentDefined):
             self._define(record, item)
         elif isinstance(item, Malformed):
@@ -112,8 +114,7 @@ class Partition:
     def _write(self, record: InputRecord, command: Write) -> None:
         contact_id = command.contact_id
         before = self._overlay[contact_id]
-        if before is None and (home := partition_for(contact_id, self._partitions)) != self.index:
-            self._refuse(record, WRONG_PARTITION, f"this contact belongs to partition {home}: use murmur2 of the key")
+        if before is None and not self._is_home(record, contact_id):
             return
         decision = decide(before, command, self.definitions)
         if decision.contact is not None and _may_be_too_large(record, decision.contact):
@@ -122,6 +123,13 @@ class Partition:
                 self._refuse(record, CONTACT_TOO_LARGE, f"the contact would have {size} bytes")
                 return
         self._place(contact_id, decision, before)
+
+    def _is_home(self, record: InputRecord, contact_id: ContactId) -> bool:
+        """Whether a contact that is not known here belongs here; if not, the record is refused."""
+        home = partition_for(contact_id, self._partitions)
+        if home != self.index:
+            self._refuse(record, WRONG_PARTITION, f"this contact belongs to partition {home}: use murmur2 of the key")
+        return home == self.index
 
     def _define(self, record: InputRecord, item: SegmentDefined) -> None:
         definition = item.definition

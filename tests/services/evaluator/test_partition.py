@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.dead_letter import DeadLetterHeaders
+from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.model import ContactId, InstantMs, SegmentId
 from services.evaluator import partition as partition_module
@@ -18,7 +19,7 @@ from services.evaluator.failures import EvaluationError
 from services.evaluator.partition import Partition
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
-from tests.services.evaluator.inputs import NOW, definition, tick, write
+from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
 
 
 @pytest.fixture
@@ -97,6 +98,22 @@ def test_a_contact_of_another_partition_is_refused_when_first_seen(store: RocksS
     partition.consume([write(offset, contact=f"c{offset}", plan="pro") for offset in range(40)])
     assert set(refusals(partition)) == {WRONG_PARTITION}
     assert 0 < partition.tally.dead_lettered < 40
+
+
+def test_an_erasure_that_arrives_in_another_partition_than_its_contact_is_refused_and_not_taken_for_done(
+    store: RocksStore,
+) -> None:
+    partition = opened(store, partitions=8)
+    strangers = [each for number in range(40) if partition_for(each := ContactId(f"c{number}"), 8) != 0]
+    partition.consume([Record(offset, NOW, each.encode(), None) for offset, each in enumerate(strangers)])
+    assert refusals(partition) == [WRONG_PARTITION] * len(strangers)
+    assert partition.tally.dead_lettered == partition.tally.processed == len(strangers)
+
+
+def test_an_erasure_of_a_contact_that_is_not_there_is_done(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume([Record(0, NOW, b"nobody", None)])
+    assert refusals(partition) == []
 
 
 def test_a_contact_that_grows_beyond_its_row_is_refused_and_kept_as_it_was(
