@@ -24,7 +24,6 @@ from services.evaluator.ports import Bounds, Drained, FencedError, LogError, Out
 TRANSACTION_TIMEOUT_MS = 20_000
 RETRY_BACKOFF_MS = 5
 BATCH_BYTES_MAX = 512 << 10
-REQUEST_BYTES_MAX = 8 << 20
 CONCURRENT_TRANSACTIONS_BACKOFF_S = 0.002
 CLOSE_TIMEOUT_S = 5.0
 DRAIN_RECORDS_MAX = 10_000
@@ -70,7 +69,6 @@ class KafkaTransactionalLog:
             acks="all",
             linger_ms=0,
             max_batch_size=BATCH_BYTES_MAX,
-            max_request_size=REQUEST_BYTES_MAX,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             transaction_timeout_ms=transaction_timeout_ms,
         )
@@ -101,8 +99,7 @@ class KafkaTransactionalLog:
                 if not _fits(batch, record):
                     await self._send(topic, name, batch)
                     batch = self._producer.create_batch()
-                    if not _fits(batch, record):
-                        await self._send_alone(topic, name, record)
+                    _fits(batch, record)  # an empty batch takes a record of any size
             if batch.record_count():
                 await self._send(topic, name, batch)
         except KafkaError as error:
@@ -163,19 +160,10 @@ class KafkaTransactionalLog:
                 transaction.maybe_add_partition_to_txn(TopicPartition(self._topic_name(topic), self._partition))
 
     async def _send(self, topic: Topic, name: str, batch: Any) -> None:
-        if not batch.record_count():
-            return
         count = batch.record_count()
         batch.close()
         future = await self._producer.send_batch(batch, name, partition=self._partition)
         self._sent.append((topic, count, future))
-
-    async def _send_alone(self, topic: Topic, name: str, record: OutputRecord) -> None:
-        """Send a record too large for a shared batch, up to the request limit."""
-        future = await self._producer.send(
-            name, value=record.value, key=record.key, partition=self._partition, headers=list(record.headers)
-        )
-        self._sent.append((topic, 1, future))
 
     def _failed(self, doing: str, error: KafkaError) -> LogError:
         kind = FencedError if isinstance(error, ProducerFenced | InvalidProducerEpoch) else LogError

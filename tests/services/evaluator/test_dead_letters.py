@@ -10,7 +10,6 @@ from schemas.dead_letter import DeadLetterHeaders, original_headers
 from schemas.limits import CONTACT_ID_BYTES_MAX
 from schemas.topics import SPECS, Topic
 from services.evaluator.dead_letters import HEADERS_KEPT_BYTES, KEY_KEPT_BYTES, dead_letter
-from services.evaluator.kafka_log import REQUEST_BYTES_MAX
 from services.evaluator.ports import OutputRecord
 from tests.services.evaluator.inputs import NOW, Record
 
@@ -47,7 +46,7 @@ def batch_bytes(letter: OutputRecord) -> int:
 )
 def test_a_letter_of_a_record_of_any_size_fits_into_one_request_and_one_batch_of_its_topic(record: Record) -> None:
     letter, said = letter_of(record)
-    assert batch_bytes(letter) < min(REQUEST_BYTES_MAX, TOPIC_BYTES_MAX)
+    assert batch_bytes(letter) < TOPIC_BYTES_MAX
     assert said.offset == 5
     assert said.value_left_out == len(record.value or b"")
     assert "left out" in said.message
