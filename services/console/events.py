@@ -8,7 +8,7 @@ and is let go when its key is refused.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, Final
@@ -103,10 +103,10 @@ async def stream(
     resume: dict[int, int] | None,
     joined: dict[int, int],
     admission: Admission,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """What was missed before the reader joined, then what waits for it, until it is let go, refused, or leaves."""
     try:
-        async with aclosing(_frames(settings, reader, resume, joined)) as frames:
+        async with aclosing(_frames(settings, feed.catching_up, reader, resume, joined)) as frames:
             async for frame in frames:
                 reason = await admission.refusal()
                 if reason is not None:
@@ -118,13 +118,19 @@ async def stream(
 
 
 async def _frames(
-    settings: ConsoleSettings, reader: Reader, resume: dict[int, int] | None, joined: dict[int, int]
+    settings: ConsoleSettings,
+    catching_up: asyncio.Semaphore,
+    reader: Reader,
+    resume: dict[int, int] | None,
+    joined: dict[int, int],
 ) -> AsyncGenerator[bytes]:
     yield b"retry: %d\n" % RETRY_MS + _frame(Event("hello", {}, encode_positions(resume or joined)))
     behind = 0 if resume is None else missed(resume, joined)
     if behind > RESUME_RECORDS_MAX:
         yield _frame(Event("restart", {"reason": "too much was missed; read the lists again"}))
     elif resume is not None and behind:  # all readers come back at once when a console was away: most missed nothing
+        while not await _in_turn(catching_up):
+            yield _frame(Event("alive", {}))
         try:
             async with aclosing(replay(settings, resume, joined)) as events:
                 async for event in events:
@@ -135,6 +141,8 @@ async def _frames(
             log.warning("what a reader missed cannot be read", error=repr(error))
             yield _frame(Event("bye", {"reason": "what was missed cannot be read now; ask again in a moment"}))
             return
+        finally:
+            catching_up.release()
     while True:
         try:
             waiting = await asyncio.wait_for(reader.waiting.get(), KEEP_OPEN_S)
@@ -146,6 +154,15 @@ async def _frames(
             yield _frame(Event("bye", {"reason": reason}))
             return
         yield _frame(waiting)
+
+
+async def _in_turn(turns: asyncio.Semaphore) -> bool:
+    """Whether a turn came, which is the caller's to give back, before the reader must hear that there is somebody."""
+    try:
+        await asyncio.wait_for(turns.acquire(), KEEP_OPEN_S)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _frame(event: Event) -> bytes:

@@ -18,6 +18,8 @@ from segmentation.model import SegmentId
 READERS_MAX: Final = 500
 WAITING_EVENTS_MAX: Final = 5_000
 """Events that wait for one reader before it is let go."""
+CATCH_UPS_MAX: Final = 20
+"""Readers at once that read what they missed, each from the broker: after a console was away all come back together."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 POSITION_SEPARATOR: Final = "-"
 
@@ -75,6 +77,7 @@ class Feed:
     def __init__(self, partitions: int) -> None:
         self.positions: dict[int, int] = dict.fromkeys(range(partitions), 0)
         self.started = asyncio.Event()
+        self.catching_up = asyncio.Semaphore(CATCH_UPS_MAX)
         self._readers: set[Reader] = set()
 
     @property

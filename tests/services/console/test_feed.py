@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,17 @@ from schemas.evaluator_status import SegmentStatusRecord
 from schemas.membership_change import ChangeCause, MembershipChangeRecord
 from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
 from services.console import events, follow
+from services.console import feed as feed_module
 from services.console.events import Admission, stream
-from services.console.feed import WAITING_EVENTS_MAX, Asked, Event, Feed, decode_positions, encode_positions
+from services.console.feed import (
+    WAITING_EVENTS_MAX,
+    Asked,
+    Event,
+    Feed,
+    change_event,
+    decode_positions,
+    encode_positions,
+)
 from services.console.hour import Hour
 from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
@@ -161,6 +172,47 @@ async def test_a_reader_whose_missed_changes_cannot_be_read_is_told_so(tmp_path:
     assert "event: hello" in hello
     assert "event: bye" in bye
     assert "cannot be read now" in bye
+
+
+async def test_few_of_those_that_come_back_together_read_what_they_missed_at_once_and_all_do_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "CATCH_UPS_MAX", 2)
+    monkeypatch.setattr(events, "KEEP_OPEN_S", 0.02)
+    reading, most = 0, 0
+
+    async def slow_replay(*_: object) -> AsyncGenerator[Event]:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        try:
+            await asyncio.sleep(0.05)
+            yield change_event(change("a", 7), "7")
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(events, "replay", slow_replay)
+    feed = Feed(1)
+    feed.start({0: 8})
+    settings = ConsoleSettings(partitions=1, data_dir=tmp_path)
+
+    async def come_back(leaves_after: int | None) -> list[str]:
+        reader = feed.join(None)
+        assert reader is not None
+        told: list[str] = []
+        async with aclosing(stream(settings, feed, reader, {0: 7}, {0: 8}, Admission(_admitted))) as frames:
+            async for frame in frames:
+                told.append(frame.decode())
+                if len(told) == leaves_after or "event: change" in told[-1]:
+                    break
+        return told
+
+    told = await asyncio.gather(*(come_back(leaves_after=1 if number % 3 == 0 else None) for number in range(9)))
+    stayed = [frames for number, frames in enumerate(told) if number % 3]
+    assert (most, reading, feed.readers) == (2, 0, 0)
+    assert all("event: change" in frames[-1] for frames in stayed)
+    assert any("event: alive" in frame for frames in stayed for frame in frames), "who waits hears that all is well"
+    assert not feed.catching_up.locked()
 
 
 async def test_counts_are_told_twice_a_second_at_most_and_the_last_one_always(monkeypatch: pytest.MonkeyPatch) -> None:
