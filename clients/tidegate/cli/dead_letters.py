@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 
+from schemas.strict_json import JsonRefusedError, load_strictly
 from tidegate.cli.connection import EXIT_REFUSED, AsJson, Key, Url, talk, told
 from tidegate.cli.instants import date_time
 from tidegate.cli.output import complain, print_json, print_table, say
@@ -157,8 +157,8 @@ def _object(text: str) -> dict[str, Any]:
     """The repaired record, given or in a file."""
     try:
         content = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
-        value = orjson.loads(content)
-    except (OSError, orjson.JSONDecodeError) as error:
+        value = load_strictly(content)
+    except (OSError, JsonRefusedError) as error:
         raise typer.BadParameter(f"the repaired record cannot be read: {error}", param_hint="--value") from error
     if not isinstance(value, dict):
         raise typer.BadParameter('a record is an object, for example {"attributes": {"plan": "pro"}}')

@@ -62,3 +62,9 @@ def test_an_empty_id_is_a_wrong_command_line(service: Service, arguments: list[s
 def test_doctor_refuses_a_ready_address_that_is_none(service: Service, address: str) -> None:
     result = run("doctor", "--ready", address)
     assert (result.exit_code, "Invalid value for --ready" in result.stderr, service.asked) == (2, True, [])
+
+
+@pytest.mark.parametrize("value", ['{"attributes": {"plan": 1, "plan": 2}}', '{"attributes": {"mrr": NaN}}', "7", "{"])
+def test_a_repaired_record_that_the_api_would_not_take_is_a_wrong_command_line(service: Service, value: str) -> None:
+    result = run("dead-letters", "replay", "0/1", "--value", value)
+    assert (result.exit_code, service.asked) == (2, [])
