@@ -11,7 +11,6 @@ The process
 Transport and ownership
     transport: Faust as the control plane; everything of its that we override
     fetching: fetched records by whole batches
-    odd_headers: batches with a header whose name the client cannot read
     owner: the process's partitions, from their assignment to their loss
     surroundings: what the owner reaches in the world; the simulation gives it another one
     ports: the same seam for one partition's worker: log and store as protocols

@@ -1,8 +1,8 @@
 """Fetched records, taken by whole batches: the client's own way makes an object of each, which costs 2 µs a record.
 
 Rule: what is skipped (aborted transactions, markers, what lies before the position) and what is raised are what the
-client skips and raises, but for names of headers (`odd_headers.py`); a test holds the two beside each other. A consumer
-is read by this or by the client, never by both.
+client skips and raises; a test holds the two beside each other. A consumer is read by this or by the client, never by
+both.
 """
 # ruff: noqa: SLF001 - what has been fetched stands in no public place
 
@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
 
-from services.evaluator.odd_headers import FetchedRecords
 from services.evaluator.ports import InputRecord
 
 Fetched = dict[TopicPartition, list[InputRecord]]
@@ -100,12 +99,7 @@ def _read(unread: PartitionRecords) -> list[InputRecord]:
         if not _is_aborted(unread, batch) and not batch.is_control_batch:
             # A batch begins before the position after a seek into its middle.
             position = unread.next_fetch_offset
-            try:
-                found += [record for record in batch if record.offset >= position]
-            except UnicodeDecodeError:
-                if not isinstance(batches, FetchedRecords):
-                    raise
-                found += [record for record in batches.leniently(batch.base_offset) if record.offset >= position]
+            found += [record for record in batch if record.offset >= position]
         unread.next_fetch_offset = batch.next_offset
     return found
 

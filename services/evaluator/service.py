@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from schemas.topics import Topic, topic_name
 from services.evaluator.garbage import collect_in_quiet, collect_rarely, settle
 from services.evaluator.kafka_log import lower_transaction_backoff
-from services.evaluator.odd_headers import keep_fetched_bytes
 from services.evaluator.owner import PartitionOwner
 from services.evaluator.read_api import create_read_api
 from services.evaluator.serving import Serving
@@ -59,7 +58,6 @@ async def main(context: ServiceContext[EvaluatorSettings]) -> None:
     if not await context.came_about(verify_topics(settings, TOPICS)):
         return
     lower_transaction_backoff()
-    keep_fetched_bytes()
     collect_rarely()
     with claimed_state_directory(settings.state_dir, settings.topic_prefix, settings.partitions):
         await _work(context)

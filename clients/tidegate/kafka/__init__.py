@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from tidegate.kafka.connection import use_connection
 from tidegate.kafka.fetching import use_fetcher
+from tidegate.kafka.odd_headers import use_records
 
 
 def mend_client() -> None:
-    """Make every client of this process connect and fetch by ours from now on. Harmless when repeated."""
+    """Make every client of this process connect, fetch and read by ours from now on. Harmless when repeated."""
     use_connection()
     use_fetcher()
+    use_records()

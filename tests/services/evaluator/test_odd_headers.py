@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -17,10 +16,11 @@ from aiokafka.record.util import calc_crc32c
 from schemas.topics import Topic, topic_name
 from services.evaluator import fetching
 from services.evaluator.fetching import fetch
-from services.evaluator.odd_headers import FetchedRecords, keep_fetched_bytes
+from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 from tests.services.evaluator.test_fetching import AT, NOW, Batch, as_fetched, told
+from tidegate.kafka.odd_headers import Records
 
 CRC_AT, SUMMED_FROM = 17, 21
 NAMED, NAME, READ_AS = b"odd-name", b"odd\xe9name", "odd\ufffdname"
@@ -63,7 +63,8 @@ def moved(raw: bytes, base_offset: int) -> bytes:
 def test_every_record_is_read_and_the_odd_name_as_far_as_it_is_text(start: int) -> None:
     before = as_fetched([Batch(4)]) if start == 0 else b""  # a broker begins with the batch in which the start is
     fetched = before + moved(odd_batch(), 4) + moved(as_fetched([Batch(2)]), 7)
-    records = unread(FetchedRecords(fetched), start)
+    assert told(list(unread(Records(fetched), start))) == told(fetching._read(unread(Records(fetched), start)))
+    records = unread(Records(fetched), start)
     found = fetching._read(records)
     assert [each.offset for each in found] == list(range(start, 9))
     odd = next(each for each in found if each.offset == 5)
@@ -74,7 +75,7 @@ def test_every_record_is_read_and_the_odd_name_as_far_as_it_is_text(start: int) 
 def test_other_records_of_its_batch_are_as_the_client_reads_them() -> None:
     theirs = unread(MemoryRecords(odd_batch().replace(NAME, NAMED)))
     theirs._check_crcs = False
-    ours = fetching._read(unread(FetchedRecords(odd_batch())))
+    ours = fetching._read(unread(Records(odd_batch())))
     expected = told(list(theirs))
     assert [told([each]) for each in (ours[0], ours[2])] == [expected[:1], expected[2:]]
 
@@ -89,9 +90,8 @@ def test_the_client_by_itself_cannot_read_it() -> None:
 async def test_a_broker_takes_it_and_what_comes_behind_is_read(
     broker: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)  # put back at the end
-    keep_fetched_bytes()
-    await ensure_topics(RuntimeSettings(kafka_bootstrap=broker, topic_prefix=topic_prefix, partitions=1))
+    settings = RuntimeSettings(kafka_bootstrap=broker, topic_prefix=topic_prefix, partitions=1)
+    await ensure_topics(settings)
     topic = topic_name(topic_prefix, Topic.CONTACT_CHANGES)
     async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
         batch = producer.create_batch()
@@ -100,12 +100,20 @@ async def test_a_broker_takes_it_and_what_comes_behind_is_read(
         monkeypatch.setattr(batch, "_build", lambda: with_odd_name(bytes(build())))
         await (await producer.send_batch(batch, topic, partition=0))
         await producer.send_and_wait(topic, b"2", b"behind", partition=0)
-    async with AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False) as consumer:
-        at = TopicPartition(topic, 0)
-        consumer.assign([at])
-        consumer.seek(at, 0)
-        found: list[Any] = []
-        while len(found) < 2:
-            found += (await fetch(consumer, {at}, 1.0, 100)).get(at, [])
-    assert [each.key for each in found] == [b"odd", b"behind"]
-    assert list(found[0].headers) == [(READ_AS, b"x")]
+    at = TopicPartition(topic, 0)
+
+    async def by_batches(consumer: AIOKafkaConsumer) -> list[Any]:
+        return (await fetch(consumer, {at}, 1.0, 100)).get(at, [])
+
+    async def by_the_client(consumer: AIOKafkaConsumer) -> list[Any]:
+        return list((await consumer.getmany(at, timeout_ms=1_000)).get(at, []))
+
+    for read in (by_batches, by_the_client):
+        async with AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False) as consumer:
+            consumer.assign([at])
+            consumer.seek(at, 0)
+            found: list[Any] = []
+            while len(found) < 2:
+                found += await read(consumer)
+        assert [each.key for each in found] == [b"odd", b"behind"]
+        assert list(found[0].headers) == [(READ_AS, b"x")]

@@ -1,4 +1,4 @@
-"""Every private name of Faust, mode and aiokafka that the product touches is listed here, and is still what it was.
+"""Every private name of a library that the product touches is listed here, and is still what it was.
 
 `test_overrides.py` holds the signatures of what the evaluator overrides; this holds that nothing else is touched
 unlisted, wherever it stands, and what the other mends rest on.
@@ -20,12 +20,13 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from mode.threads import ServiceThread
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.services.evaluator.test_overrides import plain_signature
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("services", "clients/tidegate", "deploy")
-LIBRARIES = ("faust", "mode", "aiokafka")
+LIBRARIES = ("faust", "mode", "aiokafka", "uvicorn")
 ONESELF = {"self", "cls", "super()"}
 PUBLIC_WITH_A_LINE = {"_Decompress", "_asdict", "_exit", "_fields", "_make", "_replace"}
 """What the standard library means for everybody although it writes it so."""
@@ -64,14 +65,15 @@ TOUCHED: Mapping[str, Mapping[str, type]] = {
         "_update_position": fetcher.FetchResult,
         "_wait_consume_future": fetcher.Fetcher,
     },
-    "services/evaluator/odd_headers.py": {"_buffer": _DefaultRecordBatchPy},
     "services/evaluator/kafka_log.py": {"_txn_manager": AIOKafkaProducer},
     "services/ingest/producer.py": {"_closed": AIOKafkaProducer, "_sender": AIOKafkaProducer},
+    "services/runtime/http_protocol.py": {"_unset_keepalive_if_required": HttpToolsProtocol},
     "clients/tidegate/kafka/connection.py": {
         "_send_sasl_token": conn.AIOKafkaConnection,
         "_ssl_context": conn.AIOKafkaConnection,
         "_writer": conn.AIOKafkaConnection,
     },
+    "clients/tidegate/kafka/odd_headers.py": {"_buffer": _DefaultRecordBatchPy},
     "clients/tidegate/kafka/fetching.py": {
         "_closed": fetcher.Fetcher,
         "_fetch_task": fetcher.Fetcher,
@@ -202,6 +204,7 @@ def test_a_fetch_is_still_taken_as_ours_takes_it() -> None:
 def test_the_library_still_makes_connections_and_fetchers_by_the_names_that_we_replace() -> None:
     assert "AIOKafkaConnection(" in inspect.getsource(conn.create_conn)
     assert "self._fetcher = Fetcher(" in inspect.getsource(consumer.AIOKafkaConsumer.start)
+    assert "= MemoryRecords(" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
     assert conn.CloseReason.CONNECTION_BROKEN.name == "CONNECTION_BROKEN"
 
 

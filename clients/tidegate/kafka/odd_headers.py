@@ -1,0 +1,81 @@
+"""Batches with a header whose name is not UTF-8: a broker takes them, and the library cannot read them.
+
+A producer in C may give a header any bytes for a name. Such a record would end every reading at the same offset, and
+with it hold up all that is behind. Rule: everything is as the library reads it, only in such a name U+FFFD stands for
+what is no text; batches without one are left to the library, which is many times quicker.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
+
+BEGINNING = struct.Struct(">qi")
+"""How every batch begins: its first offset, and how many bytes follow."""
+
+
+class Records(MemoryRecords):  # type: ignore[misc]  # the library ships no types
+    """What was fetched, batch by batch."""
+
+    def __init__(self, fetched: bytes) -> None:
+        super().__init__(fetched)
+        self._fetched = fetched
+
+    def next_batch(self) -> Any:
+        """The next batch; None behind the last. Those of before Kafka 0.11 have no headers."""
+        batch = super().next_batch()
+        return Batch(batch, self._fetched) if isinstance(batch, DefaultRecordBatch) else batch
+
+
+class Batch:
+    """A batch of the library's, whose records can be read in any case."""
+
+    __slots__ = ("_batch", "_fetched")
+
+    def __init__(self, batch: Any, fetched: bytes) -> None:
+        self._batch = batch
+        self._fetched = fetched
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The records. Cost: what the library takes; of a batch with such a name some ten microseconds a record."""
+        try:
+            return iter([*self._batch])
+        except UnicodeDecodeError:
+            return self._leniently()
+
+    def _leniently(self) -> Iterator[Any]:
+        start = 0
+        while (begin := BEGINNING.unpack_from(self._fetched, start))[0] != self._batch.base_offset:
+            start += BEGINNING.size + begin[1]
+        batch: Any = iter(_DefaultRecordBatchPy(self._fetched[start : start + BEGINNING.size + begin[1]]))
+        batch._buffer = _Lenient(batch._buffer)  # noqa: SLF001 - what the library reads names from, uncompressed now
+        return batch  # type: ignore[no-any-return]  # the library's own iterator
+
+
+class _Lenient(bytearray):
+    """Bytes of which every part can be read as text."""
+
+    def __getitem__(self, place: Any) -> Any:  # as of any bytes
+        found = super().__getitem__(place)
+        return _Lenient(found) if isinstance(found, bytearray) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
+        """As text, with U+FFFD for what is none."""
+        return super().decode(encoding, errors)
+
+
+def use_records() -> None:
+    """Make the library read what it fetches by it from now on, unless the program has put one of its own in place."""
+    if fetcher.MemoryRecords is Records.__base__:
+        fetcher.MemoryRecords = Records
