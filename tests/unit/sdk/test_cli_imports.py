@@ -102,9 +102,14 @@ def test_a_report_is_utf_8_whatever_the_locale(people: Path) -> None:
 def test_whoever_stops_waiting_is_told_that_the_import_goes_on(service: Service, people: Path) -> None:
     service.on("POST", "/imports", 202, {**ENDED, "state": "running"})
     service.on("GET", "/imports/imp_1", body={**ENDED, "state": "running"})
+    # Whoever was started in the background is born deaf to it, and so are these tests then.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     interrupt.start()
-    result = run("import", str(people), "--id", "id")
+    try:
+        result = run("import", str(people), "--id", "id")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (result.exit_code, "the import imp_1 goes on" in result.stderr) == (connection.EXIT_INTERRUPTED, True)
 
 
