@@ -13,6 +13,7 @@ from schemas.limits import (
     LIST_ELEMENTS_MAX,
     MESSAGE_ID_CHARACTERS_MAX,
 )
+from segmentation.flatten import NESTING_MAX
 from services.ingest.admission import BATCH_CONTACTS_MAX
 
 Json = dict[str, Any]
@@ -89,18 +90,19 @@ def reference(name: str) -> Json:
 
 _SCALARS: Final = ["string", "number", "boolean"]
 _VALUE: Final[Json] = {
-    "description": "Text, a number, true, false, null to remove, a list of scalars, or an object that is made flat.",
+    "description": "Text, a number, true, false, null to remove, a list of scalars, or an object that is made flat; "
+    f"at most {NESTING_MAX} levels deep, with names of at most {ATTRIBUTE_NAME_CHARACTERS_MAX} characters then.",
     "type": [*_SCALARS, "null", "array", "object"],
     "maxItems": LIST_ELEMENTS_MAX,
     "items": {"type": _SCALARS},
     "propertyNames": {"minLength": 1, "maxLength": 64, "pattern": "^[^.]*$"},
-    "additionalProperties": {"type": [*_SCALARS, "null"]},
+    "additionalProperties": reference("AttributeValue"),
 }
 _CHANGE: Final[Json] = {
     "attributes": {
         "type": "object",
         "propertyNames": {"minLength": 1, "maxLength": ATTRIBUTE_NAME_CHARACTERS_MAX},
-        "additionalProperties": _VALUE,
+        "additionalProperties": reference("AttributeValue"),
     },
     "timestamp": {"type": ["string", "null"], "format": "date-time", "description": "For people; log order wins."},
     "message_id": {"type": ["string", "null"], "minLength": 1, "maxLength": MESSAGE_ID_CHARACTERS_MAX},
@@ -113,6 +115,7 @@ CONTACT_ID: Final[Json] = {
 }
 SCHEMAS: Final[Json] = {
     "Problem": PROBLEM,
+    "AttributeValue": _VALUE,
     "ContactWrite": {
         "type": "object",
         "required": ["id", "attributes"],

@@ -21,6 +21,8 @@ ANNOTATIONS: Final = frozenset(
 )  # fmt: skip
 AT_LEAST: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 AT_MOST: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+BOUNDED: Final = {"imum": ("integer", "number"), "Length": ("string",), "Items": ("array",), "Properties": ("object",)}
+"""By the end of a bound's name, what it bounds; it says nothing of other types."""
 WORD_FOR_WORD: Final = (
     "pattern",
     "format",
@@ -267,7 +269,9 @@ def _listed(schema: Json) -> list[Any] | None:
 def _bounds(narrow: Json, wide: Json, path: str) -> Iterator[str]:
     for names, is_within in ((AT_LEAST, _not_below), (AT_MOST, _not_above)):
         for name in names:
-            if name in wide and not (_listed(narrow) or is_within(narrow.get(name), wide[name])):
+            if name not in wide or _listed(narrow) or not _says(name, narrow["type"]):
+                continue
+            if not is_within(narrow.get(name), wide[name]):
                 yield f"{path or '/'}: {name} is {wide[name]} on one side, {narrow.get(name, 'not set')} on the other"
     for name in WORD_FOR_WORD:
         if name in wide and narrow.get(name) != wide[name] and not _listed(narrow):
@@ -275,6 +279,10 @@ def _bounds(narrow: Json, wide: Json, path: str) -> Iterator[str]:
     for name in sorted((wide.keys() | narrow.keys()) - JUDGED):
         if narrow.get(name) != wide.get(name):
             yield f"{path or '/'}: {name} differs, which is not judged here"
+
+
+def _says(bound: str, kind: str) -> bool:
+    return any(bound.endswith(ending) and kind in kinds for ending, kinds in BOUNDED.items())
 
 
 def _not_below(given: Any, bound: Any) -> bool:

@@ -106,6 +106,12 @@ def widen_values(record: Json) -> None:
     _properties(record)["values"]["additionalProperties"]["type"].append("boolean")
 
 
+def allow_short_lists(record: Json) -> None:
+    values = _properties(record)["values"]["additionalProperties"]
+    values["type"].append("array")
+    values["maxItems"] = 5
+
+
 def narrow_values(record: Json) -> None:
     _properties(record)["values"]["additionalProperties"]["type"].remove("integer")
 
@@ -143,7 +149,7 @@ BREAKS_READERS: list[Change] = [
 ]  # fmt: skip
 FREE_FOR_WRITERS: list[Change] = [
     add_optional_field, no_longer_require, widen_enum, allow_null, loosen_bound, widen_values, reword, inline,
-    integer_to_number,
+    allow_short_lists, integer_to_number,
 ]  # fmt: skip
 FREE_FOR_READERS: list[Change] = [
     add_optional_field, require_new_field, require_old_field, narrow_enum, refuse_null, tighten_bound, narrow_values,
