@@ -13,6 +13,16 @@ const TAKEN_MS = 300;
 
 /** Register the journeys. Shape: `at` gives, once all has started, the stack, the page and the ways of the journeys. */
 export function hinderedJourneys(at) {
+  /** The input of an attribute that is 1, on the page of a contact of its own. */
+  const speedOf = async (id) => {
+    const { page, stack, go } = at();
+    await stack.api("PATCH", `/contacts/${id}`, { attributes: { speed: 1 } });
+    await go(`/contacts/${id}`);
+    const speed = page.getByLabel("speed", { exact: true });
+    await speed.waitFor();
+    return speed;
+  };
+
   test("a save right after the last key saves what stands there, not what stood there before it", async () => {
     const { page, stack, go, shown, writeText } = at();
     await stack.api("POST", "/segments", { id: "in_haste", where: "mrr > 99" });
@@ -29,11 +39,8 @@ export function hinderedJourneys(at) {
   });
 
   test("a value typed back while the write before it has no answer yet is written too, whatever was read meanwhile", async () => {
-    const { page, stack, go, shown } = at();
-    await stack.api("PATCH", "/contacts/swift", { attributes: { speed: 1 } });
-    await go("/contacts/swift");
-    const speed = page.getByLabel("speed", { exact: true });
-    await speed.waitFor();
+    const { page, stack } = at();
+    const speed = await speedOf("swift");
     const sent = [];
     const held = { PATCH: [], GET: [] };
     const release = (method) => held[method].splice(0).forEach((go) => go());
@@ -67,11 +74,8 @@ export function hinderedJourneys(at) {
   });
 
   test("what was written stays in sight until it is read, and the value before it can be written again meanwhile", async () => {
-    const { page, stack, go, shown } = at();
-    await stack.api("PATCH", "/contacts/late", { attributes: { speed: 1 } });
-    await go("/contacts/late");
-    const speed = page.getByLabel("speed", { exact: true });
-    await speed.waitFor();
+    const { page, stack, shown } = at();
+    const speed = await speedOf("late");
     const old = await stack.api("GET", "/contacts/late");
     await page.route("**/api/v2/contacts/late", (route) => (route.request().method() === "GET" ? route.fulfill({ json: old }) : route.continue()));
     await speed.fill("2");

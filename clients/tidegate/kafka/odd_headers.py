@@ -19,16 +19,21 @@ BEGINNING = struct.Struct(">qi")
 """How every batch begins: its first offset, and how many bytes follow."""
 
 
-class Records(MemoryRecords):  # type: ignore[misc]  # the library ships no types
-    """What was fetched, batch by batch."""
+class Records:
+    """What was fetched, batch by batch: the library's, but for the batches."""
+
+    __slots__ = ("_fetched", "_records")
 
     def __init__(self, fetched: bytes) -> None:
-        super().__init__(fetched)
         self._fetched = fetched
+        self._records = MemoryRecords(fetched)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
 
     def next_batch(self) -> Any:
         """The next batch; None behind the last. Those of before Kafka 0.11 have no headers."""
-        batch = super().next_batch()
+        batch = self._records.next_batch()
         return Batch(batch, self._fetched) if isinstance(batch, DefaultRecordBatch) else batch
 
 
@@ -59,8 +64,8 @@ class Batch:
         while (begin := BEGINNING.unpack_from(self._fetched, start))[0] != self._batch.base_offset:
             start += BEGINNING.size + begin[1]
         batch: Any = iter(_DefaultRecordBatchPy(self._fetched[start : start + BEGINNING.size + begin[1]]))
-        batch._buffer = _Lenient(batch._buffer)  # noqa: SLF001 - what the library reads names from, uncompressed now
-        return batch  # type: ignore[no-any-return]  # the library's own iterator
+        batch._buffer = _Lenient(batch._buffer)  # noqa: SLF001 - it reads names from there, and offers no other place
+        yield from batch
 
 
 class _Lenient(bytearray):
@@ -77,5 +82,5 @@ class _Lenient(bytearray):
 
 def use_records() -> None:
     """Make the library read what it fetches by it from now on, unless the program has put one of its own in place."""
-    if fetcher.MemoryRecords is Records.__base__:
+    if fetcher.MemoryRecords is MemoryRecords:
         fetcher.MemoryRecords = Records

@@ -88,6 +88,15 @@ def with_deadlines(store: RocksStore) -> None:
     work(opened(store), definition(0, RECENT), *seen)
 
 
+def held_in_a_backfill(store: RocksStore, break_contacts: Break) -> Partition:
+    """A partition begun after bob failed in the backfill of offset 3, which it has yet to take again."""
+    work(opened(store), *(write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho"))))
+    break_contacts("bob")
+    with pytest.raises(EvaluationError):
+        work(opened(store), definition(3, PROS))
+    return opened(store)
+
+
 def test_a_deadline_that_fails_twice_holds_its_contact_and_the_others_fire(
     store: RocksStore, break_contacts: Break
 ) -> None:
@@ -133,11 +142,7 @@ def test_a_definition_has_held_contacts_tried_again(store: RocksStore, break_con
 def test_a_backfill_passes_a_held_contact_by_and_keeps_what_it_still_needs(
     store: RocksStore, break_contacts: Break
 ) -> None:
-    work(opened(store), *(write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho"))))
-    break_contacts("bob")
-    with pytest.raises(EvaluationError):
-        work(opened(store), definition(3, PROS))
-    partition = opened(store)
+    partition = held_in_a_backfill(store, break_contacts)
     assert work(partition, definition(3, PROS)) == [("ann", "enter", NOW), ("cho", "enter", NOW)]
     assert partition.definitions.pending
     assert not partition.behind_definitions
@@ -151,11 +156,7 @@ def test_a_backfill_passes_a_held_contact_by_and_keeps_what_it_still_needs(
 def test_a_backfill_that_waits_for_a_held_contact_alone_is_as_good_as_done_and_a_new_one_begins_at_nothing(
     store: RocksStore, break_contacts: Break
 ) -> None:
-    work(opened(store), *(write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho"))))
-    break_contacts("bob")
-    with pytest.raises(EvaluationError):
-        work(opened(store), definition(3, PROS))
-    partition = opened(store)
+    partition = held_in_a_backfill(store, break_contacts)
     work(partition, definition(3, PROS))
     assert (partition.settling, partition.settled, partition.behind_definitions) == (["s"], 1.0, False)
     partition.consume([definition(4, PROS, version=2)])

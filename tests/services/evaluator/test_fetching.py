@@ -130,16 +130,16 @@ class Place:
         self.position = position
 
 
-class Fetched(Fetcher):  # type: ignore[misc]  # the library ships no types
+def fetched(**ready: FetchResult | FetchError) -> Fetcher:
     """A client's fetches as they lie ready, without a client."""
-
-    def __init__(self, **ready: FetchResult | FetchError) -> None:
-        self._records = {TopicPartition("t", int(name[1:])): found for name, found in ready.items()}
-        self._wait_consume_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._subscriptions = SubscriptionState()
-        self._loop = asyncio.get_running_loop()
-        self._fetch_waiters: set[asyncio.Future[None]] = set()
-        self._closed = False
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._records = {TopicPartition("t", int(name[1:])): found for name, found in ready.items()}
+    fetcher._wait_consume_future = asyncio.get_running_loop().create_future()
+    fetcher._subscriptions = SubscriptionState()
+    fetcher._loop = asyncio.get_running_loop()
+    fetcher._fetch_waiters = set[asyncio.Future[None]]()
+    fetcher._closed = False
+    return fetcher
 
 
 def ready(batches: Sequence[Batch], place: Place | None = None) -> FetchResult:
@@ -149,7 +149,7 @@ def ready(batches: Sequence[Batch], place: Place | None = None) -> FetchResult:
 
 async def test_an_error_is_told_after_what_was_taken_of_other_partitions_and_once() -> None:
     """Told at once, it would take along records of which the reader has moved on."""
-    fetcher = Fetched(p0=ready([Batch(3)]), p1=FetchError(error=OffsetOutOfRangeError(), backoff=0))
+    fetcher = fetched(p0=ready([Batch(3)]), p1=FetchError(error=OffsetOutOfRangeError(), backoff=0))
     wanted = set(fetcher._records)
     assert [len(found) for found in fetching._take(fetcher, wanted, 100).values()] == [3]
     with pytest.raises(OffsetOutOfRangeError):
@@ -158,14 +158,14 @@ async def test_an_error_is_told_after_what_was_taken_of_other_partitions_and_onc
 
 
 async def test_once_there_are_enough_records_no_other_partition_is_taken() -> None:
-    fetcher = Fetched(p0=ready([Batch(3), Batch(5)]), p1=ready([Batch(2)]), p2=ready([Batch(2)]))
+    fetcher = fetched(p0=ready([Batch(3), Batch(5)]), p1=ready([Batch(2)]), p2=ready([Batch(2)]))
     wanted = set(fetcher._records)
     assert [len(found) for found in fetching._take(fetcher, wanted, 9).values()] == [8, 2]
     assert [len(found) for found in fetching._take(fetcher, wanted, 1).values()] == [2]
 
 
 async def test_what_was_taken_has_its_partition_fetched_on_at_once() -> None:
-    fetcher = Fetched(p0=ready([Batch(1)]))
+    fetcher = fetched(p0=ready([Batch(1)]))
     fetching._take(fetcher, set(fetcher._records), 100)
     assert fetcher._wait_consume_future.done()
 
@@ -177,7 +177,7 @@ async def test_what_was_fetched_is_dropped_when_its_reader_was_moved_or_paused_o
     place = Place()
     setattr(place, name, value)
     before = place.position
-    fetcher = Fetched(p0=ready([Batch(3)], place))
+    fetcher = fetched(p0=ready([Batch(3)], place))
     assert fetching._take(fetcher, set(fetcher._records), 100) == {}
     assert (place.position, dict(fetcher._records)) == (before, {})
 
@@ -200,7 +200,7 @@ class Assigning:
 
 
 async def test_while_partitions_are_shared_anew_nothing_is_given_of_what_was_fetched_before() -> None:
-    fetcher = Fetched(p0=ready([Batch(3)]))
+    fetcher = fetched(p0=ready([Batch(3)]))
     fetcher._subscriptions = sharing = Assigning()
     consumer = SimpleNamespace(_closed=False, _fetcher=fetcher)
     asked = asyncio.create_task(fetch(cast("AIOKafkaConsumer", consumer), set(fetcher._records), WITHIN_S, 100))
@@ -219,7 +219,7 @@ async def test_while_partitions_are_shared_anew_nothing_is_given_of_what_was_fet
 
 
 async def test_what_was_fetched_of_a_partition_that_is_not_assigned_any_more_goes() -> None:
-    fetcher = Fetched(p0=ready([Batch(1)]))
+    fetcher = fetched(p0=ready([Batch(1)]))
     assert fetching._take(fetcher, {TopicPartition("t", 7)}, 100) == {}
     assert not fetcher._records
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from segmentation.model import AttributeName, ContactId, InstantMs
+from segmentation.model import AttributeName, ContactId
 from services.ingest.imports import earlier_rows as module
 from services.ingest.imports.conversion import RowConverter
-from services.ingest.imports.dialect import Dialect
 from services.ingest.imports.dry_run import EARLIER_ROWS_UNKNOWN, Attributes, DryRunner
 from services.ingest.imports.earlier_rows import EarlierRows, NoRoomError
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.mapping import ColumnMapping, ImportMapping
 from services.ingest.imports.progress import Progress
-from services.ingest.imports.records import DryRun, ImportRecord, ImportState
+from services.ingest.imports.records import DryRun, ImportState
+from tests.unit.imports.uploads import uploaded
 
 LIMIT_BYTES = 256 * 1024
 ROWS = 20_000
@@ -51,16 +51,9 @@ def test_the_scratch_file_is_never_larger_than_its_limit_and_goes_at_the_end(tmp
 
 async def tried_out(folder: Path, rows: int) -> DryRun:
     files = ImportFiles(str(folder / "imports"))
-    content = b"id,plan\n" + b"".join(b"c%d,pro\n" % row for row in range(rows)) + b",pro\n"
-    record = ImportRecord(
-        id="imp_0000000001", name="a.csv", state=ImportState.CHECKING, created_at=InstantMs(0), sha256="",
-        bytes_sent=len(content), bytes_total=len(content), names=["id", "plan"], columns=[],
-        dialect=Dialect(encoding="utf-8", encoding_sure=True, delimiter=",", line_end="\n", header=True),
-    )  # fmt: skip
-    with files.new_upload(record.id) as file:
-        file.write(content)
+    record = uploaded(files, rows, ImportState.CHECKING)
     converter = RowConverter(MAPPING, record.names, record.id)
-    found = await DryRunner(Nobody()).run(record, converter, files, Progress(len(content)), lambda: False)
+    found = await DryRunner(Nobody()).run(record, converter, files, Progress(record.bytes_total), lambda: False)
     assert found is not None
     return found
 

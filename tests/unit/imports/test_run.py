@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from segmentation.model import InstantMs
 from services.ingest.imports import run as module
 from services.ingest.imports.conversion import RowConverter
-from services.ingest.imports.dialect import Dialect
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.mapping import ImportMapping
 from services.ingest.imports.progress import Progress
-from services.ingest.imports.records import Checkpoint, ImportRecord, ImportState
+from services.ingest.imports.records import Checkpoint, ImportState
 from services.ingest.imports.run import ImportRun
 from tests.unit.imports.test_claims import HeldLog
+from tests.unit.imports.uploads import uploaded
 
-CONTENT = b"id,plan\n" + b"".join(b"c%d,pro\n" % row for row in range(9)) + b",pro\n"
+GOOD_ROWS = 9
 MAPPING = ImportMapping(id_column="id", columns={})
 
 
@@ -25,18 +24,12 @@ async def test_a_row_that_was_rejected_behind_the_last_checkpoint_is_reported_on
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = ImportFiles(str(tmp_path))
-    record = ImportRecord(
-        id="imp_0000000001", name="a.csv", state=ImportState.RUNNING, created_at=InstantMs(0), sha256="",
-        bytes_sent=len(CONTENT), bytes_total=len(CONTENT), names=["id", "plan"], columns=[],
-        dialect=Dialect(encoding="utf-8", encoding_sure=True, delimiter=",", line_end="\n", header=True),
-    )  # fmt: skip
-    with files.new_upload(record.id) as file:
-        file.write(CONTENT)
+    record = uploaded(files, GOOD_ROWS, ImportState.RUNNING)
     converter, log, save = RowConverter(MAPPING, record.names, record.id), HeldLog(), files.save_checkpoint
     log.let_go.set()
 
     async def run() -> bool:
-        progress = Progress(len(CONTENT))
+        progress = Progress(record.bytes_total)
         return await ImportRun(record, converter, files, lambda: log, lambda _key: 0, progress, lambda: False).run()
 
     def full(import_id: str, checkpoint: Checkpoint) -> None:

@@ -17,11 +17,12 @@ from services.runtime.errors import ServiceError
 from services.webhooks.follower import Follower
 from services.webhooks.sender import Outcome
 from services.webhooks.settings import WebhookSettings
+from services.webhooks.signing import new_secret
 from tests.services.sdk.stream import Step
 from tests.waiting import until
 
 FAILING, SLOW = TopicPartition("memberships", 0), TopicPartition("memberships", 1)
-WEBHOOK = WebhookRecord(id="w", url="https://example.com/", secret="s", created_at=InstantMs(0))  # noqa: S106 - of a test
+WEBHOOK = WebhookRecord(id="w", url="https://example.com/", secret=new_secret(), created_at=InstantMs(0))
 WAIT_S = 10.0
 
 
