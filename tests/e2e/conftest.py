@@ -16,11 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.waiting import until
 from deploy.local.plan import StackPorts
 from deploy.local.ports import free_base
 
 READY_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 90
+DEFINED_S = 60.0
 PARTITIONS = 4
 COMMAND = Path(sys.executable).parent / "tidegate"
 
@@ -47,6 +49,16 @@ class RunningSystem:
         answer = self.http.post(f"{self.ingest}/api/v2{path}", json=body)
         assert answer.is_success, f"{answer.status_code} {answer.text}"
         return answer
+
+    def define(self, segment_id: str, where: Any) -> None:
+        """Create a segment and wait until every partition has it: definitions and writes travel apart."""
+        self.post("/segments", {"id": segment_id, "where": where})
+        path = f"{self.console}/api/v2/segments/{segment_id}"
+        until(lambda: self.http.get(path).json(), DEFINED_S, f"{segment_id} everywhere", satisfies=_is_everywhere)
+
+
+def _is_everywhere(segment: dict[str, Any]) -> bool:
+    return segment.get("settling") is False
 
 
 @pytest.fixture(scope="session")

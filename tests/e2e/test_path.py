@@ -64,7 +64,7 @@ def test_the_json_form_and_nested_attributes_go_the_same_way(system: RunningSyst
 
 
 def test_a_time_condition_fires_with_no_activity_at_its_exact_instant(system: RunningSystem) -> None:
-    system.post("/segments", {"id": "path-recent", "where": f"last_active within last {RECENT_S} seconds"})
+    system.define("path-recent", f"last_active within last {RECENT_S} seconds")
     active = datetime.now(UTC).replace(microsecond=0)
     system.post("/contacts", {"id": "path-3", "attributes": {"last_active": active.isoformat()}})
     changes = until(

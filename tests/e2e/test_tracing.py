@@ -73,7 +73,7 @@ def test_one_trace_holds_the_request_its_record_its_evaluation_and_its_changes(t
     with collecting() as (endpoint, collector):
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         with running(tmp_path, variables) as system:
-            system.post("/segments", {"id": "traced", "where": f'plan is "{VALUE}"'})
+            system.define("traced", f'plan is "{VALUE}"')
             system.http.post(
                 f"{system.ingest}/api/v2/contacts",
                 json={"id": CONTACT, "attributes": {"plan": VALUE}},
