@@ -38,6 +38,8 @@ EVALUATED = (Topic.MEMBERSHIPS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELO
 """What the evaluators' transactions end in."""
 SIZE_SETTING = "max.message.bytes"
 TIMESTAMP_SETTING = "message.timestamp.type"
+COPIED_TIMESTAMPS = "CreateTime"
+"""A copy has the time of what it copies."""
 POLL_S = 0.2
 COPY_ROUNDS_MAX = 20
 COMPARE_ROUNDS_MAX = 5
@@ -170,6 +172,9 @@ class Move:
                     f"topic {name} has {shape.partitions} partitions, expected {expected}: it was made by a move to "
                     "another number; delete the topics of that prefix, or choose another --to-prefix"
                 )
+        # A run that ended between giving the copies their own kind of timestamps back and the switch left them with it.
+        for name in found:
+            await self._broker.change_settings(name, {TIMESTAMP_SETTING: COPIED_TIMESTAMPS})
         missing = [topic for topic in topics if target.name(topic) not in found]
         if not missing:
             self._say("Going on with the copies of an earlier run.")
@@ -178,7 +183,7 @@ class Move:
         new: dict[str, tuple[Shape, dict[str, str]]] = {}
         for topic in missing:
             shape, settings = await self._as_in(source, target, topic)
-            new[target.name(topic)] = shape, {**settings, TIMESTAMP_SETTING: "CreateTime"}
+            new[target.name(topic)] = shape, {**settings, TIMESTAMP_SETTING: COPIED_TIMESTAMPS}
         await self._broker.create(new)
 
     async def _as_in(self, source: Workspace, target: Workspace, topic: Topic) -> tuple[Shape, dict[str, str]]:
@@ -195,6 +200,17 @@ class Move:
     async def _seal(self, source: Workspace, *topics: Topic) -> None:
         for topic in topics:
             await self._broker.change_settings(source.name(topic), {SIZE_SETTING: str(SEALED_BYTES[topic])})
+
+    async def _refuse_opened(self, source: Workspace) -> None:
+        """A seal that somebody took away in between has let writes through that may be on neither side."""
+        for topic, size in SEALED_BYTES.items():
+            name = source.name(topic)
+            if (found := (await self._broker.own_settings(name)).get(SIZE_SETTING)) != str(size):
+                raise OperationRefusedError(
+                    f"somebody has set {SIZE_SETTING} of topic {name} back to {found or 'its default'}, so it took "
+                    "writes while it was copied: stop what manages its settings, such as Strimzi's topic operator by "
+                    "the annotation strimzi.io/managed=false on its KafkaTopic, and repeat the move"
+                )
 
     async def _unseal(self, source: Workspace) -> None:
         for topic in SEALED_BYTES:
@@ -316,4 +332,5 @@ class Move:
         moved = self._settings.model_copy(update={"topic_prefix": target.prefix, "partitions": target.partitions})
         await verify_topics(moved, [topic for topic in Topic if topic is not Topic.CONTACT_CHANGES])
         input_log = await self._as_in(source, target, Topic.CONTACT_CHANGES)
+        await self._refuse_opened(source)
         await self._broker.create({target.name(Topic.CONTACT_CHANGES): input_log})

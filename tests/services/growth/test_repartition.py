@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -17,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.workspace.broker import connected
 from deploy.workspace.errors import OperationRefusedError
-from deploy.workspace.moving import Move, Moved, MoveOptions
+from deploy.workspace.moving import SIZE_SETTING, Move, Moved, MoveOptions
 from schemas.partitioner import partition_for_key
 from schemas.topics import Topic
 from services.runtime.errors import StartRefusedError
@@ -115,6 +116,33 @@ async def test_a_sealed_workspace_refuses_every_producer_and_the_new_one_starts_
             await write(before)
     await verify_topics(after.settings)
     await write(after)
+
+
+async def test_a_move_whose_seal_somebody_took_away_is_refused_and_may_be_repeated(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """As an operator of declared topics does, which puts every setting back that it did not make."""
+    before = Workspace(broker, f"{topic_prefix}old-", seed=51, partitions=2)
+    after = Workspace(broker, f"{topic_prefix}new-", seed=52, partitions=3)
+    await before.create()
+    topic, group = before.name(Topic.CONTACT_CHANGES), f"{topic_prefix}{GROUP}"
+    said: list[str] = []
+    async with evaluated(before, tmp_path / "old"):
+        await before.load(100, rate_per_s=1_000)
+        await before.settled()
+        await read_as(group, before, records_max=1)
+        moving = asyncio.create_task(move(before, after, say=said.append))
+        waits = "Waiting for every consumer to read all changes and stop"
+        await until(lambda: any(line.startswith(waits) for line in said), SEALED_WITHIN_S, "seal the workspace")
+        async with connected(before.settings) as admin:
+            await admin.change_settings(topic, {SIZE_SETTING: None})
+        await read_as(group, before)
+        with pytest.raises(OperationRefusedError, match=f"set max.message.bytes of topic {topic} back to its default"):
+            await moving
+        assert not await is_moved(after)
+        asked_at = await stamped(before, Topic.REQUESTS)
+        await move(before, after)
+    assert [record.timestamp for record in await single(after, Topic.REQUESTS)] == [asked_at]
 
 
 async def test_a_transaction_that_is_open_when_the_doors_close_is_waited_for(
@@ -238,6 +266,22 @@ async def write(workspace: Workspace) -> None:
         await producer.send_and_wait(topic, b'{"attributes":{"plan":"a plan of some length"}}', b"c1", partition=0)
     finally:
         await producer.stop()
+
+
+async def stamped(workspace: Workspace, topic: Topic) -> int:
+    """Write a record to a topic of one partition; when the broker took it."""
+    producer = AIOKafkaProducer(bootstrap_servers=workspace.broker, acks="all")
+    await producer.start()
+    try:
+        return int((await producer.send_and_wait(workspace.name(topic), b"{}", b"asked")).timestamp)
+    finally:
+        await producer.stop()
+
+
+async def single(workspace: Workspace, topic: Topic) -> list[Any]:
+    """Everything on a topic of one partition, with its timestamps."""
+    async with connected(workspace.settings) as admin:
+        return [record async for _, records, _ in admin.read(workspace.name(topic), {0: 0}) for record in records]
 
 
 async def read_as(group: str, workspace: Workspace, records_max: int | None = None) -> list[bytes]:
