@@ -80,6 +80,11 @@ async def clear_erased(broker: Broker, settings: OperatorSettings, options: Clea
             f"there is no topic {missing[0]}: set TIDEGATE_TOPIC_PREFIX to the workspace's prefix"
         )
     stores = await compact_stores(await owners(broker, settings.topic_prefix))
+    if missed := sorted(set(range(counts[names[0]])) - set(stores)):
+        raise OperationRefusedError(
+            f"the stores of partitions {missed} were not compacted, since they changed hands meanwhile or are being "
+            "recovered: repeat"
+        )
     say(f"Compacted the local stores of {len(stores)} partitions.")
     compacted = {name: counts[name] for name in names[: len(COMPACTED)]}
     before = await _records(broker, compacted)

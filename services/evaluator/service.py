@@ -89,7 +89,8 @@ async def _work(context: ServiceContext[EvaluatorSettings]) -> None:
         client_options(settings),
         app.end_offset,
     )
-    upkeep = Upkeep(serving, Place(settings.topic_prefix, settings.partitions, settings.checkpoint_dir))
+    place = Place(settings.topic_prefix, settings.partitions, settings.state_dir, settings.checkpoint_dir)
+    upkeep = Upkeep(serving, place)
     api = create_read_api(serving, settings.partitions, upkeep.routes)
     serving_http = asyncio.create_task(serve(api, listening, closing := asyncio.Event(), _nothing), name="read api")
     tasks = {

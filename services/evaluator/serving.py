@@ -88,6 +88,10 @@ class Serving:
         if outcomes is not None:
             outcomes.close()
 
+    def has(self, index: int) -> bool:
+        """Whether a partition is this process's."""
+        return index in self.served or index in self.recovering
+
     @property
     def previews(self) -> list[Previews]:
         """Those of every served partition."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -61,13 +62,29 @@ _ENVIRONMENT = (
     errno.EROFS,
     errno.ENOMEM,
 )
-NOT_THE_STORES = ("While lock file", "lock hold by current process", *map(os.strerror, _ENVIRONMENT))
+IN_USE = ("While lock file", "lock hold by current process")
+"""What RocksDB's messages hold when another process, or this one, has the files open."""
+NOT_THE_STORES = (*IN_USE, *map(os.strerror, _ENVIRONMENT))
 """What RocksDB's messages hold when the machine or another process is in the way, and the files are whole."""
 
 
 def corruption_mark(path: Path) -> Path:
     """The file that says that reads of the store in `path` found it corrupt, so that it is not opened again."""
     return path.with_name(f"{path.name}.corrupt")
+
+
+def remove_store(path: Path) -> bool:
+    """Delete the store in `path` with all its files unless somebody has it open; whether it was. Errors: StoreError."""
+    try:
+        Rdict.destroy(str(path))
+        if path.exists():  # what is not RocksDB's own stays
+            shutil.rmtree(path)
+    except Exception as error:
+        if any(each in str(error) for each in IN_USE):
+            return False
+        raise _error(f"cannot delete the local state in {path}: {error}") from error
+    corruption_mark(path).unlink(missing_ok=True)
+    return True
 
 
 class StoreMemory:

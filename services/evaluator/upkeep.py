@@ -2,13 +2,14 @@
 
 Rule: a store is written by one batch after each commit, so whatever instant a checkpoint is taken at, it is a committed
 prefix of the partition's log. The work is done in threads, beside evaluation. One checkpoint is kept, replaced whole.
+The store of a partition that was given up hears of no erasure any more, and is deleted; the changelogs make it again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from services.evaluator.reads import ServedPartition
 from services.evaluator.recovery import read_marks
 from services.evaluator.rows import FORMAT
 from services.evaluator.serving import Serving
-from services.evaluator.store import RocksStore
+from services.evaluator.store import RocksStore, remove_store
 from services.runtime import clock
 from services.runtime.logs import get_logger
 
@@ -32,11 +33,17 @@ log = get_logger("upkeep")
 
 
 class Place(NamedTuple):
-    """Which workspace's state this is, and where its checkpoint goes: on the same disk, so that files are linked."""
+    """Which workspace's state this is, where it is and its checkpoint goes: on one disk, so that files are linked."""
 
     prefix: str
     partitions: int
+    state_dir: Path
     checkpoint_dir: Path
+
+    def stores(self) -> Iterator[tuple[int, Path]]:
+        """The stores that stand there, by partition."""
+        paths = ((index, self.state_dir / str(index)) for index in range(self.partitions))
+        return ((index, path) for index, path in paths if path.is_dir())
 
 
 class Upkeep:
@@ -80,19 +87,29 @@ class Upkeep:
             return JSONResponse({"directory": str(target), "manifest": manifest})
 
     async def compact(self, request: Request) -> Response:
-        """Answer: `{"partitions": […]}` once no file of theirs holds what was deleted before the request."""
+        """Answer: `{"partitions": […], "removed": […]}` once no file here holds what was deleted before the request.
+
+        Those are the partitions of this process, and those whose stores stood here though they are another's by now.
+        """
         del request
         async with self._working:
             done = []
             try:
                 await asyncio.to_thread(shutil.rmtree, self._place.checkpoint_dir, ignore_errors=True)
+                removed = self._remove_given_up()
                 for index, served in sorted(self._serving.served.items()):
                     await asyncio.to_thread(_rocks(served).compact)
                     done.append(index)
             except StoreError as error:
                 return _failed("compaction_failed", error)
-            log.info("local state compacted", partitions=done)
-            return JSONResponse({"partitions": done})
+            log.info("local state compacted", partitions=done, removed=removed)
+            return JSONResponse({"partitions": done, "removed": removed})
+
+    def _remove_given_up(self) -> list[int]:
+        """Delete the stores of partitions that are not ours. On the loop, so that none is assigned in between."""
+        serving = self._serving
+        others = [(index, path) for index, path in self._place.stores() if not serving.has(index)]
+        return [index for index, path in others if remove_store(path)]
 
 
 def _rocks(served: ServedPartition) -> RocksStore:

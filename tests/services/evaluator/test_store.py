@@ -15,7 +15,7 @@ from segmentation.model import InstantMs
 from services.evaluator import rows
 from services.evaluator.ports import StoreError, StoreUnavailableError
 from services.evaluator.quarantine import OUTDATED_AFTER_MS, open_store
-from services.evaluator.store import RocksStore, StoreMemory, corruption_mark
+from services.evaluator.store import RocksStore, StoreMemory, corruption_mark, remove_store
 
 NOW = InstantMs(1_790_000_000_000)
 
@@ -238,6 +238,21 @@ def test_a_store_that_this_process_did_not_close_stays_where_it_is(tmp_path: Pat
         open_store(path, memory, NOW)
     store.close()
     assert is_whole(path, memory)
+
+
+def test_a_store_is_removed_whatever_it_holds_and_only_if_nobody_has_it_open(
+    tmp_path: Path, memory: StoreMemory
+) -> None:
+    path = tmp_path / "0"
+    store = RocksStore(path, memory)
+    store.write({b"k": b"v"})
+    assert not remove_store(path)
+    assert store.get_many([b"k"]) == [b"v"]
+    store.close()
+    corruption_mark(path).touch()
+    (path / "of-somebody-else").touch()
+    assert remove_store(path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_stays_where_it_is_when_no_more_files_may_be_open(tmp_path: Path, memory: StoreMemory) -> None:

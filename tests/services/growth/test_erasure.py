@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,11 +18,12 @@ from deploy.local.kafka import LocalKafka
 from deploy.workspace.broker import connected
 from schemas.topics import Topic
 from schemas.webhook import WebhookFailureRecord, failure_key
-from segmentation.model import InstantMs, SegmentId
+from segmentation.model import ContactId, InstantMs, SegmentId
 from tests.brokers import local_broker
 from tests.faults.process import Evaluator, Scheduler
 from tests.faults.workspace import Workspace
 from tests.oracle.checker import fold
+from tests.oracle.partitions import home_partition
 from tests.services.growth.figures import tell
 from tests.services.growth.serving import ingest
 from tests.waiting import until
@@ -40,7 +43,7 @@ PROPERTIES = {
 """How often the broker looks for what to do, and how long it keeps a deleted file; by default it is minutes."""
 GONE_TIMEOUT_S = 120.0
 SEARCHES_MAX = 100
-IMPORT_TIMEOUT_S = MEMBERS_TIMEOUT_S = 60.0
+SHARED_TIMEOUT_S = IMPORT_TIMEOUT_S = MEMBERS_TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -78,6 +81,48 @@ async def test_no_file_holds_a_value_of_an_erased_contact_after_clearing(
         assert await scheduler.stop() == 0
     tell(f"erasure: {said.strip()}; the id itself is left in {files_with(tmp_path, ERASED)}")
     assert files_with(tmp_path, CANARY) == []
+
+
+async def test_no_store_that_an_evaluator_keeps_of_a_partition_that_it_gave_up_holds_who_was_erased_since(
+    eager_broker: LocalKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(eager_broker.bootstrap, topic_prefix, partitions=2, broker_stamps=True)
+    await workspace.create()
+    # One in each partition: whichever is given up, its store holds somebody.
+    erased = {home_partition(each, 2): each for each in (ContactId(f"{ERASED}-{n}") for n in range(100))}
+    paths = [f"/api/v2/contacts/{contact_id}" for contact_id in erased.values()]
+    with (
+        Evaluator(workspace, tmp_path / "one") as one,
+        Evaluator(workspace, tmp_path / "two") as two,
+        Scheduler(workspace, tmp_path / "scheduler") as scheduler,
+    ):
+        one.start()
+        scheduler.start()
+        await one.ready()
+        async with ingest(workspace, tmp_path / "ingest") as http:
+            body = {"id": "pros", "where": 'plan is "pro"'}
+            (await http.post("/api/v2/segments", json=body)).raise_for_status()
+            for path in paths:
+                attributes = {"plan": "pro", "card": CANARY}
+                (await http.patch(path, json={"attributes": attributes})).raise_for_status()
+            await until_members(workspace, set(erased.values()))
+            two.start()
+            for each in (one, two):
+                await until(partial(works_one, each), SHARED_TIMEOUT_S, "each evaluator to work one partition")
+            assert files_with(tmp_path / "one" / "evaluator", CANARY)
+            for path in paths:
+                (await http.delete(path)).raise_for_status()
+            await until_members(workspace, set())
+            await asyncio.to_thread(clear, workspace, tmp_path / "ingest")
+        assert files_with(tmp_path / "one", CANARY) + files_with(tmp_path / "two", CANARY) == []
+        for service in (one, two, scheduler):
+            assert await service.stop() == 0
+
+
+async def works_one(evaluator: Evaluator) -> bool:
+    """Whether an evaluator is ready and has one partition."""
+    told = await evaluator.told("/ready")
+    return told is not None and len(re.findall(r"\[\d+\]", told)) == 1
 
 
 async def write_everywhere(workspace: Workspace, http: httpx.AsyncClient) -> None:
