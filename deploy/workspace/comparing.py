@@ -78,9 +78,18 @@ async def take_inventory(
                         inventory.members_by_row.add(placed.partition, f"{segment_id}|".encode() + (key or b""))
                     due = row["due"]
                     inventory.overdue += clocks is not None and due is not None and due <= clocks[partition]
-                elif topic is Topic.MEMBERSHIPS and orjson.loads(value)["member"]:
+                elif topic is Topic.MEMBERSHIPS and _says_member(value):
                     inventory.members_by_change.add(placed.partition, key or b"")
     return inventory
+
+
+def _says_member(value: bytes) -> bool:
+    """Whether a change says so. A record without sense, which readers pass by, makes nobody a member."""
+    try:
+        change = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(change, dict) and change.get("member") is True
 
 
 async def _kept(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import orjson
+from pydantic import ValidationError
 
 from deploy.workspace.broker import Broker
 from deploy.workspace.errors import OperationRefusedError
@@ -30,8 +31,7 @@ async def owners(broker: Broker, prefix: str) -> list[str]:
     newest: dict[int, PartitionStatusRecord] = {}
     async for _, records, _ in broker.read(topic_name(prefix, Topic.EVALUATOR_STATUS), {0: 0}):
         for record in records:
-            status = decode_status(record.value) if record.value is not None else None
-            if isinstance(status, PartitionStatusRecord):
+            if (status := _partition_status(record.value)) is not None:
                 newest[status.partition] = status
     away = [index for index, status in newest.items() if status.state is not PartitionState.READY]
     if away or not newest:
@@ -39,6 +39,15 @@ async def owners(broker: Broker, prefix: str) -> list[str]:
             f"partitions {away or 'of every number'} have no evaluator that is ready: start it, and repeat"
         )
     return sorted({status.owner.rstrip("/") for status in newest.values()})
+
+
+def _partition_status(value: bytes | None) -> PartitionStatusRecord | None:
+    """What is said of a partition; None where it is of something else, or has no sense: readers pass that by."""
+    try:
+        status = decode_status(value) if value is not None else None
+    except ValidationError:
+        return None
+    return status if isinstance(status, PartitionStatusRecord) else None
 
 
 async def take_checkpoints(addresses: Sequence[str]) -> list[Checkpoint]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from aiokafka import AIOKafkaProducer
+from pydantic import ValidationError
 
 from deploy.workspace.broker import Broker
 from schemas.webhook import FAILURE_KEY, WebhookFailureRecord, failure_key
@@ -26,12 +27,20 @@ async def forget_erased(broker: Broker, webhooks: str, changelog: str, partition
             if not record.key.startswith(FAILURE_KEY.encode()):
                 continue
             failures.pop(record.key, None)
-            if record.value is not None:
-                failures[record.key] = WebhookFailureRecord.decode(record.value).contact_id.encode()
+            if record.value is not None and (contact_id := _contact_of(record.value)) is not None:
+                failures[record.key] = contact_id
     there = await _still_there(broker, changelog, partitions, set(failures.values()))
     erased = [key for key, contact_id in failures.items() if contact_id not in there]
     await _append(broker, webhooks, erased)
     return len(erased)
+
+
+def _contact_of(value: bytes) -> bytes | None:
+    """Whom a failure is about; None if it has no sense: the webhooks service passes it by, and tells where it is."""
+    try:
+        return WebhookFailureRecord.decode(value).contact_id.encode()
+    except ValidationError:
+        return None
 
 
 async def close_file(broker: Broker, webhooks: str) -> dict[int, int]:

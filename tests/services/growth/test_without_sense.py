@@ -1,0 +1,70 @@
+"""Records without sense in our own topics, which every service passes by, hold up no operator's command either.
+
+The topics are compacted, so one stays for as long as nobody writes its key again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from typer.testing import CliRunner
+
+from schemas.topics import Topic
+from schemas.webhook import failure_key
+from tests.faults.process import Evaluator
+from tests.faults.workspace import Workspace
+from tidegate.cli.main import app
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+
+NONSENSE = b'{"written": "by somebody else'
+PLACES = (
+    (Topic.EVALUATOR_STATUS, b"partition|0|old"),
+    (Topic.WEBHOOKS, failure_key("wh_1", "f_1")),
+    (Topic.MEMBERSHIPS, b"pros|u_1"),
+)
+
+
+async def test_a_backup_a_clearing_and_a_move_pass_by_what_has_no_sense(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    workspace = Workspace(broker, topic_prefix, partitions=2)
+    await workspace.create()
+    with Evaluator(workspace, tmp_path / "data") as evaluator:
+        evaluator.start()
+        await evaluator.ready()
+        await workspace.load(50, rate_per_s=1_000)
+        await workspace.settled()
+        await write_nonsense(workspace)
+        for words in (
+            ("backup", str(tmp_path / "backup")),
+            ("clear-erased",),
+            ("repartition", "--to", "3", "--to-prefix", f"{topic_prefix}moved-"),
+        ):
+            arguments = ["admin", *words]
+            done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=named(workspace, tmp_path / "data"))
+            assert done.exit_code == 0, (words, done.output, done.exception)
+        assert await evaluator.stop() == 0
+
+
+async def write_nonsense(workspace: Workspace) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=workspace.broker, acks="all")
+    await producer.start()
+    try:
+        for topic, key in PLACES:
+            await producer.send_and_wait(workspace.name(topic), NONSENSE, key, partition=0)
+    finally:
+        await producer.stop()
+
+
+def named(workspace: Workspace, data: Path) -> dict[str, str]:
+    """What an operator's command is told of the workspace."""
+    return {
+        "TIDEGATE_KAFKA_BOOTSTRAP": workspace.broker,
+        "TIDEGATE_TOPIC_PREFIX": workspace.prefix,
+        "TIDEGATE_REPLAY_HISTORY": "true",
+        "TIDEGATE_DATA_DIR": str(data),
+    }
