@@ -68,17 +68,17 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
                 Message(SegmentDefinitionRecord, None, SEGMENT_DEFINED),
             ),
             (Party.INGEST, Party.SCHEDULER, Party.PRODUCERS),
-            (Party.EVALUATOR,),
+            (Party.EVALUATOR, Party.INGEST),
         ),
         Topic.SEGMENTS: Channel(
             (Message(SegmentDefinitionRecord, "The segment id."),),
             (Party.INGEST,),
-            (Party.SCHEDULER, Party.CONSOLE, Party.INGEST),
+            (Party.SCHEDULER, Party.INGEST),
         ),
         Topic.ATTRIBUTES: Channel(
             (Message(AttributeDeclarationRecord, "The attribute's name.", tombstone="Takes the declaration back."),),
             (Party.INGEST,),
-            (Party.INGEST, Party.CONSOLE, Party.SCHEDULER),
+            (Party.INGEST, Party.CONSOLE),
         ),
         Topic.CONTACTS_CHANGELOG: Channel(
             (Message(ContactRow, _CONTACT_ID, tombstone="The contact was erased."),),
@@ -104,7 +104,7 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
                 ),
             ),
             (Party.EVALUATOR,),
-            (Party.CONSUMERS, Party.CONSOLE, Party.WEBHOOKS),
+            (Party.CONSUMERS, Party.CONSOLE, Party.WEBHOOKS, Party.EVALUATOR),
         ),
         Topic.EVALUATOR_STATUS: Channel(
             (
@@ -112,12 +112,12 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
                 Message(SegmentStatusRecord, "`segment|<segment id>|<n>`", tombstone="The segment was deleted."),
             ),
             (Party.EVALUATOR,),
-            (Party.CONSOLE,),
+            (Party.CONSOLE, Party.INGEST),
         ),
         Topic.DEAD_LETTERS: Channel(
             (Message(DeadLetterHeaders, "As in the record that failed."),),
             (Party.EVALUATOR,),
-            (Party.OPERATORS, Party.CONSOLE, Party.INGEST),
+            (Party.OPERATORS, Party.CONSOLE, Party.INGEST, Party.EVALUATOR),
         ),
         Topic.REQUESTS: Channel(
             (Message(RequestRecord, "A digest of the API key's id and the Idempotency-Key."),),
