@@ -32,6 +32,8 @@ FORMAT_TIMEOUT_S = 60
 STOP_GRACE_S = 12
 POLL_INTERVAL_S = 0.1
 REQUEST_TIMEOUT_MS = 5_000
+FOLDERS_SEPARATOR = ","
+"""In Kafka's setting of where its logs are; it cannot be escaped."""
 GROUP_COORDINATOR, TRANSACTION_COORDINATOR = 0, 1
 _JVM = (
     "-XX:+ExitOnOutOfMemoryError",
@@ -151,10 +153,18 @@ class LocalKafka:
         require_free(self._port, "Kafka", repair)
         require_free(self._controller_port, "Kafka's controller", repair)
         jars = kafka_jars(self._say)
+        if FOLDERS_SEPARATOR in str(self._directory):
+            raise LocalStackError(
+                f"{self._directory} has a comma in its name, where Kafka takes another folder to begin; choose another "
+                "--data-dir."
+            )
         self._command = [find_java(), *self._jvm, "-cp", ":".join(str(jar) for jar in jars)]
         self._directory.mkdir(parents=True, exist_ok=True)
         properties = _PROPERTIES.format(
-            host=LOOPBACK, port=self._port, controller_port=self._controller_port, log_dirs=self._data_directory
+            host=LOOPBACK,
+            port=self._port,
+            controller_port=self._controller_port,
+            log_dirs=property_value(str(self._data_directory)),
         )
         self._properties_file.write_text(properties + self._replaced, encoding="utf-8")
         if not (self._data_directory / "meta.properties").exists():
@@ -212,6 +222,16 @@ class LocalKafka:
             )
         if done.returncode != 0:
             raise LocalStackError(explain_failure(self.log_file, self._directory))
+
+
+def property_value(text: str) -> str:
+    """A text as a Java properties file holds it: a backslash and what is not ASCII, by UTF-16 code units, escaped."""
+    return "".join(each if " " <= each <= "~" and each != "\\" else _code_units(each) for each in text)
+
+
+def _code_units(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def cluster_id(unique: uuid.UUID) -> str:

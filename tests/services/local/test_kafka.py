@@ -54,6 +54,30 @@ def test_records_outlive_a_stop_a_kill_and_a_change_of_ports(tmp_path: Path) -> 
 
 
 @pytest.mark.broker
+def test_a_folder_of_any_name_keeps_its_records(tmp_path: Path) -> None:
+    """The broker's settings are read as Latin-1, with backslashes that mean something."""
+    directory = tmp_path / "José's データ 🎈 \\u0041"
+    for number in (1, 2):
+        port, controller_port = free_ports(2)
+        kafka = LocalKafka(directory, port, controller_port)
+        kafka.start()
+        try:
+            asyncio.run(ensure_topics(RuntimeSettings(kafka_bootstrap=kafka.bootstrap, partitions=2)))
+            asyncio.run(append(kafka.bootstrap, b"%d" % number))
+            assert len(asyncio.run(values(kafka.bootstrap, number))) == number
+        finally:
+            assert kafka.stop()
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+def test_a_folder_that_kafka_would_take_for_two_is_refused_in_a_line(tmp_path: Path) -> None:
+    port, controller_port = free_ports(2)
+    with pytest.raises(LocalStackError, match="has a comma in its name"):
+        LocalKafka(tmp_path / "a,b", port, controller_port).start()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.broker
 def test_a_second_broker_on_the_same_directory_is_one_line(tmp_path: Path) -> None:
     port, controller_port, other_port, other_controller_port = free_ports(4)
     first = LocalKafka(tmp_path, port, controller_port)
