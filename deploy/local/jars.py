@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +56,7 @@ def kafka_jars(say: Say) -> list[Path]:
 def locked_jars(name: str, jars: list[LockedJar], say: Say) -> list[Path]:
     """Return the paths of these jars, which are `name`, as `kafka_jars` does."""
     cache = cache_directory()
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "lock").held():
+    with _claimed(cache):
         context = maven_context(cache)
         missing = [jar for jar in jars if not _is_intact(jar, _path(jar, context))]
         if missing:
@@ -87,6 +86,18 @@ def read_lock(file: Path = LOCK_FILE) -> list[LockedJar]:
         group, artifact, version = coordinate.split(":")
         jars.append(LockedJar(group, artifact, version, digest))
     return jars
+
+
+@contextmanager
+def _claimed(cache: Path) -> Iterator[None]:
+    """Hold the cache, made if need be, for the body."""
+    with ExitStack() as held:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(cache / "lock").held())
+        except OSError as error:
+            raise _unwritable(error) from error
+        yield
 
 
 def _fetch_all(jars: list[LockedJar], context: MavenContext, say: Say) -> None:
@@ -125,7 +136,11 @@ def _explained(jar: LockedJar) -> Iterator[None]:
             f"{jar.artifact} {jar.version} could not be fetched from Maven Central: {error}"
         ) from error
     except OSError as error:
-        raise LocalStackError(f"The jar cache {cache_directory()} cannot be written: {error.strerror}") from error
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> LocalStackError:
+    return LocalStackError(f"The jar cache {cache_directory()} cannot be written ({error.strerror}); make it writable.")
 
 
 def _path(jar: LockedJar, context: MavenContext) -> Path:

@@ -159,14 +159,13 @@ class LocalKafka:
                 "--data-dir."
             )
         self._command = [find_java(), *self._jvm, "-cp", ":".join(str(jar) for jar in jars)]
-        self._directory.mkdir(parents=True, exist_ok=True)
-        properties = _PROPERTIES.format(
-            host=LOOPBACK,
-            port=self._port,
-            controller_port=self._controller_port,
-            log_dirs=property_value(str(self._data_directory)),
-        )
-        self._properties_file.write_text(properties + self._replaced, encoding="utf-8")
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._properties_file.write_text(self._properties(), encoding="utf-8")
+        except OSError as error:
+            raise LocalStackError(
+                f"Kafka's files cannot be written ({error.strerror}); check who owns {self._directory}."
+            ) from error
         if not (self._data_directory / "meta.properties").exists():
             self._format()
 
@@ -207,6 +206,16 @@ class LocalKafka:
     @property
     def _properties_file(self) -> Path:
         return self._directory / "server.properties"
+
+    def _properties(self) -> str:
+        """The broker's settings."""
+        properties = _PROPERTIES.format(
+            host=LOOPBACK,
+            port=self._port,
+            controller_port=self._controller_port,
+            log_dirs=property_value(str(self._data_directory)),
+        )
+        return properties + self._replaced
 
     def _format(self) -> None:
         """Write the empty log directory's identity, as Kafka's own storage tool does."""

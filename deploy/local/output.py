@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TextIO
@@ -64,7 +64,11 @@ class Output:
             return
         if name in self._followers:
             self._followers[name].join(LAST_LINES_WAIT_S)
-        kept = (self._log_directory / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            text = (self._log_directory / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return  # it was said that nothing is kept
+        kept = text.splitlines()
         for line in kept[-LAST_LINES_MAX:]:
             self._write(self._prefixed(name, line))
 
@@ -74,12 +78,22 @@ class Output:
                 for line in lines:
                     self._write(self._prefixed(name, line.decode("utf-8", errors="replace").rstrip()))
             return
-        self._log_directory.mkdir(parents=True, exist_ok=True)
-        with lines, (self._log_directory / f"{name}.log").open("ab", buffering=0) as log:
+        with lines, ExitStack() as opened:
+            log = self._opened_log(name, self._log_directory, opened)
             for line in lines:
                 # A full disk: the process must neither die of a log that nobody reads nor wait for room in it.
                 with suppress(OSError):
-                    log.write(line)
+                    if log is not None:
+                        log.write(line)
+
+    def _opened_log(self, name: str, directory: Path, opened: ExitStack) -> IO[bytes] | None:
+        """The file that keeps what a process prints; None if there can be none, which is said."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            return opened.enter_context((directory / f"{name}.log").open("ab", buffering=0))
+        except OSError as error:
+            self.say(f"{directory} cannot be written ({error.strerror}): what {name} prints is not kept.")
+            return None
 
     def _prefixed(self, name: str, line: str) -> str:
         if not self._colour:

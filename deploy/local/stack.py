@@ -155,6 +155,10 @@ class LocalStack:
             self._key = local_key(self._plan.data_directory)
         except ServiceError as error:
             raise LocalStackError(f"There is no API key: {error}.") from error
+        except OSError as error:
+            raise LocalStackError(
+                f"There is no API key: {error.filename} cannot be used ({error.strerror})."
+            ) from error
 
     def _start_broker(self) -> None:
         self._output.say("Starting Kafka …")

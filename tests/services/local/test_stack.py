@@ -197,6 +197,25 @@ def test_a_key_file_that_cannot_be_read_is_one_line_before_anything_is_started(
     assert stack.stack.pids == {}
 
 
+@pytest.mark.parametrize(
+    ("in_the_way", "told"),
+    [
+        (
+            "kafka/server.properties",
+            "Kafka's files cannot be written (Is a directory); check who owns {directory}/kafka.",
+        ),
+        ("local-key", "There is no API key: {directory}/local-key cannot be used (Is a directory)."),
+    ],
+)
+def test_a_file_of_the_directory_that_cannot_be_used_is_one_line(
+    tmp_path: Path, ports: StackPorts, in_the_way: str, told: str
+) -> None:
+    (tmp_path / in_the_way).mkdir(parents=True)
+    with pytest.raises(LocalStackError) as refusal:
+        RunningStack(tmp_path, ports).start()
+    assert str(refusal.value) == told.format(directory=tmp_path)
+
+
 @pytest.mark.parametrize("left", [b"", b"{", b"[]", b"{}", b"\xff\x00"])
 def test_half_a_record_left_by_a_machine_that_went_down_names_no_process(tmp_path: Path, left: bytes) -> None:
     (tmp_path / "stack.json").write_bytes(left)

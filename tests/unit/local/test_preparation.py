@@ -103,6 +103,12 @@ def test_no_network_is_one_line_that_says_what_to_do(cache: Path, monkeypatch: p
     )
 
 
+def test_a_cache_that_cannot_be_written_is_one_line(cache: Path) -> None:
+    cache.touch()
+    with pytest.raises(LocalStackError, match=r"^The jar cache .*/maven cannot be written \(File exists\); make it"):
+        kafka_jars(quiet)
+
+
 def test_the_machines_java_is_used_when_new_enough_and_the_packaged_one_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
