@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from deploy.workspace.broker import Broker
-from deploy.workspace.errors import OperationRefusedError
 from schemas.partitioner import partition_for_key
 from schemas.topics import SPECS, Partitioning, Topic, topic_name
 
@@ -141,9 +140,8 @@ class Copier:
         for record in records:
             placed = place(topic, record.key, record.value, self.target.partitions)
             if placed.key is None and placed.value is None:
-                raise OperationRefusedError(
-                    "a record has neither key nor value", topic=at.topic, partition=at.partition, offset=record.offset
-                )
+                futures.append(await self._send_bare(name, placed.partition, record))
+                continue
             futures.append(
                 await producer.send(
                     name,
@@ -157,6 +155,14 @@ class Copier:
         await _acknowledged(futures)
         await producer.send_offsets_to_transaction({at: OffsetAndMetadata(following, "")}, self._group)
         await producer.commit_transaction()
+
+    async def _send_bare(self, name: str, partition: int, record: Any) -> asyncio.Future[Any]:
+        """Send what has neither key nor value, as the dead letter of such a record: the client's `send` takes none."""
+        batch = self._producer.create_batch()
+        batch.append(key=None, value=None, timestamp=record.timestamp, headers=list(record.headers))
+        batch.close()
+        sent: asyncio.Future[Any] = await self._producer.send_batch(batch, name, partition=partition)
+        return sent
 
 
 async def _acknowledged(futures: Sequence[asyncio.Future[Any]]) -> None:

@@ -6,6 +6,7 @@ The topics are compacted, so one stays for as long as nobody writes its key agai
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from schemas.topics import Topic
 from schemas.webhook import failure_key
 from tests.faults.process import Evaluator
 from tests.faults.workspace import Workspace
+from tests.waiting import until
 from tidegate.cli.main import app
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
+LETTER_WITHIN_S = 30.0
 NONSENSE = b'{"written": "by somebody else'
 PLACES = (
     (Topic.EVALUATOR_STATUS, b"partition|0|old"),
@@ -38,7 +41,9 @@ async def test_a_backup_a_clearing_and_a_move_pass_by_what_has_no_sense(
         await evaluator.ready()
         await workspace.load(50, rate_per_s=1_000)
         await workspace.settled()
+        letters = len(await workspace.read(Topic.DEAD_LETTERS))
         await write_nonsense(workspace)
+        await until(partial(has_letters, workspace, letters + 1), LETTER_WITHIN_S, "the dead letter")
         for words in (
             ("backup", str(tmp_path / "backup")),
             ("clear-erased",),
@@ -48,12 +53,23 @@ async def test_a_backup_a_clearing_and_a_move_pass_by_what_has_no_sense(
             done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=named(workspace, tmp_path / "data"))
             assert done.exit_code == 0, (words, done.output, done.exception)
         assert await evaluator.stop() == 0
+    moved = Workspace(broker, f"{topic_prefix}moved-", partitions=3)
+    assert (None, None) in [(letter.key or None, letter.value) for letter in await moved.read(Topic.DEAD_LETTERS)]
+
+
+async def has_letters(workspace: Workspace, count: int) -> bool:
+    return len(await workspace.read(Topic.DEAD_LETTERS)) == count
 
 
 async def write_nonsense(workspace: Workspace) -> None:
+    """Write to our own topics, and an input without key and value, whose dead letter has neither too."""
     producer = AIOKafkaProducer(bootstrap_servers=workspace.broker, acks="all")
     await producer.start()
     try:
+        bare = producer.create_batch()
+        bare.append(key=None, value=None, timestamp=None)
+        bare.close()
+        await (await producer.send_batch(bare, workspace.name(Topic.CONTACT_CHANGES), partition=0))
         for topic, key in PLACES:
             await producer.send_and_wait(workspace.name(topic), NONSENSE, key, partition=0)
     finally:
