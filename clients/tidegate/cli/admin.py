@@ -7,6 +7,8 @@ public API, so it needs the services' dependencies and their variables instead o
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -42,9 +44,13 @@ def admin() -> None:
 
 
 def _work(work: Callable[[Broker, OperatorSettings], Awaitable[Result]]) -> Result:
-    """Run one piece of work against the workspace's broker; a failure is told in words and ends the command."""
+    """Run one piece of work against the workspace's broker; a failure is told in words and ends the command.
+
+    So does whoever ends it: what was changed for its time, such as a topic's settings, is first put back.
+    """
 
     async def run() -> Result:
+        _heed_ends()
         settings = operator_settings()
         async with connected(settings) as broker:
             return await work(broker, settings)
@@ -54,8 +60,18 @@ def _work(work: Callable[[Broker, OperatorSettings], Awaitable[Result]]) -> Resu
     except ServiceError as error:
         complain(str(error))
         raise typer.Exit(EXIT_REFUSED) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _heed_ends() -> None:
+    """Have the task that calls end as by Ctrl-C when the process is told to stop, or its terminal is gone."""
+    task = asyncio.current_task()
+    if task is None or threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from tests.oracle.checker import fold
 from tests.services.growth.continued import differences, load_later
 from tests.transactions import Transactions
 from tests.waiting import until
+from tidegate.cli.connection import EXIT_INTERRUPTED
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
@@ -37,6 +39,7 @@ READ_TIMEOUT_S = 60.0
 READY_WITHIN_S = 120.0
 POLL_MS = 200
 SEALED_WITHIN_S = 60.0
+ENDS_WITHIN_S = 30.0
 LOOKED_WITHIN_S = 20.0
 """How long the sealed workspace is looked at; the move that waits so long for a consumer is then refused."""
 
@@ -143,6 +146,25 @@ async def test_a_move_whose_seal_somebody_took_away_is_refused_and_may_be_repeat
         asked_at = await stamped(before, Topic.REQUESTS)
         await move(before, after)
     assert [record.timestamp for record in await single(after, Topic.REQUESTS)] == [asked_at]
+
+
+async def test_a_move_that_is_told_to_stop_opens_the_doors_again(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """By whoever ends processes, or with the terminal that it was started in."""
+    before = Workspace(broker, f"{topic_prefix}old-", seed=53, partitions=2)
+    after = Workspace(broker, f"{topic_prefix}new-", seed=54, partitions=3)
+    await before.create()
+    async with evaluated(before, tmp_path / "old"):
+        await before.load(100, rate_per_s=1_000)
+        await before.settled()
+        # A consumer that is behind keeps the move from ending.
+        await read_as(f"{topic_prefix}{GROUP}", before, records_max=1)
+        # Whoever was started in the background is born deaf to the second, and so is the command then.
+        heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+        for number in heard:
+            assert await asyncio.to_thread(ended_move, before, after, number) == EXIT_INTERRUPTED
+            await write(before)
 
 
 async def test_a_transaction_that_is_open_when_the_doors_close_is_waited_for(
@@ -256,6 +278,16 @@ def killed_move(before: Workspace, after: Workspace, said: str, later_s: float) 
         assert any(line.startswith(said) for line in lines)
         time.sleep(later_s)
         process.kill()
+
+
+def ended_move(before: Workspace, after: Workspace, number: int) -> int:
+    """Send the command a signal when it waits with the doors closed; its exit code."""
+    with subprocess.Popen(command(before, after), env=told(before), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any(line.startswith("Waiting for every consumer") for line in lines)
+        process.send_signal(number)
+        return process.wait(ENDS_WITHIN_S)
 
 
 async def write(workspace: Workspace) -> None:
