@@ -9,6 +9,7 @@ opens the doors again. A killed move leaves them sealed: running it again goes o
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from deploy.workspace.errors import OperationRefusedError
 from schemas.groups import EVALUATOR_GROUP, SCHEDULER_GROUP, WEBHOOK_GROUPS, group_name
 from schemas.topics import SPECS, Topic
 from services.runtime import clock
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import TOPIC_PREFIX, RuntimeSettings
 from services.runtime.topics import verify_topics
 
 SEALED_BYTES = {
@@ -143,6 +144,11 @@ class Move:
         return Workspace(prefix, shapes[name].partitions)
 
     def _check(self, source: Workspace, target: Workspace) -> None:
+        if not re.fullmatch(TOPIC_PREFIX, target.prefix):
+            raise OperationRefusedError(
+                f"no service would start with the prefix {target.prefix!r}: name one of at most 100 letters, digits, "
+                "'.', '_' and '-' with --to-prefix"
+            )
         if source.prefix == target.prefix:
             raise OperationRefusedError(
                 f"the workspace has the prefix {source.prefix!r} already: name another with --to-prefix"

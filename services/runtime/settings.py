@@ -22,6 +22,8 @@ from services.runtime.logs import LogFormat
 ENV_PREFIX = "TIDEGATE_"
 ADMIN_PORT = "The port of /metrics, /live and /ready; 0 takes any free one."
 """What it is for; each service has a default of its own."""
+TOPIC_PREFIX = r"[A-Za-z0-9._-]{0,100}"
+"""What a workspace's prefix may be: what a topic's name may have, and short enough to leave room for it."""
 TICK_INTERVAL_MIN_MS = 100
 TICK_INTERVAL_MAX_MS = 60_000
 
@@ -42,7 +44,7 @@ class RuntimeSettings(BaseSettings):
     kafka_sasl_password: SecretStr | None = Field(None, description="That user's password; it is never shown.")
     kafka_ssl_ca_file: Path | None = Field(None, description="PEM bundle that signs the brokers' certificates.")
 
-    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Put before every topic name.")
+    topic_prefix: str = Field("", pattern=f"^{TOPIC_PREFIX}$", description="Put before every topic name.")
     partitions: int = Field(8, ge=1, le=PARTITIONS_MAX, description="Partitions of every partitioned topic.")
     replication_factor: int = Field(1, ge=1, le=32, description="Replicas of the topics that the local stack creates.")
     replay_history: bool = Field(
