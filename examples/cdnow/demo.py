@@ -85,10 +85,11 @@ class Progress:
         self._file = None if directory is None else directory / PROGRESS_FILE
 
     def load(self) -> int:
-        """The number of orders streamed so far."""
+        """The number of orders streamed so far. None, if a machine that went down left the file without it."""
         if self._file is None or not self._file.exists():
             return 0
-        return int(self._file.read_text())
+        kept = self._file.read_text(encoding="ascii", errors="replace")
+        return int(kept) if kept.isdecimal() else 0
 
     def save(self, streamed: int) -> None:
         """Remember the number of orders streamed so far. A crash leaves the number of before or this one."""

@@ -113,6 +113,14 @@ async def test_a_start_in_the_middle_says_how_many_orders_are_there_from_before(
     assert (text.count(STREAM), text.count(ALL), service.written) == (1, 1, ["u"] * (LIVE - 1))
 
 
+@pytest.mark.parametrize("left", [b"", b"\x00\x00", b"\xff"])
+def test_a_machine_that_went_down_leaves_orders_to_be_sent_again_and_no_stack_trace(
+    tmp_path: Path, left: bytes
+) -> None:
+    (tmp_path / demo.PROGRESS_FILE).write_bytes(left)
+    assert demo.Progress(tmp_path).load() == 0
+
+
 def test_a_crash_while_progress_is_kept_leaves_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     progress = demo.Progress(tmp_path)
     progress.save(7)
