@@ -12,8 +12,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import Checkpoint
@@ -50,6 +52,10 @@ class Backup:
         return self.partitions == list(range(self.partition_count))
 
 
+_TOLD: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+_BACKUP: TypeAdapter[Backup] = TypeAdapter(Backup)
+
+
 def write_backup(target: Path, checkpoints: Sequence[Checkpoint], data_dir: Path) -> Backup:
     """Copy checkpoints and kept files to a new directory. Errors: `OperationRefusedError`."""
     if target.exists():
@@ -72,12 +78,17 @@ def write_backup(target: Path, checkpoints: Sequence[Checkpoint], data_dir: Path
 def read_backup(source: Path) -> Backup:
     """Read what a backup says it holds. Errors: `OperationRefusedError`."""
     try:
-        told = orjson.loads((source / MANIFEST_FILE).read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
+        told = _TOLD.validate_json((source / MANIFEST_FILE).read_bytes())
+        if told.pop("version", None) != VERSION:
+            raise OperationRefusedError(
+                f"{source} was written by another version than this one: restore it with that one"
+            )
+        return _BACKUP.validate_python(told)
+    except OSError as error:
         raise OperationRefusedError(f"{source} is not a backup: {MANIFEST_FILE} cannot be read ({error})") from error
-    if told.pop("version", None) != VERSION:
-        raise OperationRefusedError(f"{source} was written by another version than this one: restore it with that one")
-    return Backup(**told)
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]["msg"]
+        raise OperationRefusedError(f"{source} is not a backup: {MANIFEST_FILE} has no sense ({found})") from error
 
 
 def restore_backup(source: Path, data_dir: Path, now: InstantMs) -> Backup:

@@ -110,6 +110,13 @@ def test_a_damaged_backup_and_a_directory_with_state_are_refused(tmp_path: Path)
         restore_backup(tmp_path, tmp_path / "new", InstantMs(1_000))
 
 
+@pytest.mark.parametrize("told", ["", "{", "[]", '{"version": 1}', '{"version": 1, "files": 3}'])
+def test_a_manifest_without_sense_is_refused_in_a_line(tmp_path: Path, told: str) -> None:
+    (tmp_path / "backup.json").write_text(told)
+    with pytest.raises(OperationRefusedError, match=r"is not a backup: backup\.json has no sense"):
+        restore_backup(tmp_path, tmp_path / "new", InstantMs(1_000))
+
+
 def test_state_of_another_workspace_is_set_aside_and_never_opened(tmp_path: Path) -> None:
     state = tmp_path / "evaluator"
     with claimed_state_directory(state, "", 8):
