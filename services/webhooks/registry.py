@@ -2,8 +2,8 @@
 
 Rule: what is written counts once it was read back from the log, so every process sees the same. A webhook is never
 changed: of two under one id the first stands, and so of two who want to replay a failure (`replays.py`). Failures and
-replays are bounded per webhook: past the limit the oldest is forgotten, with a tombstone; a failure, which is about a
-contact, in time as well.
+replays are bounded: past the limit the oldest is forgotten, with a tombstone; a failure, which is about a contact, in
+time as well.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ from segmentation.model import InstantMs
 from services.runtime.errors import ServiceError
 from services.runtime.following import Following, pass_by
 from services.webhooks import metrics
+from services.webhooks.failures import Failures
 from services.webhooks.replays import Replays
 from services.webhooks.settings import WebhookSettings
 
 WEBHOOKS_MAX: Final = 100
 """Each has a consumer of its own."""
-FAILURES_MAX: Final = 1_000
-"""Given-up deliveries kept for one webhook."""
 FAILURE_KEPT_MS: Final = 30 * 24 * 3_600_000
 """As long as a dead letter."""
 CAUGHT_UP_WITHIN_S: Final = 60.0
@@ -53,7 +52,7 @@ class Registry:
         self._producer = producer
         self._partition = TopicPartition(topic_name(settings.topic_prefix, Topic.WEBHOOKS), 0)
         self._webhooks: dict[str, WebhookRecord] = {}
-        self._failures: dict[str, dict[str, WebhookFailureRecord]] = {}
+        self._failures = Failures()
         self._replays = Replays()
         self._following = Following(settings, {self._partition: 0}, self._take)
         self.changed = asyncio.Event()
@@ -66,11 +65,11 @@ class Registry:
 
     def failures(self, webhook_id: str) -> list[WebhookFailureRecord]:
         """The given-up deliveries of a webhook, newest first."""
-        return list(self._failures.get(webhook_id, {}).values())[::-1]
+        return self._failures.of(webhook_id)
 
     def failure(self, webhook_id: str, failure_id: str) -> WebhookFailureRecord | None:
         """One given-up delivery."""
-        return self._failures.get(webhook_id, {}).get(failure_id)
+        return self._failures.get(webhook_id, failure_id)
 
     async def create(self, webhook: WebhookRecord) -> WebhookRecord:
         """Add a webhook; the one that stands, which is another if that came first. Errors: ServiceError."""
@@ -90,29 +89,29 @@ class Registry:
             await self._append(replay_key(webhook_id, failure_id), None)
 
     async def give_up(self, failure: WebhookFailureRecord) -> None:
-        """Keep a delivery that was given up. Errors: ServiceError."""
+        """Keep a delivery that was given up; if there are too many, forget older ones for it. Errors: ServiceError."""
         await self._append(failure_key(failure.webhook_id, failure.failure_id), failure.encode())
-        kept = self._failures.get(failure.webhook_id, {})
-        if len(kept) > FAILURES_MAX:
-            await self._append(failure_key(failure.webhook_id, next(iter(kept))), None)
+        await self._forget_surplus()
 
     async def resolve(self, failure: WebhookFailureRecord) -> None:
         """Forget a failure: it was delivered after all, or is too old. Errors: ServiceError."""
         await self._append(failure_key(failure.webhook_id, failure.failure_id), None)
 
     async def forget_old(self, now_ms: InstantMs) -> None:
-        """Forget the failures that were kept long enough, and those whose webhook is gone. Errors: ServiceError.
+        """Forget the failures that were kept long enough, those whose webhook is gone, and the surplus.
+
+        Errors: ServiceError.
 
         Another process may have given up a delivery just when its webhook was deleted.
         """
         old = [
             failure
-            for kept in self._failures.values()
-            for failure in kept.values()
+            for failure in self._failures
             if failure.webhook_id not in self._webhooks or now_ms - failure.failed_at >= FAILURE_KEPT_MS
         ]
         for failure in old:
             await self.resolve(failure)
+        await self._forget_surplus()
 
     def replay(self, webhook_id: str, failure_id: str) -> WebhookReplayRecord | None:
         """The replay of a failure that stands: at work somewhere, or delivered."""
@@ -146,7 +145,7 @@ class Registry:
                 self._apply(record.key.decode(), record.value)
             except (ValidationError, UnicodeDecodeError) as error:
                 pass_by(record, error)
-        metrics.FAILURES_KEPT.set(sum(map(len, self._failures.values())))
+        metrics.FAILURES_KEPT.set(len(self._failures))
 
     def _apply(self, key: str, value: bytes | None) -> None:
         kind, _, name = key.partition("|")
@@ -154,11 +153,8 @@ class Registry:
             self._replays.apply(name, None if value is None else WebhookReplayRecord.decode(value))
             return
         if f"{kind}|" == FAILURE_KEY:
-            webhook_id, _, failure_id = name.partition("|")
-            kept = self._failures.setdefault(webhook_id, {})
-            kept.pop(failure_id, None)
+            self._failures.apply(name, None if value is None else WebhookFailureRecord.decode(value))
             if value is not None:
-                kept[failure_id] = WebhookFailureRecord.decode(value)
                 self._replays.apply(name, None)  # given up anew
             return
         if value is None:
@@ -166,6 +162,11 @@ class Registry:
         else:
             self._webhooks.setdefault(name, WebhookRecord.decode(value))
         self.changed.set()
+
+    async def _forget_surplus(self) -> None:
+        """One after the other: each is gone from what is folded before the next is looked for."""
+        while (surplus := self._failures.surplus()) is not None:
+            await self._append(failure_key(*surplus), None)
 
     async def _append(self, key: bytes, value: bytes | None) -> None:
         topic = self._partition.topic
