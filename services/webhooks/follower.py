@@ -39,8 +39,8 @@ RECORDS_PER_ROUND_MAX: Final = 200
 POLL_TIMEOUT_MS: Final = 500
 ROUND_S_MAX: Final = 120.0
 """After this long no further delivery of a round is begun: the rest is read again in the next."""
-POLL_INTERVAL_MAX_MS: Final = 1_800_000
-"""Longer than a round and all attempts of its last deliveries can take, so the group does not think us dead."""
+ROUND_MARGIN_S: Final = 600.0
+"""What the broker may take beside, for what is given up and for the commit."""
 RECONNECT_S: Final = 2.0
 
 log = get_logger("follower")
@@ -50,6 +50,15 @@ def group_of(settings: WebhookSettings, webhook: WebhookRecord) -> str:
     """The consumer group that remembers how far a webhook has come: of this one alone, also if its id was another's."""
     life = "" if webhook.life is None else f"-{webhook.life}"
     return group_name(settings.topic_prefix, f"{WEBHOOK_GROUPS}{webhook.id}{life}")
+
+
+def poll_interval_max_ms(settings: WebhookSettings) -> int:
+    """Longer than a round and all attempts of its last deliveries can take, so the group does not think us dead.
+
+    It would have another process begin what is still under way here, and a contact's changes arrive in another order.
+    """
+    attempts_ms = settings.webhook_attempts_max * (settings.webhook_timeout_ms + settings.webhook_wait_max_ms)
+    return int((ROUND_S_MAX + ROUND_MARGIN_S) * 1000) + attempts_ms
 
 
 async def present_end(settings: WebhookSettings) -> WebhookStart:
@@ -111,7 +120,7 @@ class Follower:
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",
-            max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
+            max_poll_interval_ms=poll_interval_max_ms(self._settings),
             **client_options(self._settings),
         )
         self._held.clear()

@@ -14,7 +14,8 @@ from schemas.codec import encode_membership_change
 from schemas.webhook import WebhookRecord
 from segmentation.model import InstantMs
 from services.runtime.errors import ServiceError
-from services.webhooks.follower import Follower
+from services.webhooks import follower as followers
+from services.webhooks.follower import ROUND_S_MAX, Follower
 from services.webhooks.sender import Outcome
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import new_secret
@@ -73,3 +74,28 @@ async def test_no_delivery_goes_on_beside_the_next_round_when_another_partition_
         await this_round
     assert len(world.delivered) == 2
     assert world.committed == {SLOW: 12}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        WebhookSettings(),
+        WebhookSettings(webhook_attempts_max=20, webhook_timeout_ms=60_000, webhook_wait_max_ms=300_000),
+    ],
+    ids=["by default", "as patient as may be"],
+)
+async def test_the_group_waits_longer_than_a_round_with_all_attempts_of_its_last_delivery_takes(
+    settings: WebhookSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def consumer(**options: Any) -> Any:
+        asked.update(options)
+        raise ServiceError("seen")
+
+    monkeypatch.setattr(followers, "AIOKafkaConsumer", consumer)
+    with pytest.raises(ServiceError, match="seen"):
+        await Follower(WEBHOOK, settings, World())._connected()  # type: ignore[arg-type]
+    attempts = settings.webhook_attempts_max
+    waits_ms = (attempts - 1) * settings.webhook_wait_max_ms
+    assert asked["max_poll_interval_ms"] > ROUND_S_MAX * 1000 + attempts * settings.webhook_timeout_ms + waits_ms
