@@ -139,9 +139,11 @@ class WebhookRoutes:
     async def _replay(self, webhook_id: str, failure_id: str) -> Response:
         self._known(webhook_id)
         standing = self._registry.replay(webhook_id, failure_id)
-        if standing is not None and standing.delivered_at is not None and _is_kept(standing.delivered_at):
-            return _json({"delivered": True}, headers=REPLAYED)
         failure = self._registry.failure(webhook_id, failure_id)
+        if standing is not None and standing.delivered_at is not None and _is_kept(standing.delivered_at):
+            if failure is not None:  # the broker went away before it was forgotten
+                await self._registry.resolve(failure)
+            return _json({"delivered": True}, headers=REPLAYED)
         follower = self._follower_of(webhook_id)
         if failure is None:
             title = f"webhook {webhook_id} has no failure {failure_id}"
