@@ -1,14 +1,15 @@
 """What the Kafka client library does not do by itself, for all of ours that speaks to a broker: SDK and services.
 
-Rule: each mend is one subclass of one class of the library, put in place once, and only where the program has not put
-one of its own. This package knows the library and nothing of ours.
+Rule: each mend stands for one class or function of the library, put in place once, and only where the program has not
+put one of its own. This package knows the library and nothing of ours.
 """
 
 from __future__ import annotations
 
+from tidegate.kafka.batches import use_records
 from tidegate.kafka.connection import use_connection
 from tidegate.kafka.fetching import use_fetcher
-from tidegate.kafka.odd_headers import use_records
+from tidegate.kafka.unpacking import use_unpacking
 
 
 def mend_client() -> None:
@@ -16,3 +17,4 @@ def mend_client() -> None:
     use_connection()
     use_fetcher()
     use_records()
+    use_unpacking()

@@ -20,7 +20,7 @@ from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 from tests.services.evaluator.test_fetching import AT, NOW, Batch, as_fetched, told
-from tidegate.kafka.odd_headers import Records
+from tidegate.kafka.batches import Records
 
 CRC_AT, SUMMED_FROM = 17, 21
 NAMED, NAME, READ_AS = b"odd-name", b"odd\xe9name", "odd\ufffdname"

@@ -73,7 +73,7 @@ TOUCHED: Mapping[str, Mapping[str, type]] = {
         "_ssl_context": conn.AIOKafkaConnection,
         "_writer": conn.AIOKafkaConnection,
     },
-    "clients/tidegate/kafka/odd_headers.py": {"_buffer": _DefaultRecordBatchPy},
+    "clients/tidegate/kafka/batches.py": {"_buffer": _DefaultRecordBatchPy},
     "clients/tidegate/kafka/fetching.py": {
         "_closed": fetcher.Fetcher,
         "_fetch_task": fetcher.Fetcher,

@@ -1,22 +1,28 @@
-"""Batches with a header whose name is not UTF-8: a broker takes them, and the library cannot read them.
+"""Batches that a broker takes and the library cannot read: they would end every reading at the same offset, for ever.
 
-A producer in C may give a header any bytes for a name. Such a record would end every reading at the same offset, and
-with it hold up all that is behind. Rule: everything is as the library reads it, only in such a name U+FFFD stands for
-what is no text; batches without one are left to the library, which is many times quicker.
+One kind has a header whose name is not UTF-8, as a producer in C may write it; the other unpacks to more than may be
+unpacked. Rule: everything is as the library reads it, only in such a name U+FFFD stands for what is no text, and in the
+place of such a batch stands one record that says so, which is no record of anybody's; other batches are left to the
+library, which is many times quicker.
 """
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
+
+from tidegate.kafka.unpacking import UNPACKED_BYTES_MAX, TooLargeError
 
 BEGINNING = struct.Struct(">qi")
 """How every batch begins: its first offset, and how many bytes follow."""
+
+log = logging.getLogger("tidegate.kafka")
 
 
 class Records:
@@ -58,6 +64,16 @@ class Batch:
             return iter([*self._batch])
         except UnicodeDecodeError:
             return self._leniently()
+        except TooLargeError:
+            return iter([self._in_its_place()])
+
+    def _in_its_place(self) -> Any:
+        """A record at the batch's last offset, so that whoever reads from within it meets it too."""
+        batch = self._batch
+        first, last = batch.base_offset, batch.next_offset - 1
+        told = f"the batch of offsets {first} to {last} unpacks to more than {UNPACKED_BYTES_MAX} bytes and is not read"
+        log.error(told)
+        return DefaultRecord(last, batch.max_timestamp, batch.timestamp_type, b"", told.encode(), [])
 
     def _leniently(self) -> Iterator[Any]:
         start = 0
