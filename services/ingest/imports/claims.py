@@ -1,6 +1,7 @@
 """Which process works on an import, when several share the place where imports are kept.
 
 Rule: a process that works on an import renews its claim; another takes the import over only when the claim has run out.
+Of two that take one at once one has it: where files can be locked the first, elsewhere the last that wrote its claim.
 A process that starts again under its own name finds its claims still its own, so a crash costs no waiting. Instants are
 epoch milliseconds of the processes' clocks, which need to agree only to a few seconds. Synchronous.
 """
@@ -46,11 +47,12 @@ class Claims:
         return claim is None or claim.owner == self._owner or claim.until_ms <= self._now_ms()
 
     def take(self, import_id: str) -> bool:
-        """Claim an import; False when it is another's. The last of two that take it at once has it."""
-        if not self.is_free(import_id):
-            return False
-        self._write(import_id)
-        return True
+        """Claim an import; False when it is another's. Without locks the last of two that take it at once has it."""
+        with self._files.alone():
+            if not self.is_free(import_id):
+                return False
+            self._write(import_id)
+            return True
 
     def holds(self, import_id: str) -> bool:
         """Whether the import is this process's."""
@@ -59,15 +61,17 @@ class Claims:
 
     def renew(self, import_id: str) -> bool:
         """Keep a claim; False when another process has taken the import over."""
-        if not self.holds(import_id):
-            return False
-        self._write(import_id)
-        return True
+        with self._files.alone():
+            if not self.holds(import_id):
+                return False
+            self._write(import_id)
+            return True
 
     def release(self, import_id: str) -> None:
         """Let go of an import, if it is still ours."""
-        if self.holds(import_id):
-            self._files.remove_claim(import_id)
+        with self._files.alone():
+            if self.holds(import_id):
+                self._files.remove_claim(import_id)
 
     def _read(self, import_id: str) -> Claim | None:
         content = self._files.claim(import_id)

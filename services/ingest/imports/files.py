@@ -6,6 +6,7 @@ power cut. Everything of one import lies under its id. Synchronous: called off t
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _UPLOAD: Final = "upload.csv"
 _RECORD: Final = "import.json"
 _CHECKPOINT: Final = "checkpoint.json"
 _CLAIM: Final = "claim.json"
+_CLAIMS_LOCK: Final = ".claims.lock"
 _REJECTED: Final = "rejected"
 _TRIED: Final = "tried"
 _MAPPINGS: Final = "mappings"
@@ -43,6 +45,21 @@ class ImportFiles:
         self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         self._root = str(root).rstrip("/")
         self._is_local = isinstance(self._files, LocalFileSystem)
+
+    @property
+    def has_locks(self) -> bool:
+        """Whether `alone` keeps others out: an object store has nothing for that."""
+        return self._is_local
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Alone with the claims, among the processes that share a folder, for a look and a write."""
+        if not self._is_local:
+            yield
+            return
+        with Path(self._root, _CLAIMS_LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def prepare(self) -> None:
         """Make sure that the place exists and can be written."""

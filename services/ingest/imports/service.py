@@ -6,6 +6,7 @@ alone, and durable before it is answered. The work itself is `workshop.py`'s.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection
@@ -15,6 +16,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from segmentation.model import InstantMs
+from services.ingest.imports.claims import SETTLED_S
 from services.ingest.imports.dialect import DialectChoice
 from services.ingest.imports.files import ImportFiles, UnreadableImportError
 from services.ingest.imports.inspection import inspect
@@ -140,6 +142,7 @@ class Imports:
         async with self.workshop.changing:
             record = await self._ready(import_id, "a dry run comes before the commit")
             mapping_of(record)
+            await self.workshop.claim(record)
             record.state, record.dry_run = ImportState.CHECKING, None
             await self.workshop.begin(record)
             return record
@@ -153,17 +156,22 @@ class Imports:
         async with self.workshop.changing:
             record = await self._ready(import_id, "it cannot be committed")
             mapping_of(record)
-            first = None if again else await off_loop(self._repeated, record)
+            await self.workshop.claim(record)
+            try:
+                first = await self._first_of(record, again=again)
+            except OSError:
+                await self.workshop.let_go(record.id)
+                raise
             record.problem, record.started_at = None, record.started_at or self.now_ms()
-            if first is not None:
-                record.repeat_of = first.id
-                ended = ImportState.COMPLETED if first.state is ImportState.COMPLETED else ImportState.CANCELLED
-                repetition = await self.workshop.finish(record, ended)
-                return repetition if first.state is ImportState.COMPLETED else first
-            record.state = ImportState.RUNNING
-            await off_loop(self.files.remember_written, digest_of(record), record.id)
-            await self.workshop.begin(record)
-            return record
+            if first is None:
+                record.state = ImportState.RUNNING
+                await self.workshop.begin(record)
+                return record
+            record.repeat_of = first.id
+            ended = ImportState.COMPLETED if first.state is ImportState.COMPLETED else ImportState.CANCELLED
+            repetition = await self.workshop.finish(record, ended)
+            await self.workshop.let_go(record.id)
+            return repetition if first.state is ImportState.COMPLETED else first
 
     async def cancel(self, import_id: str) -> ImportRecord:
         """Stop at the next row. What is written stays written. Errors: ProblemError 404, 409."""
@@ -209,8 +217,25 @@ class Imports:
             return None
         return mapping if not check_mapping(mapping, record.names) else None
 
+    async def _first_of(self, record: ImportRecord, *, again: bool) -> ImportRecord | None:
+        """The import that this one repeats; None if it is the first, which it is from then on. It is claimed."""
+
+        def look_and_remember() -> ImportRecord | None:
+            with self.files.alone():
+                first = None if again else self._repeated(record)
+                if first is None:
+                    self.files.remember_written(digest_of(record), record.id)
+                return first
+
+        first = await off_loop(look_and_remember)
+        if first is not None or again or self.files.has_locks:
+            return first
+        # Another process may have looked before we wrote: the last to write is the first then.
+        await asyncio.sleep(SETTLED_S)
+        return await off_loop(self._repeated, record)
+
     def _repeated(self, record: ImportRecord) -> ImportRecord | None:
-        """The import that writes this file in this way, or wrote it within the last day."""
+        """The import that writes this file in this way, is claimed to do so, or wrote it within the last day."""
         first_id = self.files.written_as(digest_of(record))
         try:
             first = self.files.record(first_id) if first_id is not None else None
@@ -219,6 +244,8 @@ class Imports:
         if first is None or first.id == record.id:
             return None
         if first.state is ImportState.RUNNING:
+            return first
+        if first.state in _READY and not self.workshop.claims.is_free(first.id):
             return first
         ended_at = first.finished_at if first.state is ImportState.COMPLETED else None
         return first if ended_at is not None and self.now_ms() - ended_at < REPEAT_RECOGNISED_MS else None

@@ -92,10 +92,18 @@ class Workshop:
         """The work on an import, if this process does it."""
         return self._in_hand.get(import_id)
 
-    async def begin(self, record: ImportRecord) -> None:
-        """Carry out what the record's state asks for. Errors: ProblemError 409 when another process does."""
-        if not await off_loop(self.claims.take, record.id):
+    async def claim(self, record: ImportRecord) -> None:
+        """Keep other processes off an import that is to begin. Errors: ProblemError 409 when another has or had it."""
+        if not await self._take_claim(record.id):
             raise wrong_state(record, "another process works on it")
+        stored = await off_loop(self.files.record, record.id)
+        if stored is None or stored.state in AT_WORK | FINISHED:
+            # Another process had it from when the caller looked until its claim was given back.
+            await self.let_go(record.id)
+            raise wrong_state(stored or record, "another process was asked at the same moment")
+
+    async def begin(self, record: ImportRecord) -> None:
+        """Carry out what the record's state asks for, once it is claimed."""
         await off_loop(self.files.save_record, record)
         self._begin(record)
 
@@ -131,7 +139,7 @@ class Workshop:
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
-            await self._release_claim(record.id)
+            await self.let_go(record.id)
             del self._in_hand[record.id]
 
     async def _in_turn(self, work: Work) -> None:
@@ -172,7 +180,8 @@ class Workshop:
             work.cancelled = True
             work.leave_queue()
 
-    async def _release_claim(self, import_id: str) -> None:
+    async def let_go(self, import_id: str) -> None:
+        """Leave an import to whoever wants it."""
         try:
             await off_loop(self.claims.release, import_id)
         except OSError as error:
@@ -202,7 +211,7 @@ class Workshop:
         if record is None:
             await self._remove_cut_off(import_id)
         elif record.state in AT_WORK:
-            if await self._is_left_to_us(import_id):
+            if await self._take_claim(import_id):
                 async with self.changing:
                     await self._take_over(import_id)
         elif self._is_outlived(record):
@@ -222,10 +231,12 @@ class Workshop:
             await off_loop(self.files.remove, import_id)
             log.info("an upload that was cut off is removed", import_id=import_id)
 
-    async def _is_left_to_us(self, import_id: str) -> bool:
-        """Claim an import whose process has gone. Several may look at the same moment: the last to claim it has it."""
+    async def _take_claim(self, import_id: str) -> bool:
+        """Claim an import. Several may try at the same moment: without locks the last to claim it has it."""
         if not await off_loop(self.claims.take, import_id):
             return False
+        if self.files.has_locks:
+            return True
         await asyncio.sleep(SETTLED_S)
         return await off_loop(self.claims.holds, import_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -26,10 +27,13 @@ from services.ingest.imports.records import ImportRecord, ImportState
 from services.ingest.imports.service import Imports
 from services.ingest.imports.workshop import Work, Workshop
 from services.runtime import clock
+from services.runtime.problems import ProblemError
 from tests.unit.imports.test_cut_off import NoContacts, look_round
 from tests.waiting import until
 
 WAIT_S = 20.0
+LOCKED_OUT_S = 0.5
+"""How long one that looks under a lock is held up, for another to look too if it could."""
 
 
 @dataclass
@@ -96,37 +100,122 @@ async def importing(folder: Path, open_log: Callable[[], BulkLog] | None = None)
     imports = Imports(files, workshop, tuple, clock.now_ms)
     await workshop.start()
 
-    async def parts() -> AsyncIterator[bytes]:
-        yield b"id,plan\nc1,pro\n"
-
-    record = await imports.upload(await imports.receive(parts()), "file.csv", DialectChoice())
-    await imports.set_mapping(record.id, ImportMapping(id_column="id", columns={}))
+    record = await uploaded(imports, b"id,plan\nc1,pro\n")
     yield World(files, workshop, imports, log, await imports.commit(record.id, again=False))
     log.let_go.set()
     await workshop.stop()
 
 
-async def test_of_two_processes_that_find_the_same_import_left_one_goes_on_with_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await world.workshop.stop()
-    world.files.remove_claim(world.record.id)
+async def uploaded(imports: Imports, content: bytes) -> ImportRecord:
+    """A file that waits for its commit."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield content
+
+    record = await imports.upload(await imports.receive(parts()), "file.csv", DialectChoice())
+    return await imports.set_mapping(record.id, ImportMapping(id_column="id", columns={}))
+
+
+@pytest.fixture(params=[True, False], ids=["a folder", "a place without locks"])
+def has_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    if not request.param:
+        monkeypatch.setattr(ImportFiles, "has_locks", False)
+        monkeypatch.setattr(ImportFiles, "alone", lambda _: contextlib.nullcontext())
+    return bool(request.param)
+
+
+@pytest.fixture
+def at_once(world: World, has_locks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both look before either claims, as far as the place lets them; from when the world stands."""
+    assert world.stored().state is ImportState.RUNNING
     looked = threading.Barrier(2)
     is_free = Claims.is_free
 
     def is_free_for_both(claims: Claims, import_id: str) -> bool:
         found = is_free(claims, import_id)
-        looked.wait(WAIT_S)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            looked.wait(LOCKED_OUT_S if has_locks else WAIT_S)
         return found
 
     monkeypatch.setattr(Claims, "is_free", is_free_for_both)
+
+
+def two_processes(world: World, log: HeldLog) -> list[Workshop]:
+    claims = [Claims(world.files, name, clock.now_ms) for name in ("one", "other")]
+    runner = DryRunner(NoContacts())
+    return [Workshop(world.files, lambda: log, 1, clock.now_ms, runner, each) for each in claims]
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_of_two_processes_that_are_asked_at_once_to_commit_an_import_one_writes_it(world: World) -> None:
+    await world.workshop.stop()
+    world.files.remove_claim(world.record.id)
+    world.files.save_record(world.stored().model_copy(update={"state": ImportState.UPLOADED}))
     log = HeldLog()
-    both = [
-        Workshop(
-            world.files, lambda: log, 1, clock.now_ms, DryRunner(NoContacts()), Claims(world.files, name, clock.now_ms)
-        )
-        for name in ("one", "other")
-    ]
+    both = [Imports(world.files, workshop, tuple, clock.now_ms) for workshop in two_processes(world, log)]
+    asked = (imports.commit(world.record.id, again=False) for imports in both)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, ProblemError)]
+    assert [(answer.status, answer.code) for answer in refused] == [(409, "wrong_state")]
+    log.let_go.set()
+    await until(lambda: world.stored().state, WAIT_S, "the end", satisfies=lambda s: s is ImportState.COMPLETED)
+    await asyncio.gather(*(imports.workshop.stop() for imports in both))
+    assert log.rows == 1
+
+
+async def test_of_two_processes_that_are_asked_at_once_to_commit_the_same_file_one_writes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, has_locks: bool
+) -> None:
+    await world.workshop.stop()
+    log = HeldLog()
+    both = [Imports(world.files, workshop, tuple, clock.now_ms) for workshop in two_processes(world, log)]
+    uploads = [await uploaded(imports, b"id,plan\nc7,pro\n") for imports in both]
+    looked = threading.Barrier(2)
+    written_as = world.files.written_as
+
+    def written_as_for_both(digest: str) -> str | None:
+        found = written_as(digest)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            looked.wait(LOCKED_OUT_S)
+        return found
+
+    monkeypatch.setattr(world.files, "written_as", written_as_for_both)
+    asked = zip(both, uploads, strict=True)
+    answers = await asyncio.gather(*(imports.commit(one.id, again=False) for imports, one in asked))
+    assert len({answer.id for answer in answers}) == 1, "one of them is the other's repetition"
+    log.let_go.set()
+
+    def states() -> set[ImportState | None]:
+        stored = [world.files.record(one.id) for one in uploads]
+        return {None if record is None else record.state for record in stored}
+
+    wanted = {ImportState.COMPLETED, ImportState.CANCELLED}
+    await until(states, WAIT_S, "both to end", satisfies=lambda found: found == wanted)
+    await asyncio.gather(*(imports.workshop.stop() for imports in both))
+    assert log.rows == 1
+    assert [world.files.claim(one.id) for one in uploads] == [None, None]
+
+
+async def test_an_import_that_another_process_carried_out_since_it_was_looked_at_is_not_begun_again(
+    world: World,
+) -> None:
+    await world.workshop.stop()
+    (other, _) = two_processes(world, world.log)
+    waiting = world.stored().model_copy(update={"state": ImportState.UPLOADED})
+    await other.finish(waiting, ImportState.COMPLETED)
+    with pytest.raises(ProblemError, match="the import has ended"):
+        await other.claim(waiting.model_copy(update={"state": ImportState.RUNNING}))
+    assert world.stored().state is ImportState.COMPLETED
+    assert other.claims.is_free(world.record.id)
+    assert world.files.claim(world.record.id) is None
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_of_two_processes_that_find_the_same_import_left_one_goes_on_with_it(world: World) -> None:
+    await world.workshop.stop()
+    world.files.remove_claim(world.record.id)
+    log = HeldLog()
+    both = two_processes(world, log)
     await asyncio.gather(*(workshop.start() for workshop in both))
     assert sum(workshop.in_hand(world.record.id) is not None for workshop in both) == 1
     log.let_go.set()
