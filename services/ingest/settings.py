@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from services.ingest.imports.limits import UPLOADS_MIB_MAX
 from services.runtime.settings import ADMIN_PORT, PublicSettings
 
 
@@ -18,6 +19,11 @@ class IngestSettings(PublicSettings):
     imports_url: str | None = Field(
         None,
         description="Where uploads are kept: a folder or any fsspec URL; by default imports in the data directory.",
+    )
+    uploads_mib: int = Field(
+        UPLOADS_MIB_MAX,
+        ge=1_024,
+        description="What files that wait for their import, or are being written, may take together.",
     )
     append_timeout_ms: int = Field(
         3_000, ge=100, le=60_000, description="How long after its arrival a write is answered 503 if it is stuck."

@@ -34,7 +34,7 @@ async def running_imports(
     topic = topic_name(settings.topic_prefix, Topic.CONTACT_CHANGES)
     contacts = OwnersLookup(settings)
     try:
-        files = ImportFiles(url)
+        files = ImportFiles(url, settings.uploads_mib * 1024 * 1024)
         workshop = Workshop(
             files=files,
             open_log=lambda: KafkaBulkLog(client_options(settings), topic, settings.partitions),

@@ -11,14 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from segmentation.model import InstantMs
-from services.ingest.imports.limits import PIECE_BYTES
+from services.ingest.imports.limits import PIECE_BYTES, UPLOADS_MIB_MAX
 from services.ingest.imports.records import Checkpoint, ImportRecord
 from services.runtime.stored_files import last_write_ms, replace_whole
 
@@ -40,8 +40,9 @@ class UnreadableImportError(Exception):
 class ImportFiles:
     """All imports of one workspace."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is a folder, or an object store such as `s3://bucket/folder`."""
+    def __init__(self, url: str, uploads_bytes_max: int = UPLOADS_MIB_MAX * 1024 * 1024) -> None:
+        """`url` is a folder, or an object store such as `s3://bucket/folder`; its uploads are bounded together."""
+        self._uploads_bytes_max = uploads_bytes_max
         self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         self._root = str(root).rstrip("/")
         self._is_local = isinstance(self._files, LocalFileSystem)
@@ -86,6 +87,12 @@ class ImportFiles:
         """The stored upload, to read from any byte."""
         with self._files.open(self._at(import_id, _UPLOAD), "rb") as file:
             yield file
+
+    def has_room(self) -> bool:
+        """Whether more may be uploaded. An object store counts what has arrived whole. Cost: a look at each import."""
+        held: dict[str, dict[str, Any]] = self._files.find(self._root, detail=True)
+        sizes = (int(file["size"]) for path, file in held.items() if path.endswith(f"/{_UPLOAD}"))
+        return sum(sizes) < self._uploads_bytes_max
 
     def remove_upload(self, import_id: str) -> None:
         """Forget the file: its rows are written, or are not to be."""

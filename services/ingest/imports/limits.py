@@ -10,6 +10,10 @@ from typing import Final
 
 UPLOAD_BYTES_MAX: Final = 1024 * 1024 * 1024
 """A file as sent, and as unpacked."""
+UPLOADS_MIB_MAX: Final = 20 * 1024
+"""Of all files that are kept together, where the settings say nothing else."""
+ROOM_LOOKED_FOR_EVERY_BYTES: Final = 64 * 1024 * 1024
+"""Of a file that arrives. So much beyond the limit may be kept of each that arrives at the same moment."""
 GZIP_RATIO_MAX: Final = 20
 """Unpacked bytes for each packed one, once the unpacked file is larger than `GZIP_FREE_BYTES`."""
 GZIP_FREE_BYTES: Final = 1024 * 1024

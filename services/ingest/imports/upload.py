@@ -1,7 +1,7 @@
 """Receives an upload as it arrives and keeps it: checked piece by piece, never held whole.
 
 Rule: an upload that is refused or breaks off leaves nothing behind. Errors: ProblemError 400 (broken off), 408, 413,
-415, 422; OSError from the disk.
+415, 422, 503 (no room); OSError from the disk.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ from starlette.requests import ClientDisconnect
 from segmentation.errors import Problem
 from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.intake import Intake, Received, UploadRefusedError
-from services.ingest.imports.limits import PIECE_BYTES, UPLOAD_BYTES_MAX, UPLOAD_STALL_MAX_S
+from services.ingest.imports.limits import (
+    PIECE_BYTES,
+    ROOM_LOOKED_FOR_EVERY_BYTES,
+    UPLOAD_BYTES_MAX,
+    UPLOAD_STALL_MAX_S,
+)
 from services.ingest.imports.multipart import MULTIPART
 from services.ingest.imports.offloading import off_loop
-from services.runtime.problems import ProblemError
+from services.runtime.problems import ProblemError, unavailable
 
 KINDS: Final = (
     "text/csv",
@@ -78,16 +83,21 @@ def check_kind(kind: str) -> None:
 
 async def _receive(parts: AsyncIterator[bytes], files: ImportFiles, import_id: str) -> Received:
     intake = Intake()
+    await _demand_room(files)
     opening = files.new_upload(import_id)
     file = await off_loop(opening.__enter__)
     try:
         held = bytearray()
+        unlooked = 0
         async for part in arriving(parts):
             for start in range(0, len(part), PIECE_BYTES):
                 held += part[start : start + PIECE_BYTES]
                 if len(held) >= PIECE_BYTES:
-                    await off_loop(_keep, intake, bytes(held), file)
+                    unlooked += await off_loop(_keep, intake, bytes(held), file)
                     held.clear()
+                if unlooked >= ROOM_LOOKED_FOR_EVERY_BYTES:
+                    await _demand_room(files)
+                    unlooked = 0
         await off_loop(_finish, intake, bytes(held), file)
         return intake.received()
     except UploadRefusedError as error:
@@ -112,8 +122,19 @@ async def arriving(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def _keep(intake: Intake, part: bytes, file: BinaryIO) -> None:
+async def _demand_room(files: ImportFiles) -> None:
+    if not await off_loop(files.has_room):
+        title = "the files that wait for their import take as much room as they may"
+        raise unavailable(
+            "uploads_full", title, "commit or cancel some, or raise TIDEGATE_UPLOADS_MIB; then send it again"
+        )
+
+
+def _keep(intake: Intake, part: bytes, file: BinaryIO) -> int:
+    """How many bytes were written: unpacked they may be more."""
+    before = file.tell()
     file.writelines(intake.feed(part))
+    return file.tell() - before
 
 
 def _finish(intake: Intake, part: bytes, file: BinaryIO) -> None:

@@ -14,7 +14,7 @@ from services.ingest.imports.files import ImportFiles
 from services.ingest.imports.multipart import FormUpload
 from services.runtime.problems import ProblemError
 
-IMPORT = "imp_0000000001"
+IMPORT, OTHER = "imp_0000000001", "imp_0000000002"
 
 
 @pytest.fixture
@@ -44,6 +44,39 @@ async def test_what_arrives_is_kept(files: ImportFiles) -> None:
     with files.upload(IMPORT) as file:
         assert file.read() == b"id,name\n" * 100_000
     assert received.bytes_kept == 800_000
+
+
+async def test_uploads_are_bounded_together_and_one_beyond_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "ROOM_LOOKED_FOR_EVERY_BYTES", 200_000)
+    files = ImportFiles(str(tmp_path / "imports"), uploads_bytes_max=1_000_000)
+    files.prepare()
+    await upload.receive(whole(), files, IMPORT)
+    with pytest.raises(ProblemError) as half_way:
+        await upload.receive(whole(), files, OTHER)
+    assert (half_way.value.status, half_way.value.code) == (503, "uploads_full")
+    assert files.ids() == [IMPORT]
+    monkeypatch.setattr(upload, "ROOM_LOOKED_FOR_EVERY_BYTES", 10_000_000)
+    await upload.receive(whole(), files, OTHER)
+    with pytest.raises(ProblemError) as at_once:
+        await upload.receive(stalled(), files, "imp_0000000003")
+    assert at_once.value.code == "uploads_full"
+    files.remove_upload(IMPORT)  # its rows are written
+    await upload.receive(whole(), files, "imp_0000000003")
+
+
+@pytest.mark.parametrize("place", ["folder", "memory"])
+def test_only_uploads_count_among_what_may_be_uploaded(tmp_path: Path, place: str) -> None:
+    where = str(tmp_path / "imports") if place == "folder" else f"memory://{tmp_path.name}/imports"
+    files = ImportFiles(where, uploads_bytes_max=100)
+    files.prepare()
+    assert files.has_room()
+    files.save_rejected(IMPORT, 0, b"x" * 1_000)
+    assert files.has_room()
+    with files.new_upload(IMPORT) as file:
+        file.write(b"x" * 100)
+    assert not files.has_room()
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(files: ImportFiles) -> None:
