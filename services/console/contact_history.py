@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from segmentation.values import read_instant
-from services.console.contact_reads import PAGE_DEFAULT, ContactInPath, Limit
+from services.console.contact_reads import PAGE_DEFAULT, Limit
 from services.console.instants import rfc3339
 from services.console.owners import Owners
+from services.console.paths import ContactInPath
 from services.runtime.problems import ProblemError, not_found
 
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -6,27 +6,18 @@ Rule: shapes the owner's answer for people (RFC 3339, lists in a stated order) a
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AfterValidator
 
 from services.console.instants import rfc3339
 from services.console.owners import Owners
+from services.console.paths import ContactInPath
 from services.runtime.problems import not_found
 
 PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 50
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-
-
-def _as_meant(encoded: str) -> str:
-    """An id in the path as the sender meant it; the path is routed still encoded. Errors: ValueError if not UTF-8."""
-    return unquote(encoded, errors="strict")
-
-
-ContactInPath = Annotated[str, AfterValidator(_as_meant)]
 
 
 def contacts_router(owners: Owners, admit: Any) -> APIRouter:

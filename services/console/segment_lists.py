@@ -15,6 +15,7 @@ from services.console.contact_history import listed
 from services.console.contact_reads import PAGE_DEFAULT, Limit
 from services.console.instants import rfc3339
 from services.console.owners import Owners
+from services.console.paths import SegmentInPath
 from services.runtime.problems import not_found
 
 MEASURED_PARTITION: Final = 0
@@ -26,7 +27,9 @@ def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
     router = APIRouter(prefix="/segments", dependencies=[Depends(admit)])
 
     @router.get("/{segment_id}/members")
-    async def members(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
+    async def members(
+        segment_id: SegmentInPath, after: str | None = None, limit: Limit = PAGE_DEFAULT
+    ) -> dict[str, Any]:
         """The members by contact id, each with since-when; `next` is the `after` of the next page."""
         path = f"{_place_of(segment_id)}/members"
         pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
@@ -39,7 +42,9 @@ def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
         }
 
     @router.get("/{segment_id}/changes")
-    async def changes(segment_id: str, after: str | None = None, limit: Limit = PAGE_DEFAULT) -> dict[str, Any]:
+    async def changes(
+        segment_id: SegmentInPath, after: str | None = None, limit: Limit = PAGE_DEFAULT
+    ) -> dict[str, Any]:
         """The segment's latest membership changes, newest first; `next` is the `after` of the next page."""
         path = f"{_place_of(segment_id)}/changes"
         pages = _known(await owners.of_all("GET", path, params={"after": after, "limit": limit}), segment_id)
@@ -51,7 +56,7 @@ def segment_lists_router(owners: Owners, admit: Any) -> APIRouter:
         return {"changes": [listed(change) for change in found], "next": following}
 
     @router.get("/{segment_id}/cost")
-    async def cost(segment_id: str) -> dict[str, Any]:
+    async def cost(segment_id: SegmentInPath) -> dict[str, Any]:
         """How long the whole condition takes for one contact, measured now on contacts of one partition."""
         measured = await owners.ask(MEASURED_PARTITION, "GET", f"{_place_of(segment_id)}/cost", params={
             "partition": MEASURED_PARTITION,

@@ -18,6 +18,7 @@ from segmentation.model import SegmentId
 from services.console.forward import Ingest
 from services.console.hour import Hour
 from services.console.instants import rfc3339
+from services.console.paths import SegmentInPath
 from services.console.status import COUNTED_AT_ONCE_MAX, StatusBoard
 from services.runtime.clock import now_ms
 
@@ -39,7 +40,7 @@ def segments_router(ingest: Ingest, board: StatusBoard, hour: Hour, admit: Any) 
         return Response(orjson.dumps(body), media_type="application/json")
 
     @router.get("/{segment_id}")
-    async def segment(segment_id: str, request: Request) -> Response:
+    async def segment(segment_id: SegmentInPath, request: Request) -> Response:
         """One segment with its live count; the ETag is what `If-Match` wants."""
         answer = await ingest.ask(request)
         if answer.status_code != 200:

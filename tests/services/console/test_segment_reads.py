@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from starlette.types import Message
@@ -110,6 +112,32 @@ async def test_what_no_segment_can_be_named_is_404_and_asked_of_nobody(world: Wo
     }
     await world.app(scope, receive, send)
     assert (sent[0]["status"], asked) == (404, [])
+
+
+async def test_a_segment_whose_name_is_encoded_more_than_it_need_be_is_the_same_everywhere(world: World) -> None:
+    asked: set[str] = set()
+
+    def owner(request: httpx.Request) -> httpx.Response:
+        asked.add(request.url.path.rpartition("/")[0])
+        empty: dict[str, Any] = {
+            "members": [],
+            "changes": [],
+            "next": None,
+            "known": True,
+            "evaluation_us": 1.0,
+            "contacts": 1,
+        }
+        return httpx.Response(200, json=empty)
+
+    world.owner = owner
+    world.ingest = lambda _request: httpx.Response(200, json={"id": "a-b", "version": 1})
+    world.hour.change(SegmentId("a-b"), True, now_ms())
+    for rest in ("members", "changes", "cost"):
+        answer = await world.get(f"/segments/%61%2Db/{rest}")
+        assert answer.status_code == 200, rest
+    assert asked == {"/internal/v1/segments/a-b"}
+    assert (await world.get("/segments/%61%2Db")).json()["last_hour"]["entered"] == 1
+    assert (await world.get("/segments/%FF/members")).status_code == 422
 
 
 async def test_changes_of_all_partitions_are_newest_first(world: World) -> None:
