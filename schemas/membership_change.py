@@ -18,6 +18,10 @@ KEY_SEPARATOR = "|"
 """Segment ids cannot hold it, so the first one in a key always splits it."""
 
 
+LONG_MAX = (1 << 63) - 1
+"""The greatest timestamp or offset that a broker can give, and what a database keeps as an integer."""
+
+
 class ChangeCause(Record):
     """What made the change, and which of the contact's changes at this version it is."""
 
@@ -35,8 +39,8 @@ class MembershipChangeRecord(Record):
     contact_id: WireContactId
     change: Annotated[ChangeKind, Field(strict=False)]
     member: bool
-    at: WireInstant
-    offset: int
+    at: Annotated[WireInstant, Field(ge=-LONG_MAX - 1, le=LONG_MAX)]
+    offset: Annotated[int, Field(ge=-1, le=LONG_MAX)]
     event_id: str
     cause: ChangeCause
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from schemas.membership_change import ChangeCause, MembershipChangeRecord, membership_key
 from segmentation.model import CauseKind, ChangeKind, ContactId, InstantMs, SegmentId
 from tidegate.grouping import Delivery, PartitionReader
+from tidegate.ledger import SqliteLedger
 
 Row = tuple[bytes, bytes | None]
 
@@ -129,6 +132,24 @@ def test_what_a_change_lacks_is_named() -> None:
     (delivery,) = read(PartitionReader(0, 0, None), [(key, value.replace(b'"member":true,', b""))])
     assert delivery.unreadable is not None
     assert delivery.unreadable.reason == "/member: missing"
+
+
+@pytest.mark.parametrize("field", ["at", "offset"])
+def test_a_number_that_no_broker_gives_is_no_change_and_reaches_no_ledger(field: str, tmp_path: Path) -> None:
+    key, value = change("a", "u", 1, 0)
+    assert value is not None
+    greatest = 2**63 - 1
+    small = {"at": b'"at":1,', "offset": b'"offset":0,'}[field]
+    told_by_broker = value.replace(small, small.replace(small[-2:-1], b"%d" % greatest))
+    beyond = told_by_broker.replace(b"%d" % greatest, b"%d" % (greatest + 1))
+    deliveries = read(PartitionReader(0, 0, None), [(key, told_by_broker), (key, beyond)])
+    assert [delivery.unreadable.reason for delivery in deliveries if delivery.unreadable] == [
+        f"/{field}: less_than_equal"
+    ]
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    for delivery in deliveries:
+        ledger.record(delivery.changes)
+    ledger.close()
 
 
 def test_a_record_that_is_no_change_parts_no_group_and_moves_no_position_inside_one() -> None:
