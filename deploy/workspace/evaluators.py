@@ -14,6 +14,7 @@ from deploy.workspace.broker import Broker
 from deploy.workspace.errors import OperationRefusedError
 from schemas.evaluator_status import PartitionState, PartitionStatusRecord, decode_status
 from schemas.topics import Topic, topic_name
+from services.runtime.between import client_between
 
 BASE = "/internal/v1"
 TIMEOUT_S = 600.0
@@ -63,7 +64,7 @@ async def compact_stores(addresses: Sequence[str]) -> list[int]:
 
 async def _ask_all(addresses: Sequence[str], path: str) -> list[dict[str, Any]]:
     found = []
-    async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+    async with client_between(timeout=TIMEOUT_S) as http:
         for address in addresses:
             try:
                 answer = await http.post(address + BASE + path)

@@ -15,6 +15,7 @@ import orjson
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from services.runtime.between import client_between
 from services.runtime.bodies import unstalled
 from services.runtime.problems import ProblemError, unavailable
 
@@ -37,8 +38,7 @@ class Neighbour:
 
     def __init__(self, name: str, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._name = name
-        limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
-        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, transport=transport)
+        self._http = client_between(transport, CONNECTIONS_MAX, base_url=url, timeout=TIMEOUT)
 
     async def close(self) -> None:
         """Close the connections."""

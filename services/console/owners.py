@@ -18,6 +18,7 @@ from schemas.partitioner import partition_for
 from segmentation.model import ContactId
 from services.console.problems import not_ready
 from services.console.status import StatusBoard
+from services.runtime.between import client_between
 from services.runtime.problems import ProblemError
 
 INTERNAL: Final = "/internal/v1"
@@ -37,8 +38,7 @@ class Owners:
     def __init__(self, board: StatusBoard, partitions: int, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._board = board
         self._partitions = partitions
-        limits = httpx.Limits(max_connections=OWNER_CONNECTIONS_MAX)
-        self._http = httpx.AsyncClient(timeout=OWNER_TIMEOUT_S, limits=limits, transport=transport)
+        self._http = client_between(transport, OWNER_CONNECTIONS_MAX, timeout=OWNER_TIMEOUT_S)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -23,6 +23,7 @@ from segmentation.model import ContactId
 from services.ingest.contact_log import Appended
 from services.ingest.owner_records import learn_owner
 from services.runtime import clock
+from services.runtime.between import client_between
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
@@ -66,7 +67,7 @@ class Evaluation:
         self._owners: dict[int, str] = {}
         self._learned = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=CONNECTIONS_MAX), transport=transport)
+        self._http = client_between(transport, CONNECTIONS_MAX)
 
     async def close(self) -> None:
         """Stop following and close connections."""

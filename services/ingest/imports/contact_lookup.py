@@ -21,6 +21,7 @@ from schemas.topics import Topic, topic_name
 from segmentation.model import ContactId
 from services.ingest.imports.dry_run import Attributes, ContactsUnavailableError
 from services.ingest.owner_records import learn_owner
+from services.runtime.between import client_between
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
 
@@ -40,7 +41,7 @@ class OwnersLookup:
         self._settings = settings
         self._status = TopicPartition(topic_name(settings.topic_prefix, Topic.EVALUATOR_STATUS), 0)
         self._owners: dict[int, str] = {}
-        self._http = httpx.AsyncClient(transport=transport, timeout=ANSWER_WITHIN_S)
+        self._http = client_between(transport, timeout=ANSWER_WITHIN_S)
 
     async def close(self) -> None:
         """Close connections."""
