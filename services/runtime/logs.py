@@ -79,7 +79,8 @@ def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _console_line(*, colours: bool) -> Processor:
-    """Return the renderer for people. A traceback is shown plain: the pretty form would print variables' values."""
-    return structlog.dev.ConsoleRenderer(
-        colors=colours, pad_event_to=40, exception_formatter=structlog.dev.plain_traceback
-    )
+    """Return the renderer for people.
+
+    A traceback comes to it as text (`_shared_processors`): its own form of one would print variables' values.
+    """
+    return structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=40)

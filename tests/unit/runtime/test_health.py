@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from services.runtime.admin import AdminServer
+from services.runtime.admin import AdminServer, _AdminHandler
 from services.runtime.errors import StartRefusedError
 from services.runtime.health import LIVE_BEAT_AGE_MAX_MS, Health
 
@@ -102,6 +103,15 @@ def test_a_probe_that_leaves_before_its_answer_is_not_worth_a_word_and_a_defect_
                 admin._server.handle_error(None, ("127.0.0.1", 1))
         assert [line["exc_info"] for line in logged] == ([error] if isinstance(error, ValueError) else [])
     assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_does_not_finish_its_request_is_cut_off(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_AdminHandler, "timeout", _AdminHandler.timeout / 100)
+    with socket.create_connection(("127.0.0.1", admin.port), timeout=5) as connection:
+        connection.sendall(b"GET /live HTTP/1.1\r\n")
+        assert connection.recv(1) == b""
 
 
 def test_an_unknown_path_says_which_there_are(admin: AdminServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.runtime.keys import KeyFile, KeyFileError, Scope
+from services.runtime.keys import TOKEN_CHARACTERS_MAX, KeyFile, KeyFileError, Scope
 
 WAIT_S = 10.0
 
@@ -53,6 +54,23 @@ def test_a_key_that_is_revoked_while_the_file_is_read_is_dead(tmp_path: Path, mo
     keys.has_read.set()
     keys.changing.join(WAIT_S)
     assert keys.verify(made.token) is None
+
+
+def test_a_token_that_is_longer_than_any_is_refused_before_it_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+    sha256 = hashlib.sha256
+
+    def note(content: bytes) -> Any:
+        hashed.append(content)
+        return sha256(content)
+
+    monkeypatch.setattr(hashlib, "sha256", note)
+    keys = KeyFile(tmp_path / "keys.json")
+    longest, longer = "t" * TOKEN_CHARACTERS_MAX, "t" * (TOKEN_CHARACTERS_MAX + 1)
+    assert [keys.verify(token) for token in (longest, longer)] == [None, None]
+    assert hashed == [longest.encode()]
 
 
 def test_a_folder_that_cannot_be_looked_into_is_said_and_is_no_defect(tmp_path: Path) -> None:

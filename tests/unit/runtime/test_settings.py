@@ -73,6 +73,22 @@ def test_a_password_is_not_shown_with_the_settings() -> None:
     assert CANARY not in repr(RuntimeSettings(kafka_sasl_password=SecretStr(CANARY)))
 
 
+class SettingsOfARelay(RuntimeSettings):
+    relay_secret: int = 0
+    relay_password: bool = False
+
+
+def test_what_is_unusable_as_a_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RELAY_SECRET", "RELAY_PASSWORD"):
+        monkeypatch.setenv(f"TIDEGATE_{name}", CANARY)
+    with pytest.raises(StartRefusedError) as refusal:
+        load_settings(SettingsOfARelay)
+    for name in ("TIDEGATE_RELAY_SECRET: ", "TIDEGATE_RELAY_PASSWORD: "):
+        assert name in str(refusal.value)
+    assert str(refusal.value).count("(found a hidden value)") == 2
+    assert CANARY not in str(refusal.value)
+
+
 def test_a_service_error_says_where_it_happened() -> None:
     error = ServiceError("the record was refused", topic="memberships", partition=3, offset=17)
     assert str(error) == "the record was refused (topic memberships, partition 3, offset 17)"
