@@ -203,7 +203,10 @@ class RocksStore:
             raise self._failed("flush", error) from error
 
     def compact(self) -> None:
-        """Rewrite every table file, so that none holds a row that was deleted or replaced before."""
+        """Rewrite every table file, so that none holds a row that was deleted or replaced before.
+
+        Errors: `StoreError` if one of them is still there.
+        """
         everything = CompactOptions()
         # Without force a single file would only be moved, with the keys of what was deleted still in it.
         everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
@@ -211,8 +214,12 @@ class RocksStore:
             with self._beside:
                 db = self._open()
                 db.flush()
+                before = _tables(db)
                 db.compact_range(None, None, everything)
                 self._open()  # a compaction that a close interrupts says nothing
+                if not before.isdisjoint(_tables(db)):
+                    db.flush()  # nor does one that fails, but this then says why
+                    raise StoreError("tables stand as they were")
         except Exception as error:
             raise self._failed("compact", error) from error
 
@@ -245,6 +252,11 @@ class RocksStore:
             with suppress(OSError):  # what cannot be written any more cannot be opened either, and is not set aside
                 corruption_mark(self.path).touch()
         return _error(f"cannot {doing} the local state in {self.path}: {error}")
+
+
+def _tables(db: Rdict) -> set[str]:
+    """The names of a database's table files; none is used twice."""
+    return {table["name"] for table in db.live_files()}
 
 
 def _error(message: str) -> StoreError:

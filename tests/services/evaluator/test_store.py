@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rocksdict import Rdict
 
 from segmentation.model import InstantMs
 from services.evaluator import rows
@@ -180,6 +182,29 @@ def test_a_bit_flip_found_by_a_read_is_remembered_for_the_next_start(tmp_path: P
     again = open_store(path, memory, NOW)
     assert again.quarantined is not None
     again.store.close()
+
+
+def test_a_compaction_that_fails_is_not_said_to_be_done(tmp_path: Path, memory: StoreMemory) -> None:
+    path = tmp_path / "s"
+    flip_a_bit(path, memory)
+    store = RocksStore(path, memory)
+    with pytest.raises(StoreError, match=r"cannot compact the local state in .*: Corruption"):
+        store.compact()
+    assert corruption_mark(path).exists()
+    with suppress(StoreError):  # the database takes nothing any more
+        store.close()
+
+
+def test_a_compaction_that_leaves_a_table_as_it_was_is_not_said_to_be_done(
+    tmp_path: Path, memory: StoreMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path / "s", memory)
+    monkeypatch.setattr(Rdict, "compact_range", lambda *_: None)
+    with pytest.raises(StoreError, match="tables stand as they were"):
+        store.compact()
+    monkeypatch.undo()
+    store.compact()
+    store.close()
 
 
 HOLD = """
