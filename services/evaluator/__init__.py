@@ -54,6 +54,7 @@ Reads
     asof: membership at a past instant, from what history kept
     previews: how many contacts a draft matches
     columns: contacts by attribute, in memory, for previews
+    column_memory: how much all of them may hold
 
 Telling
     status: who owns what and how far it is, on the status topic

@@ -19,6 +19,7 @@ from segmentation.expression.compiler import CompiledSegment
 from segmentation.expression.normal import All, Literal, Normal
 from segmentation.model import AttributeName, ContactId, InstantMs, SegmentId
 from services.evaluator import rows
+from services.evaluator.column_memory import ColumnMemory
 from services.evaluator.columns import ContactColumns, Held, Steps, first
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store, StoreError
@@ -28,12 +29,12 @@ SLICE_CONTACTS = 200
 """Contacts read between two turns of the event loop."""
 WARM_SLICE_CONTACTS = 50
 """Contacts read at once while nobody waits for them."""
-COLUMNS_BYTES_MAX = 384 << 20
-"""What the columns of all partitions of a process may hold; beyond it contacts are read for each preview."""
 COUNTING_S_MAX = 2.0
 """Counting itself takes so much longer than a caller said that it would wait, at most."""
 IDLE_S = 600.0
 """Columns that are not kept ready are given up at the next commit when nobody has asked for this long."""
+TRIES_MAX = 20
+"""A preview whose columns are given up so often before it has counted reads the contacts for itself."""
 TOUCHED_MAX = 50_000
 """With more changed contacts than this waiting, reading everything anew is as quick."""
 
@@ -67,28 +68,6 @@ class Warmed(Enum):
     TOO_LARGE = "too large"
 
 
-class ColumnMemory:
-    """What the partitions of a process hold in columns together."""
-
-    def __init__(self, limit: int = COLUMNS_BYTES_MAX) -> None:
-        self.limit = limit
-        self._held: dict[int, int] = {}
-
-    def hold(self, partition: int, size: int) -> bool:
-        """Note what a partition holds now; whether that is within the limit."""
-        self._held[partition] = size
-        return self.held <= self.limit
-
-    @property
-    def held(self) -> int:
-        """How many bytes all of them hold."""
-        return sum(self._held.values())
-
-    def free(self, partition: int) -> None:
-        """The partition holds nothing any more."""
-        self._held.pop(partition, None)
-
-
 class Previews:
     """The previews of one partition, one at a time."""
 
@@ -119,11 +98,13 @@ class Previews:
         asked_at = self._asked_at = self._monotonic()
         until = None if patience_s is None else asked_at + patience_s
         segments = segment.references | ({saved} if saved is not None else set())
+        tries = TRIES_MAX
         while not self._is_closed:
             columns = self._columns
-            if columns is None and asked_at < self._barred_until:
+            if not tries or (columns is None and asked_at < self._barred_until):
                 return await self._by_reading(segment, saved, until)
-            if columns is None or (columns.is_whole and columns.lacks(segment.reads)):
+            tries -= 1
+            if columns is None:
                 columns = self._begin(segment.reads, segments)
             if not columns.is_whole and self._loading is None:
                 self._loading = asyncio.create_task(
@@ -259,6 +240,7 @@ class Previews:
             if columns.is_whole:
                 await self._level(columns)
                 if columns.lacks(segment.reads):
+                    self._give_up()  # within the turn: nobody counts on them, and on what is touched meanwhile
                     return None
             columns.keep_members(segments)
             for segment_id in segments:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from services.evaluator.column_memory import COLUMNS_BYTES_MAX, ColumnMemory
 from services.evaluator.measures import PartitionMeasures
 from services.evaluator.outcomes import Outcomes
 from services.evaluator.owner import WorkerListeners
 from services.evaluator.partition import Partition
 from services.evaluator.ports import Store
-from services.evaluator.previews import COLUMNS_BYTES_MAX, ColumnMemory, Previews
+from services.evaluator.previews import Previews
 from services.evaluator.reads import ServedPartition
 from services.evaluator.segment_news import SegmentNews
 from services.evaluator.worker import Committed

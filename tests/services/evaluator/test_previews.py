@@ -19,8 +19,9 @@ from segmentation.expression.compiler import CompiledSegment, compile_segment
 from segmentation.expression.source import parse_where
 from segmentation.model import AttributeName, InstantMs, SegmentId, SegmentState
 from services.evaluator import columns, previews, rows
+from services.evaluator.column_memory import ColumnMemory
 from services.evaluator.partition import Partition
-from services.evaluator.previews import ColumnMemory, Preview, Previews, Warmed
+from services.evaluator.previews import Preview, Previews, Warmed
 from services.evaluator.restored import restore, scan_all
 from services.evaluator.store import RocksStore, StoreMemory
 from tests.services.evaluator.inputs import NOW, Record, definition, write
@@ -70,6 +71,10 @@ class Workspace:
     def is_watched(self) -> bool:
         """Whether columns are kept."""
         return self.partition.on_contacts is not None
+
+    def is_counting(self) -> bool:
+        """Whether a preview is at work on columns that hold everybody."""
+        return self.previews._turn.locked() and self.previews._loading is None
 
     def commit(self, records: list[Record]) -> None:
         self.partition.consume(records)

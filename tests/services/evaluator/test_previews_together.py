@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from segmentation.expression.atoms import Substring
-from segmentation.expression.compiler import truth_of
+from segmentation.expression.compiler import CompiledSegment, truth_of
 from segmentation.expression.normal import Literal
 from segmentation.model import InstantMs, Value
 from services.evaluator import columns, previews
+from services.evaluator.previews import Preview
 from services.evaluator.store import RocksStore, StoreMemory
 from tests.services.evaluator.inputs import NOW, write
 from tests.services.evaluator.test_previews import SAVED, Workspace, compiled, shrink_limits
@@ -108,3 +109,42 @@ async def test_columns_that_are_given_up_while_they_are_read_are_read_no_further
     await loading
     assert workspace.memory.held == 0
     assert await workspace.previews.preview(segment, SAVED) == workspace.expected(segment, workspace.partition.clock)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("memory_bytes", [9_000, 1 << 30])
+async def test_a_preview_that_counts_while_another_asks_for_other_attributes_is_of_the_moment_it_ends(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch, seed: int, memory_bytes: int
+) -> None:
+    shrink_limits(monkeypatch)
+    monkeypatch.setattr(columns, "COLUMNS_MAX", 1)
+    workspace = Workspace(store, seed, memory_bytes)
+    workspace.churn(80)
+    clock = workspace.partition.clock
+    to_ask = [compiled(where) for where in ("plan is pro OR plan ends with e", "mrr is set", "NOT seen in the past")]
+    waiting: dict[asyncio.Task[Preview], CompiledSegment] = {}
+    while to_ask or waiting:
+        if to_ask and (not waiting or workspace.is_counting()):
+            segment = to_ask.pop()
+            waiting[asyncio.create_task(workspace.previews.preview(segment, SAVED))] = segment
+        await asyncio.sleep(0)
+        for asked in [asked for asked in waiting if asked.done()]:
+            assert await asked == workspace.expected(waiting.pop(asked), clock)
+        if workspace.previews._turn.locked():
+            workspace.commit([workspace._record(workspace.partition.next_offset)._replace(timestamp=clock)])
+
+
+async def test_a_preview_whose_columns_are_given_up_again_and_again_counts_without_them(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "SLICE_CONTACTS", 7)
+    workspace = Workspace(store, 5)
+    workspace.churn(80)
+    segment = compiled("plan is pro OR mrr is set")
+    asked = asyncio.create_task(workspace.previews.preview(segment, SAVED))
+    for _ in range(2_000):
+        await asyncio.sleep(0)
+        if workspace.is_watched() and not workspace.previews._turn.locked():
+            workspace.previews._give_up()
+    assert asked.done()
+    assert await asked == workspace.expected(segment, workspace.partition.clock)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.evaluator import previews
-from services.evaluator.previews import ColumnMemory, Previews
+from services.evaluator.column_memory import ColumnMemory
+from services.evaluator.previews import Previews
 from services.evaluator.store import RocksStore, StoreMemory
 from services.evaluator.warming import BUSY_SHARE, READY_REST_S, REST_FACTOR, STEPS_S, WINDOW_S, Warming
 from tests.services.evaluator.test_previews import WHERES, Workspace, compiled
