@@ -220,6 +220,21 @@ def test_a_record_that_failed_is_evaluated_again_and_taken_if_that_goes_well(
     assert store.scan(rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END, 10) == []
 
 
+def test_a_record_that_failed_is_known_until_what_is_committed_is_behind_it(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    batch = [write(0, "ann", plan="pro"), write(1, "bob", plan="pro")]
+    break_contacts("bob")
+    with pytest.raises(EvaluationError, match="offset 1"):
+        opened(store).consume(batch)
+    work(opened(store), batch[0])
+    partition = opened(store)
+    partition.consume(batch[1:])
+    assert codes(partition) == [EVALUATION_FAILED]
+    work(partition)
+    assert store.scan(rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END, 10) == []
+
+
 def test_nothing_of_a_decision_stays_when_its_outputs_cannot_be_written(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
