@@ -8,6 +8,7 @@ deleted. Knows HTTP, not what is asked.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
@@ -41,8 +42,8 @@ class Transport:
     def __init__(self, url: str, key: str | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
         # With the API's path too: `tidegate up` prints it, for those who write requests by hand.
         self.url = url.rstrip("/").removesuffix(API)
-        self._http = httpx.AsyncClient(
-            base_url=self.url + API,
+        self._http = connections(
+            self.url + API,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             transport=transport,
@@ -119,6 +120,43 @@ class Transport:
     def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
         reason = str(error) or type(error).__name__
         return UnreachableError(f"nothing answers at {self.url} ({reason}); is it running? `tidegate up` starts it")
+
+
+def connections(
+    url: str,
+    *,
+    timeout: httpx.Timeout,
+    headers: Mapping[str, str] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """Connections to an address, through the proxy and with the certificates that the environment names.
+
+    What is on this machine is asked without a proxy, from which `127.0.0.1` would be another machine.
+
+    Errors: raises TidegateError when what the environment names cannot be used.
+    """
+    base = httpx.URL(url)
+    try:
+        return httpx.AsyncClient(
+            base_url=base,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            verify=httpx.create_ssl_context(),
+            trust_env=not _is_here(base.host),
+        )
+    except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+        raise TidegateError(
+            f"the proxy or the certificates that the environment names cannot be used ({error}); "
+            "look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from error
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class ServerEvent:

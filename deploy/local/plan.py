@@ -29,6 +29,12 @@ START_STAGES = ((EVALUATOR, SCHEDULER, INGEST), (CONSOLE, WEBHOOKS))
 """Services of one stage start together, the next stage when all of them are ready. Kafka and its topics come before."""
 
 
+def without_proxy(environment: Mapping[str, str]) -> list[str]:
+    """The hosts that the environment has asked without a proxy. An empty variable counts as one that is not set."""
+    named = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    return [host.strip() for host in named.split(",") if host.strip()]
+
+
 def further_evaluators(count: int) -> list[str]:
     """The names of the evaluators beyond the first."""
     return [f"{EVALUATOR}-{number}" for number in range(2, count + 1)]
@@ -146,6 +152,9 @@ class StackPlan:
             # A local evaluator keeps its place in the group, so that after a crash it works on without waiting for its
             # former self to time out.
             "TIDEGATE_STATIC_MEMBER": EVALUATOR,
+            # A proxy of the environment is not for what is on this machine; this name of the variable is the one that
+            # wins.
+            "no_proxy": ",".join((*without_proxy(os.environ), LOOPBACK)),
         }
 
     def own_settings(self, service: str) -> dict[str, str]:

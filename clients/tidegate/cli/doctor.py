@@ -22,6 +22,7 @@ from tidegate.cli.connection import (
     Key,
     Url,
     data_directory,
+    fail,
     is_address,
     local_stack,
     service_key,
@@ -30,6 +31,7 @@ from tidegate.cli.connection import (
 from tidegate.cli.output import print_json, print_line
 from tidegate.client import Tidegate
 from tidegate.errors import NotAllowedError, TidegateError
+from tidegate.transport import connections
 
 app = typer.Typer(add_completion=False)
 
@@ -69,7 +71,11 @@ def doctor(
             raise typer.BadParameter(f"{address!r} is not an address such as {READY_EXAMPLE}", param_hint="--ready")
     stack = local_stack()
     services = {address: address for address in ready} if ready else dict(stack.get("ready", {}))
-    checks = asyncio.run(_examine(service_url(url), service_key(key), services, kafka or stack.get("kafka"), prefix))
+    examined = _examine(service_url(url), service_key(key), services, kafka or stack.get("kafka"), prefix)
+    try:
+        checks = asyncio.run(examined)
+    except TidegateError as error:
+        fail(error)
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -112,7 +118,7 @@ async def _examine(
 async def _readiness(name: str, address: str) -> AsyncIterator[Check]:
     """What a service says about itself."""
     try:
-        async with httpx.AsyncClient(timeout=READY_TIMEOUT_S) as http:
+        async with connections(address, timeout=httpx.Timeout(READY_TIMEOUT_S)) as http:
             answer = await http.get(address)
     except httpx.HTTPError as error:
         yield Check(name, False, f"nothing answers at {address} ({type(error).__name__})", "start it; see its log")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import typer
 
@@ -16,9 +16,16 @@ def clock_time(instant_ms: int) -> str:
 
 
 def date_time(instant: int | datetime) -> str:
-    """Date, time of day and offset from UTC of an instant (epoch milliseconds, or a datetime)."""
-    moment = instant if isinstance(instant, datetime) else datetime.fromtimestamp(instant / 1000).astimezone()
-    return moment.astimezone().isoformat(sep=" ", timespec="milliseconds")
+    """Date, time of day and offset from UTC of an instant (epoch milliseconds, or a datetime).
+
+    What is in another year than 1 to 9999 in the person's time zone, such as the end of 9999, is told in UTC.
+    """
+    moment = instant if isinstance(instant, datetime) else datetime.fromtimestamp(instant / 1000, UTC)
+    try:
+        moment = moment.astimezone()
+    except (OverflowError, ValueError):
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(sep=" ", timespec="milliseconds")
 
 
 def instant_of(text: str) -> InstantMs:

@@ -7,6 +7,9 @@ markup, and its control characters are made visible.
 
 from __future__ import annotations
 
+import codecs
+import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -17,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 SHOWN_MISSING: Final = "-"
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 STYLES: Final = {"enter": "green", "exit": "red"}
 
 
@@ -26,9 +30,14 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON: indented on a terminal, one line elsewhere."""
+    """Print a value as JSON: indented on a terminal, one line elsewhere.
+
+    It is UTF-8 whatever standard output is in: what only another encoding could write is escaped.
+    """
     option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-    sys.stdout.write(orjson.dumps(value, option=option).decode() + "\n")
+    text = orjson.dumps(value, option=option).decode()
+    is_utf_8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    sys.stdout.write((text if is_utf_8 else _NOT_ASCII.sub(_escaped, text)) + "\n")
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> None:
@@ -93,6 +102,11 @@ def plain(value: object) -> str:
         return f"{value:,}"
     text = value if isinstance(value, str) else _json(value)
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Text in a JSON string as that string may also hold it."""
+    return json.dumps(found[0])[1:-1]
 
 
 def _json(value: object) -> str:
