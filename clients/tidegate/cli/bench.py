@@ -77,10 +77,13 @@ async def _measured(tidegate: Tidegate, rate: int, seconds: int) -> dict[str, An
         async with aclosing(tidegate.events(segment_id=name)) as events:
             await anext(events)
             listening = asyncio.create_task(_listen(events, load, rate * seconds))
-            began = time.perf_counter()
-            await _write(tidegate, name, rate, rate * seconds, load)
-            written_s = time.perf_counter() - began
-            await _last_changes(listening, load)
+            try:
+                began = time.perf_counter()
+                await _write(tidegate, name, rate, rate * seconds, load)
+                written_s = time.perf_counter() - began
+                await _last_changes(listening, load)
+            finally:
+                await _ended(listening)  # nobody reads the stream any more when it is closed
     finally:
         await _remove(tidegate, name, made.etag, load)
     return _summary(load, rate, seconds, written_s)
@@ -139,9 +142,13 @@ async def _last_changes(listening: asyncio.Task[None], load: Load) -> None:
         came = len(load.changed)
         ended, _ = await asyncio.wait({whole, listening}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
         done = bool(ended)
-    for task in (whole, listening):
+    await _ended(whole, listening)
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(whole, listening, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _remove(tidegate: Tidegate, name: str, etag: str, load: Load) -> None:

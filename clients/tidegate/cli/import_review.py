@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import typer
 
+from tidegate.cli.asking import interruptible
 from tidegate.cli.output import plain, print_table, say
 from tidegate.responses import Import
 
@@ -98,18 +99,24 @@ def ask_mapping(uploaded: Import, mapping: Decided) -> None:
     show_columns(uploaded, mapping)
     names = list(mapping["columns"])
     while True:
-        mapping["id_column"] = typer.prompt("Column of the contact's id", default=mapping["id_column"] or names[0])
+        with interruptible():
+            mapping["id_column"] = typer.prompt("Column of the contact's id", default=mapping["id_column"] or names[0])
         if mapping["id_column"] in names:
             break
         say(f"there is no such column; there are {', '.join(names)}")
-    question = "Change a column (COLUMN=ATTRIBUTE[:TYPE], empty to go on)"
-    while text := typer.prompt(question, default="", show_default=False):
+    while text := _changes_asked():
         try:
             change(mapping, text)
         except MappingRefusedError as error:
             say(str(error))
         else:
             show_columns(uploaded, mapping)
+
+
+def _changes_asked() -> str:
+    with interruptible():
+        question = "Change a column (COLUMN=ATTRIBUTE[:TYPE], empty to go on)"
+        return str(typer.prompt(question, default="", show_default=False))
 
 
 def show_preview(mapped: Import) -> None:
@@ -138,6 +145,12 @@ def show_dry_run(checked: Import) -> None:
             (repair["count"], repair["column"], repair["expected"], repair["fix"]) for repair in repairs[:REPAIRS_SHOWN]
         ]
         print_table(("rows", "column", "expected", "how to repair"), rows, numbers=(0,))
+
+
+def is_to_be_written() -> bool:
+    """Whether a person says yes to writing the rows."""
+    with interruptible():
+        return typer.confirm("Write these rows?")
 
 
 def _faults(faults: Sequence[Mapping[str, Any]]) -> str:

@@ -129,7 +129,7 @@ async def _reviewed(tidegate: Tidegate, wanted: Wanted, *, dry_run: bool) -> Imp
         import_review.ask_mapping(uploaded, mapping)
         import_review.show_preview(await tidegate.map_import(uploaded.id, mapping))
         checked = await _checked(tidegate, uploaded.id, quiet=False)
-        if dry_run or checked.state not in CHECKED or not typer.confirm("Write these rows?"):
+        if dry_run or checked.state not in CHECKED or not import_review.is_to_be_written():
             return checked
         started = await tidegate.import_step(uploaded.id, "commit", again=wanted.again)
         written = True

@@ -1,13 +1,17 @@
-"""`tidegate bench` waits for late changes as long as some come, and no longer."""
+"""`tidegate bench` waits for late changes as long as some come, and no longer, and ends when it is told to."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tidegate.cli import bench
 from tidegate.cli.bench import Load
+from tidegate.client import Tidegate
 
 
 async def come(load: Load, writes: int, every_s: float) -> None:
@@ -33,3 +37,37 @@ async def test_a_system_that_falls_silent_is_not_waited_for(monkeypatch: pytest.
     async with asyncio.timeout(30):
         await bench._last_changes(asyncio.create_task(come(load, writes=3, every_s=0.01)), load)
     assert len(load.changed) == 3
+
+
+async def test_a_load_that_is_interrupted_leaves_nothing_and_ends_as_interrupted() -> None:
+    removed: list[str] = []
+
+    class Silent:
+        """A system that takes everything and tells nothing."""
+
+        async def create_segment(self, _: object) -> SimpleNamespace:
+            return SimpleNamespace(etag='"1"')
+
+        async def segment(self, _: str) -> SimpleNamespace:
+            return SimpleNamespace(members=0, model_extra={})
+
+        async def set_contact(self, *_: object) -> None:
+            pass
+
+        async def delete_segment(self, name: str, *, etag: str) -> None:
+            removed.append(name)
+
+        async def delete_contact(self, name: str) -> None:
+            removed.append(name)
+
+        async def events(self, *, segment_id: str) -> AsyncGenerator[SimpleNamespace]:
+            yield SimpleNamespace(name="hello", data={})
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(bench._measured(cast("Tidegate", Silent()), 100, 60))
+    await asyncio.sleep(0.3)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert removed[0].startswith("bench-")
+    assert len(removed) > 1
