@@ -2,7 +2,9 @@
 
 Rule: the cookie holds the API key itself, so any console serves any session and a revoked key ends it at once. A
 request that changes something and is admitted by the cookie alone must carry the session's token, which another origin
-cannot know. Requests with an `Authorization` header are left as they are. A key is never logged or answered.
+cannot know. A read may carry it too, and is then answered to the page of that session alone: another tab of the
+browser may have logged in with another key. Requests with an `Authorization` header are left as they are. A key is
+never logged or answered.
 """
 
 from __future__ import annotations
@@ -53,11 +55,8 @@ class CookieSession:
         headers = Headers(scope=scope)
         key = cookie_parser(headers.get("Cookie", "")).get(COOKIE, "")
         if key and "Authorization" not in headers and not _is_login(scope):
-            sent = headers.get(TOKEN_HEADER, "").encode()
-            if scope["method"] not in HARMLESS and not hmac.compare_digest(sent, forgery_token(key).encode()):
-                refusal = ProblemError(
-                    403, "forged", "the request does not come from this session's page", "reload the page"
-                )
+            refusal = _refusal(scope["method"], headers.get(TOKEN_HEADER), key)
+            if refusal is not None:
                 await problem_response(refusal)(scope, receive, send)
                 return
             scope = {**scope, "headers": [*scope["headers"], (b"authorization", f"{BEARER}{key}".encode("latin-1"))]}
@@ -101,6 +100,17 @@ def session_router(keys: KeyFile) -> APIRouter:
         return answer
 
     return router
+
+
+def _refusal(method: str, token: str | None, key: str) -> ProblemError | None:
+    """Why a request with this token is not done in the session of this key; None when it is."""
+    if hmac.compare_digest((token or "").encode(), forgery_token(key).encode()):
+        return None
+    if method not in HARMLESS:
+        return ProblemError(403, "forged", "the request does not come from this session's page", "reload the page")
+    if token is not None:
+        return ProblemError(401, "other_session", "another key has logged in since this page was opened", "log in anew")
+    return None
 
 
 def _is_login(scope: Connection) -> bool:

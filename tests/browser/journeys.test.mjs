@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { openBrowser, seriousFindings } from "./browser.mjs";
+import { changingJourneys } from "./changing.mjs";
 import { hinderedJourneys } from "./hindered.mjs";
 import { leavingJourneys } from "./leaving.mjs";
 import { repeatingJourneys } from "./repeating.mjs";
@@ -424,6 +425,7 @@ test("changes arrive on the activity page while it is open, and the filters hold
 
 hinderedJourneys(() => ({ stack, page, go, shown, writeText, button }));
 leavingJourneys(() => ({ stack, page, go, shown, writeText, press }));
+changingJourneys(() => ({ stack, page, go, shown, writeText, press }));
 repeatingJourneys(() => ({ stack, page, go, shown, writeText, press }));
 
 test("no page has a serious finding of axe, in either theme", async () => {

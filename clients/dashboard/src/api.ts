@@ -1,6 +1,6 @@
 /**
  * The HTTP API as the dashboard uses it: one fetch in the session's name, problems as errors, and the answers' types.
- * Rule: nothing but this origin's `/api/v2` is ever asked; changes carry the session's token.
+ * Rule: nothing but this origin's `/api/v2` is ever asked, and in this page's session alone: all carry its token.
  */
 
 import { parseExactly, type ExactNumber } from "./exact";
@@ -89,7 +89,17 @@ export function isGone(error: unknown): boolean {
 
 let csrfToken = "";
 
-/** The token that changes carry from now on. */
+/** Whether an error says that this page's session is over, or is not the browser's any more. */
+export function isLoggedOut(error: unknown): boolean {
+  return error instanceof Problem && (error.status === 401 || error.code === "forged");
+}
+
+/** The session that the browser has now, whichever this page was opened in. */
+export function sessionNow(): Promise<Session> {
+  return ask<Session>("/session", { token: "" });
+}
+
+/** The token that everything carries from now on. */
 export function keepToken(token: string): void {
   csrfToken = token;
 }
@@ -98,13 +108,15 @@ export function keepToken(token: string): void {
 const READ_MS_MAX = 30_000;
 const CHANGE_MS_MAX = 90_000;
 
-export interface Asked { method?: string; json?: unknown; body?: Blob; headers?: Record<string, string>; signal?: AbortSignal }
+/** `token`: of another session than this page's; "" of whichever there is. */
+export interface Asked { token?: string; method?: string; json?: unknown; body?: Blob; headers?: Record<string, string>; signal?: AbortSignal }
 
 /** Ask the API. Errors: `Problem`, also when nothing answers, or nothing that can be read (status 0). */
 export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
-  const headers: Record<string, string> = { ...asked.headers };
+  // A read carries it too: in the name of another key, with which another tab has logged in, nothing is read here.
+  const { token = csrfToken } = asked;
+  const headers: Record<string, string> = { ...asked.headers, ...(token ? { "X-CSRF-Token": token } : {}) };
   if (asked.json !== undefined) headers["Content-Type"] = "application/json";
-  if (asked.method && asked.method !== "GET") headers["X-CSRF-Token"] = csrfToken;
   const isRead = (asked.method ?? "GET") === "GET";
   const deadline = deadlineOf(asked.signal, asked.body ? null : isRead ? READ_MS_MAX : CHANGE_MS_MAX);
   try {

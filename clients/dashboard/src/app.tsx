@@ -3,7 +3,7 @@ import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type
 import { useSWRConfig } from "swr";
 import { Link, Route, Router, Switch, type AroundNavHandler } from "wouter";
 import { usePathname } from "wouter/use-browser-location";
-import { ask, Problem, keepToken, type Session } from "./api";
+import { ask, isLoggedOut, keepToken, Problem, sessionNow, type Session } from "./api";
 import { follow, useLink } from "./live";
 import { Login } from "./login";
 import { Activity } from "./pages/activity";
@@ -23,21 +23,23 @@ const Imports = lazy(() => import("./pages/imports"));
 
 export function App() {
   const [session, setSession] = useState<Session | null | undefined>(undefined);
-  const [isEnded, setEnded] = useState(false);
+  /** Set once this page's session is over: the session that another tab has begun with another key, if there is one. */
+  const [ended, setEnded] = useState<{ other: Session | null } | null>(null);
   const [trouble, setTrouble] = useState("");
   const { mutate } = useSWRConfig();
 
-  const end = useCallback(() => setEnded(true), []);
   const reopen = useCallback((next: Session) => {
     setSession(next);
-    setEnded(false);
+    setEnded(null);
     void mutate(() => true);
   }, [mutate]);
-  const context = useMemo(() => ({
-    session: session ?? null,
-    // There may be one again already: another tab has logged in.
-    logIn: () => void ask<Session>("/session").then(reopen, end),
-  }), [session, reopen, end]);
+  // There may be one again already: another tab has logged in. If with another key, a person decides.
+  const token = session?.csrf_token;
+  const logIn = useCallback(() => void sessionNow().then(
+    (next) => (next.csrf_token === token ? reopen(next) : setEnded({ other: next })),
+    () => setEnded({ other: null }),
+  ), [token, reopen]);
+  const context = useMemo(() => ({ session: session ?? null, logIn }), [session, logIn]);
 
   useEffect(() => {
     void open(setSession, setTrouble);
@@ -49,13 +51,15 @@ export function App() {
   return (
     <Router aroundNav={askFirst}>
       <SessionContext value={context}>
-        <Frame session={session} isHidden={isEnded} onEnd={end} />
+        <Frame session={session} isHidden={ended !== null} onEnd={logIn} />
       </SessionContext>
-      {isEnded && <Login onOpen={reopen} notice="The session has ended. Log in again, and go on where you were." />}
+      {ended && <Login key={ended.other?.key_id} onOpen={reopen} other={ended.other} notice={ended.other === null ? ENDED : ""} />}
       <LeaveQuestion />
     </Router>
   );
 }
+
+const ENDED = "The session has ended. Log in again, and go on where you were.";
 
 const askFirst: AroundNavHandler = (go, to, options) => leavingFor(String(to), () => go(to, options));
 
@@ -75,7 +79,10 @@ async function open(done: (session: Session | null) => void, say: (text: string)
 function Frame({ session, isHidden, onEnd }: { session: Session; isHidden: boolean; onEnd: () => void }) {
   const { mutate } = useSWRConfig();
   const [isStuck, setStuck] = useState(false);
-  useEffect(() => (isHidden ? undefined : follow(() => void mutate(() => true), onEnd)), [mutate, onEnd, isHidden]);
+  useEffect(() => (isHidden ? undefined : follow(() => {
+    void mutate(() => true);
+    void ask("/session").catch((error: unknown) => { if (isLoggedOut(error)) onEnd(); });
+  }, onEnd)), [mutate, onEnd, isHidden]);
   const place = usePathname();
   const here = placeOf(place);
   const content = useRef<HTMLElement>(null);
@@ -105,7 +112,8 @@ function Frame({ session, isHidden, onEnd }: { session: Session; isHidden: boole
   }, [place, isHidden]);
 
   async function leave() {
-    const isOver = await ask("/session", { method: "DELETE" }).then(() => true, (error: unknown) => error instanceof Problem && error.status === 401);
+    // Whoever logs out leaves this browser: what another tab has begun ends too.
+    const isOver = await sessionNow().then((now) => ask("/session", { method: "DELETE", token: now.csrf_token })).then(() => true, isLoggedOut);
     setStuck(!isOver);
     // Nothing that was read stays: whoever logs in next may not read all that this key could.
     if (isOver) location.reload();

@@ -87,6 +87,16 @@ async def test_a_change_by_cookie_alone_is_refused_and_with_the_token_goes_to_in
     assert "Cookie" not in seen[0].headers
 
 
+async def test_a_page_reads_in_its_own_session_alone_whichever_key_has_logged_in_since(world: World) -> None:
+    page = {"X-CSRF-Token": (await log_in(world)).json()["csrf_token"]}
+    assert (await world.http.get("/api/v2/status", headers=page)).status_code == 200
+    await log_in(world, world.keys.create("another", list(Scope)).token)
+    refused = await world.http.get("/api/v2/status", headers=page)
+    assert (refused.status_code, refused.json()["code"]) == (401, "other_session")
+    who = await world.http.get("/api/v2/session")
+    assert (who.status_code, who.json()["name"]) == (200, "another")
+
+
 async def test_a_key_in_the_header_needs_no_token_and_is_not_exchanged_for_the_cookies(world: World) -> None:
     seen: list[str] = []
 

@@ -6,7 +6,8 @@ import { age, count, counted, duration } from "../format";
 import { useNow } from "../parts/now";
 import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
-import { holdTab, useUnsaved } from "../unsaved";
+import { useUnsaved } from "../unsaved";
+import { taken, upload, useUpload } from "../upload";
 
 export interface Column { name: string; position: number; samples: string[]; attribute: string | null; attribute_reason: string; type: string; type_reason: string }
 interface ColumnMapping { attribute: string | null; type: string; separator?: string; unreadable?: string }
@@ -35,37 +36,32 @@ export default function Imports() {
   const pages = usePages();
   const { data, error, mutate } = useSWR<{ imports: Import[]; next: string | null }>(
     `/imports${pages.after ? `?cursor=${encodeURIComponent(pages.after)}` : ""}`, { refreshInterval: pages.number === 1 ? 3_000 : 0 });
-  const [trouble, setTrouble] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
+  const uploaded = useUpload();
   const file = useRef<HTMLInputElement>(null);
   const now = useNow(5_000);
+  useEffect(() => {
+    if (uploaded.made === null) return;
+    setOpen(uploaded.made);
+    taken();
+    void mutate();
+  }, [uploaded.made, mutate]);
 
-  async function upload(chosen: File | undefined) {
-    if (!chosen) return;
-    setBusy(true);
-    setTrouble(null);
-    const letTabGo = holdTab();  // another page of this tab lets the upload go on
-    try {
-      const made = await ask<Import>(`/imports?filename=${encodeURIComponent(chosen.name)}`, { method: "POST", body: chosen, headers: { "Content-Type": "text/csv" } });
-      setOpen(made.id);
-      void mutate();
-    } catch (problem) {
-      setTrouble(problem);
-    }
-    letTabGo();
-    setBusy(false);
-    if (file.current) file.current.value = "";
+  function choose(input: HTMLInputElement) {
+    const chosen = input.files?.[0];
+    if (chosen) void upload(chosen);
+    // So that the same file can be chosen again.
+    input.value = "";
   }
 
   return (
     <>
       <div className="head">
         <h1>Imports</h1>
-        <p className="facts">CSV files of contacts; nothing is written before you say so</p>
-        <input ref={file} id="file" className="unseen" aria-label="CSV file" tabIndex={-1} type="file" accept=".csv,.tsv,.txt,.gz,text/csv" onChange={(event) => void upload(event.target.files?.[0])} />
-        <button type="button" className="main" disabled={busy} onClick={() => file.current?.click()}>{busy ? "Uploading…" : "Upload a CSV file"}</button>
+        <p className="facts">{uploaded.isUnderWay ? `${uploaded.name} is being uploaded, also while you look at other pages` : "CSV files of contacts; nothing is written before you say so"}</p>
+        <input ref={file} id="file" className="unseen" aria-label="CSV file" tabIndex={-1} type="file" accept=".csv,.tsv,.txt,.gz,text/csv" onChange={(event) => choose(event.currentTarget)} />
+        <button type="button" className="main" disabled={uploaded.isUnderWay} onClick={() => file.current?.click()}>{uploaded.isUnderWay ? "Uploading…" : "Upload a CSV file"}</button>
       </div>
-      {trouble !== null && <Trouble error={trouble} />}
+      {uploaded.trouble !== null && <Trouble error={uploaded.trouble} of={uploaded.name} />}
       {open && <Flow key={open} id={open} onClose={() => setOpen(null)} />}
       {error && <Trouble error={error} retry={() => void mutate()} />}
       {!data && !error && <Skeleton lines={5} />}

@@ -33,16 +33,17 @@ const COST_EVERY_MS = 60_000;
 
 export default function SegmentPage({ id }: { id: string | null }) {
   const { data: saved, error, mutate } = useSWR<Segment>(id === null ? null : segmentPath(id), { refreshInterval: 5_000 });
-  if (id !== null && isGone(error)) return <Gone id={id} last={saved} />;
+  const isDeleted = id !== null && isGone(error);
+  if (isDeleted && !saved) return <Gone id={id} last={saved} />;
   if (id !== null && !saved) {
     return <><div className="head"><h1>{id}</h1></div>{error ? <Trouble error={error} retry={() => void mutate()} /> : <Skeleton lines={10} />}</>;
   }
   return (
     <>
-      {error && <Trouble error={error} retry={() => void mutate()} />}
-      {saved ? <Standing segment={saved} /> : <div className="head"><h1>New segment</h1><p className="facts">write it as text or build it; each form follows the other</p></div>}
-      <Editor saved={saved ?? null} reread={() => void mutate()} />
-      {saved && <Population id={saved.id} />}
+      {error && !isDeleted && <Trouble error={error} retry={() => void mutate()} />}
+      {isDeleted ? <Gone id={id} last={saved} /> : saved ? <Standing segment={saved} /> : <div className="head"><h1>New segment</h1><p className="facts">write it as text or build it; each form follows the other</p></div>}
+      <Editor saved={saved ?? null} isDeleted={isDeleted} reread={() => void mutate()} />
+      {saved && !isDeleted && <Population id={saved.id} />}
     </>
   );
 }
@@ -94,7 +95,8 @@ function Standing({ segment }: { segment: Segment }) {
   );
 }
 
-function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }) {
+/** `isDeleted`: somebody else has deleted it meanwhile. What was being written stays to be copied, and is asked about. */
+function Editor({ saved, isDeleted, reread }: { saved: Segment | null; isDeleted: boolean; reread: () => void }) {
   const { draft, setText, setTree, again } = useDraft(saved?.id ?? null, saved?.text ?? "");
   const [name, setName] = useState(saved?.name ?? "");
   const [ownId, setOwnId] = useState("");
@@ -162,7 +164,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
       void mutate("/segments?brief=true");
     } catch (error) {
       setTrouble(error);
-      if (error instanceof Problem && error.status === 412) reread();
+      if (error instanceof Problem && (error.status === 412 || isGone(error))) reread();
     }
     isSaving.current = false;
   }
@@ -194,6 +196,7 @@ function Editor({ saved, reread }: { saved: Segment | null; reread: () => void }
     setWanted(false);
     if (draft.checked) saveExpression();
   }, [wanted, draft]);
+  if (isDeleted) return loses && <p className="notice">What you had written of it is not saved: <code>{draft.text}</code> A new segment can be made of it.</p>;
   return (
     <section className="editor" aria-label="Definition">
       <div className="names">

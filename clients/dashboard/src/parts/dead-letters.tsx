@@ -1,5 +1,5 @@
 /** Records that could not be evaluated: what is wrong with each, what it held, and sending it again, repaired or as it was. */
-import { useState } from "react";
+import { Fragment, useState } from "react";
 import useSWR from "swr";
 import { ask, Problem, type DeadLetter } from "../api";
 import { parseExactly } from "../exact";
@@ -16,7 +16,7 @@ const VALUE_SHOWN_CHARACTERS = 4_096;
 export function DeadLetters() {
   const pages = usePages();
   const [code, setCode] = useState("");
-  const [open, setOpen] = useState("");
+  const [open, setOpen] = useState<DeadLetter | null>(null);
   const asked = new URLSearchParams({ limit: String(PAGE), ...(code ? { code } : {}), ...(pages.after ? { after: pages.after } : {}) });
   const { data, error, isLoading, mutate } = useSWR<{ dead_letters: DeadLetter[]; next: string | null }>(`/dead-letters?${asked.toString()}`, {
     refreshInterval: pages.number === 1 ? READ_EVERY_MS : 0,
@@ -27,7 +27,8 @@ export function DeadLetters() {
   }
   const failure = error && <Trouble error={error} retry={() => void mutate()} />;
   if (!data) return failure || <Skeleton lines={3} />;
-  const isEmpty = data.dead_letters.length === 0 && pages.number === 1 && !data.next;
+  const letters = withOpened(data.dead_letters, open);
+  const isEmpty = open === null && data.dead_letters.length === 0 && pages.number === 1 && !data.next;
   return (
     <>
       {failure}
@@ -42,19 +43,22 @@ export function DeadLetters() {
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Dead letters">
           <table className="plain letters">
             <thead><tr><th scope="col">When</th><th scope="col">Code</th><th scope="col">What is wrong</th><th scope="col">Key</th><th scope="col">Source</th><th><span className="unseen">Show</span></th></tr></thead>
-            <tbody>{data.dead_letters.map((letter) => {
-              const place = `${letter.partition}/${letter.offset}`;
-              return [
-                <tr key={place}>
-                  <td title={instant(letter.at)}>{age(letter.at, now)}</td>
-                  <td><code>{letter.code}</code></td>
-                  <td>{letter.message}</td>
-                  <td className="key"><code>{shownKey(letter)}</code></td>
-                  <td className="muted">{letter.source.topic} {letter.source.partition}, offset {count(letter.source.offset)}</td>
-                  <td><button type="button" className="quiet" aria-expanded={open === place} aria-label={`${open === place ? "Hide" : "Show"} dead letter ${place}`} onClick={() => leaving(() => setOpen(open === place ? "" : place))}>{open === place ? "Hide" : "Show"}</button></td>
-                </tr>,
-                open === place && <tr key={`${place} opened`} className="opened"><td colSpan={6}><Opened letter={letter} onReplayed={() => void mutate()} /></td></tr>,
-              ];
+            <tbody>{letters.map((letter) => {
+              const place = placeOf(letter);
+              const isOpen = open !== null && placeOf(open) === place;
+              return (
+                <Fragment key={place}>
+                  <tr>
+                    <td title={instant(letter.at)}>{age(letter.at, now)}</td>
+                    <td><code>{letter.code}</code></td>
+                    <td>{letter.message}</td>
+                    <td className="key"><code>{shownKey(letter)}</code></td>
+                    <td className="muted">{letter.source.topic} {letter.source.partition}, offset {count(letter.source.offset)}</td>
+                    <td><button type="button" className="quiet" aria-expanded={isOpen} aria-label={`${isOpen ? "Hide" : "Show"} dead letter ${place}`} onClick={() => leaving(() => setOpen(isOpen ? null : letter))}>{isOpen ? "Hide" : "Show"}</button></td>
+                  </tr>
+                  {isOpen && <tr className="opened"><td colSpan={6}><Opened letter={letter} onReplayed={() => void mutate()} /></td></tr>}
+                </Fragment>
+              );
             })}</tbody>
           </table>
         </div>
@@ -65,6 +69,15 @@ export function DeadLetters() {
   );
 }
 
+function placeOf({ partition, offset }: Pick<DeadLetter, "partition" | "offset">): string {
+  return `${partition}/${offset}`;
+}
+
+/** The listed letters, and the opened one also when newer ones or a filter have put it off the page: it may be edited. */
+export function withOpened<T extends Pick<DeadLetter, "partition" | "offset">>(listed: readonly T[], opened: T | null): readonly T[] {
+  return opened === null || listed.some((each) => placeOf(each) === placeOf(opened)) ? listed : [...listed, opened];
+}
+
 function shownKey(letter: DeadLetter): string {
   if (letter.key === null) return "no key";
   return letter.key_is_base64 ? `base64 ${letter.key}` : letter.key;
@@ -73,7 +86,7 @@ function shownKey(letter: DeadLetter): string {
 /** One dead letter with its value, which can be repaired before it is sent again. */
 function Opened({ letter, onReplayed }: { letter: DeadLetter; onReplayed: () => void }) {
   const path = `/dead-letters/${letter.partition}/${letter.offset}`;
-  const { data: whole } = useSWR<DeadLetter>(letter.value_is_cut ? path : null);
+  const { data: whole, error, mutate } = useSWR<DeadLetter>(letter.value_is_cut ? path : null);
   const value = (whole ?? letter).value;
   const isText = value !== null && !letter.value_is_base64;
   const [edited, setEdited] = useState<string | null>(null);
@@ -104,6 +117,7 @@ function Opened({ letter, onReplayed }: { letter: DeadLetter; onReplayed: () => 
         <textarea id={`value ${path}`} rows={Math.min(12, Math.max(3, value.split("\n").length + 1))} spellCheck={false} readOnly={letter.value_is_cut && !whole}
           value={edited ?? (letter.value_is_cut && !whole ? value.slice(0, VALUE_SHOWN_CHARACTERS) : value)} onChange={(event) => setEdited(event.target.value)} />
       ) : <pre id={`value ${path}`}>{value === null ? "null" : value.slice(0, VALUE_SHOWN_CHARACTERS)}</pre>}
+      {letter.value_is_cut && !whole && (error ? <Trouble error={error} retry={() => void mutate()} /> : <p className="hint" role="status">Only its beginning is shown; the rest is being read.</p>)}
       {trouble !== null && <Trouble error={trouble} />}
       {said && <p className="notice" role="status">{said}</p>}
       <p className="steps">

@@ -1,7 +1,7 @@
 /** What stands where content is not there: loading, empty, failed. Rule: an error says what to do next. */
 import { Component, useContext, useEffect, useRef, type ReactNode } from "react";
 import { isPassing } from "../again";
-import { Problem } from "../api";
+import { isLoggedOut, Problem } from "../api";
 import { SessionContext } from "../session";
 
 export function Skeleton({ lines }: { lines: number }) {
@@ -21,12 +21,16 @@ export function Empty({ title, children }: { title: string; children: ReactNode 
   );
 }
 
-/** What went wrong. `retry` is for what is only read, which is also asked again by itself; nobody writes twice unasked. */
-export function Trouble({ error, retry }: { error: unknown; retry?: () => void }) {
+/**
+ * What went wrong, `of` what where the page does not say. `retry` is for what is only read, which is also asked again by
+ * itself; nobody writes twice unasked.
+ */
+export function Trouble({ error, retry, of }: { error: unknown; retry?: () => void; of?: string }) {
   const problem = error instanceof Problem ? error : null;
-  if (problem?.status === 401) return <Ended error={problem} retry={retry} />;
+  if (problem && isLoggedOut(problem)) return <Ended error={problem} retry={retry} />;
   return (
     <div className="trouble" role="alert">
+      {of && `${of}: `}
       <strong>{problem ? sentence(problem.message) : "Something failed in this page."}</strong>{" "}
       {problem ? sentence(problem.detail) : String(error)}
       {problem && problem.errors.length > 0 && (
