@@ -142,6 +142,22 @@ export function hinderedJourneys(at) {
     await page.locator(".divider").waitFor({ state: "detached" });
   });
 
+  test("changes that cannot be read are not said to be none", async () => {
+    const { page, go, shown } = at();
+    const segment = page.getByRole("combobox", { name: "Segment", exact: true });
+    await page.route("**/segments?brief=true", (route) => route.fulfill(problem(403)));
+    await go("/activity");
+    await shown("[role=alert]", "It is said to be away");
+    await page.unroute("**/segments?brief=true");
+    await page.route("**/segments/in_haste/changes?*", (route) => route.fulfill(problem(503)));
+    await go("/activity");
+    await segment.fill("in_haste");
+    await shown("[role=alert]", "It is tried again by itself");
+    assert.equal(await page.locator(".empty").count(), 0);
+    await page.unroute("**/segments/in_haste/changes?*");
+    await page.locator("[role=alert]").waitFor({ state: "detached" });
+  });
+
   test("a write that failed is not said to be tried again, and what was typed stays", async () => {
     const { page, go, shown } = at();
     await go("/contacts/u_9");

@@ -5,7 +5,7 @@ import { segmentPath, type Change, type Segment } from "../api";
 import { count } from "../format";
 import { useChangesTogether, type LiveChange } from "../live";
 import { ChangeLine } from "../parts/change-line";
-import { Empty } from "../parts/states";
+import { Empty, Trouble } from "../parts/states";
 
 const KEPT_MAX = 500;
 
@@ -24,9 +24,9 @@ export function Activity() {
   useChangesTogether(take, true);
   const frozen = useRef<LiveChange[]>([]);
   if (!held) frozen.current = changes;
-  const { data: known } = useSWR<{ segments: Segment[] }>("/segments?brief=true");
+  const { data: known, error: knownError, mutate: readKnown } = useSWR<{ segments: Segment[] }>("/segments?brief=true");
   const isOne = known?.segments.some((each) => each.id === segment) ?? false;
-  const { data: past } = useSWR<{ changes: Change[] }>(
+  const { data: past, error: pastError, mutate: readPast } = useSWR<{ changes: Change[] }>(
     isOne ? `${segmentPath(segment)}/changes?limit=100` : null,
     { keepPreviousData: false },  // the changes of another segment, or of one that is not asked for any more
   );
@@ -54,12 +54,14 @@ export function Activity() {
           <option value="">any</option><option value="write">a write</option><option value="time">time alone</option>
           <option value="definition">an edited segment</option><option value="delete">a deletion</option></select></label>
       </div>
+      {knownError && <Trouble error={knownError} retry={() => void readKnown()} />}
+      {pastError && <Trouble error={pastError} retry={() => void readPast()} />}
       <ol className="changes" aria-label="Membership changes, newest first">
         {shown.map((change) => <ChangeLine key={change.event_id} change={{ ...change, at: change.at_ms }} />)}
         {earlier.length > 0 && <li className="divider">Before this page was opened</li>}
         {earlier.map((change) => <ChangeLine key={change.event_id} change={change} dated />)}
       </ol>
-      {shown.length + earlier.length === 0 && (
+      {shown.length + earlier.length === 0 && !(isOne && !past) && (
         <Empty title={seen > 0 ? "No change fits the filters" : "Waiting for the next change"}>
           <p>Every enter and exit is shown here within a moment of being committed. Change an attribute on a contact's page, or
             name a segment above to read its last hundred changes.</p>
