@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from tenacity import AsyncRetrying, stop_after_delay, wait_fixed
 
+from deploy.workspace.broker import connected
 from schemas.dead_letter import DeadLetterHeaders
 from schemas.topics import Topic, topic_name
 from services.console import dead_letter_log
@@ -104,6 +105,8 @@ class Letters:
 async def letters(broker: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Letters]:
     world = World(tmp_path, kafka=broker, prefix=topic_prefix)
     await ensure_topics(world.settings)
+    async with connected(world.settings) as admin:  # the letters are of a fixed day, which the broker would clear away
+        await admin.change_settings(topic_name(topic_prefix, Topic.DEAD_LETTERS), {"retention.ms": "-1"})
     producer = AIOKafkaProducer(
         bootstrap_servers=broker, transactional_id=f"{topic_prefix}letters", max_request_size=8 << 20
     )
