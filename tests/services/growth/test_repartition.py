@@ -38,6 +38,7 @@ GROUP = "trial-emails"
 READ_TIMEOUT_S = 60.0
 READY_WITHIN_S = 120.0
 POLL_MS = 200
+READERS_AWAITED = "Waiting for every consumer to read all changes and stop"
 SEALED_WITHIN_S = 60.0
 ENDS_WITHIN_S = 30.0
 LOOKED_WITHIN_S = 20.0
@@ -95,18 +96,8 @@ async def test_a_move_to_fewer_partitions_that_is_killed_again_and_again_ends_as
 async def test_a_sealed_workspace_refuses_every_producer_and_the_new_one_starts_only_when_it_is_whole(
     broker: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    before = Workspace(broker, f"{topic_prefix}old-", seed=47, partitions=2)
-    after = Workspace(broker, f"{topic_prefix}new-", seed=48, partitions=3)
-    await before.create()
-    async with evaluated(before, tmp_path / "old"):
-        await before.load(100, rate_per_s=1_000)
-        await before.settled()
-        # A consumer that is behind keeps the move from ending, which is long enough to look.
-        await read_as(f"{topic_prefix}{GROUP}", before, records_max=1)
-        said: list[str] = []
-        moving = asyncio.create_task(move(before, after, wait_s=LOOKED_WITHIN_S, say=said.append))
-        waits = "Waiting for every consumer to read all changes and stop"
-        await until(lambda: any(line.startswith(waits) for line in said), SEALED_WITHIN_S, "seal the workspace")
+    async with held_up(broker, topic_prefix, tmp_path, seed=47) as (before, after):
+        moving = await begun(before, after, READERS_AWAITED, wait_s=LOOKED_WITHIN_S)
         with pytest.raises(KafkaError):
             await write(before)
         with pytest.raises(StartRefusedError, match=f"{topic_prefix}new-contact-changes is missing"):
@@ -125,21 +116,12 @@ async def test_a_move_whose_seal_somebody_took_away_is_refused_and_may_be_repeat
     broker: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     """As an operator of declared topics does, which puts every setting back that it did not make."""
-    before = Workspace(broker, f"{topic_prefix}old-", seed=51, partitions=2)
-    after = Workspace(broker, f"{topic_prefix}new-", seed=52, partitions=3)
-    await before.create()
-    topic, group = before.name(Topic.CONTACT_CHANGES), f"{topic_prefix}{GROUP}"
-    said: list[str] = []
-    async with evaluated(before, tmp_path / "old"):
-        await before.load(100, rate_per_s=1_000)
-        await before.settled()
-        await read_as(group, before, records_max=1)
-        moving = asyncio.create_task(move(before, after, say=said.append))
-        waits = "Waiting for every consumer to read all changes and stop"
-        await until(lambda: any(line.startswith(waits) for line in said), SEALED_WITHIN_S, "seal the workspace")
+    async with held_up(broker, topic_prefix, tmp_path, seed=51) as (before, after):
+        topic = before.name(Topic.CONTACT_CHANGES)
+        moving = await begun(before, after, READERS_AWAITED)
         async with connected(before.settings) as admin:
             await admin.change_settings(topic, {SIZE_SETTING: None})
-        await read_as(group, before)
+        await read_as(f"{topic_prefix}{GROUP}", before)
         with pytest.raises(OperationRefusedError, match=f"set max.message.bytes of topic {topic} back to its default"):
             await moving
         assert not await is_moved(after)
@@ -152,14 +134,7 @@ async def test_a_move_that_is_told_to_stop_opens_the_doors_again(
     broker: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     """By whoever ends processes, or with the terminal that it was started in."""
-    before = Workspace(broker, f"{topic_prefix}old-", seed=53, partitions=2)
-    after = Workspace(broker, f"{topic_prefix}new-", seed=54, partitions=3)
-    await before.create()
-    async with evaluated(before, tmp_path / "old"):
-        await before.load(100, rate_per_s=1_000)
-        await before.settled()
-        # A consumer that is behind keeps the move from ending.
-        await read_as(f"{topic_prefix}{GROUP}", before, records_max=1)
+    async with held_up(broker, topic_prefix, tmp_path, seed=53) as (before, after):
         # Whoever was started in the background is born deaf to the second, and so is the command then.
         heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
         for number in heard:
@@ -174,7 +149,6 @@ async def test_a_transaction_that_is_open_when_the_doors_close_is_waited_for(
     after = Workspace(broker, f"{topic_prefix}new-", seed=50, partitions=3)
     await before.create()
     topic, key = before.name(Topic.CONTACT_CHANGES), b"merged-late"
-    said: list[str] = []
     waits = "Waiting for the evaluators to evaluate everything: transactions are being ended"
     async with evaluated(before, tmp_path / "old"):
         await before.load(100, rate_per_s=1_000)
@@ -185,8 +159,7 @@ async def test_a_transaction_that_is_open_when_the_doors_close_is_waited_for(
             await producer.begin_transaction()
             place = partition_for_key(key, before.partitions)
             await producer.send_and_wait(topic, b'{"attributes":{"plan":"pro"}}', key, place, before.now + 1)
-            moving = asyncio.create_task(move(before, after, say=said.append))
-            await until(lambda: any(line.startswith(waits) for line in said), SEALED_WITHIN_S, "wait for it to end")
+            moving = await begun(before, after, waits)
             await producer.commit_transaction()
         finally:
             await producer.stop()
@@ -227,6 +200,29 @@ async def evaluated(workspace: Workspace, directory: Path) -> AsyncIterator[None
         await evaluator.ready(READY_WITHIN_S)
         yield
         assert await evaluator.stop() == 0
+
+
+@asynccontextmanager
+async def held_up(
+    broker: str, topic_prefix: str, directory: Path, seed: int
+) -> AsyncIterator[tuple[Workspace, Workspace]]:
+    """A workspace at work and where it is to go. A consumer that is behind keeps a move from ending."""
+    before = Workspace(broker, f"{topic_prefix}old-", seed=seed, partitions=2)
+    after = Workspace(broker, f"{topic_prefix}new-", seed=seed + 1, partitions=3)
+    await before.create()
+    async with evaluated(before, directory / "old"):
+        await before.load(100, rate_per_s=1_000)
+        await before.settled()
+        await read_as(f"{topic_prefix}{GROUP}", before, records_max=1)
+        yield before, after
+
+
+async def begun(before: Workspace, after: Workspace, waits: str, wait_s: float = 60.0) -> asyncio.Task[Moved]:
+    """A move that has closed the doors, and has said that it waits for this."""
+    said: list[str] = []
+    moving = asyncio.create_task(move(before, after, wait_s=wait_s, say=said.append))
+    await until(lambda: any(line.startswith(waits) for line in said), SEALED_WITHIN_S, f"say {waits!r}")
+    return moving
 
 
 async def move(
@@ -285,7 +281,7 @@ def ended_move(before: Workspace, after: Workspace, number: int) -> int:
     with subprocess.Popen(command(before, after), env=told(before), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
-        assert any(line.startswith("Waiting for every consumer") for line in lines)
+        assert any(line.startswith(READERS_AWAITED) for line in lines)
         process.send_signal(number)
         return process.wait(ENDS_WITHIN_S)
 

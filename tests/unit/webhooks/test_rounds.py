@@ -93,9 +93,10 @@ async def test_the_group_waits_longer_than_a_round_with_all_attempts_of_its_last
         asked.update(options)
         raise ServiceError("seen")
 
+    world: Any = World()
     monkeypatch.setattr(followers, "AIOKafkaConsumer", consumer)
     with pytest.raises(ServiceError, match="seen"):
-        await Follower(WEBHOOK, settings, World())._connected()  # type: ignore[arg-type]
+        await Follower(WEBHOOK, settings, world)._connected()
     attempts = settings.webhook_attempts_max
     waits_ms = (attempts - 1) * settings.webhook_wait_max_ms
     assert asked["max_poll_interval_ms"] > ROUND_S_MAX * 1000 + attempts * settings.webhook_timeout_ms + waits_ms
