@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 UV_VERSION := 0.13.9
 PIP_AUDIT_VERSION := 2.10.1
+TEST_PROCESSES ?= 2
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
@@ -36,7 +37,7 @@ format: setup ## Format and fix what can be fixed
 	@.venv/bin/ruff format .
 
 test: check ## Everything a commit must pass: check, unit, property, simulation, real broker, end to end
-	@$(PYTHON) -m pytest -q -m "not faults"
+	@$(PYTHON) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not faults"
 
 faults: setup ## The fault catalogue on a real broker (up to 30 minutes)
 	@$(PYTHON) -m pytest -q -m faults tests/faults

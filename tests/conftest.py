@@ -1,5 +1,7 @@
 """What all suites share: a real Kafka broker, one that a test may kill, topics of one's own, how properties are tried.
 
+The table of faults is printed here, since the process that prints may have run none of them.
+
 Rule: a test that asks for `broker` gets a real one or fails; it is never skipped. The broker is named by
 `TIDEGATE_TEST_BROKER`, else a container when a Docker engine answers, else the local stack's own, on free ports in a
 temporary directory. A busy machine is no failure, so an example of a property has no time limit, and neither has making
@@ -13,12 +15,14 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from deploy.local.kafka import LocalKafka
 from tests.brokers import local_broker
+from tests.faults.table import PROPERTY, in_order
 
 BROKER_VARIABLE = "TIDEGATE_TEST_BROKER"
 DOCKER_SOCKET = Path("/var/run/docker.sock")
@@ -58,6 +62,20 @@ def own_broker(tmp_path: Path) -> Iterator[LocalKafka]:
 def topic_prefix() -> str:
     """A prefix for topic names that no other test uses."""
     return f"test-{uuid.uuid4().hex[:12]}-"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line a fault, when any was run."""
+    ended = (report for reports in terminalreporter.stats.values() for report in reports if _is_ended(report))
+    lines = [str(line) for report in ended for name, line in report.user_properties if name == PROPERTY]
+    if lines:
+        terminalreporter.section("faults")
+        for line in in_order(lines):
+            terminalreporter.write_line(line)
+
+
+def _is_ended(report: object) -> TypeGuard[pytest.TestReport]:
+    return isinstance(report, pytest.TestReport) and report.when == "teardown"
 
 
 def _local(directory: Path) -> Iterator[str]:

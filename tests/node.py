@@ -5,6 +5,7 @@ Rule: a test whose tools are absent is told as not run, and is a failure when `T
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -43,7 +44,16 @@ def absent() -> str | None:
 
 
 def not_installed(folder: Path) -> str | None:
-    """Install what the folder's lock file names unless it is there; why that failed, None when it did not."""
+    """Install what the folder's lock file names unless it is there; why that failed, None when it did not.
+
+    One process installs, and those that ask for the same folder meanwhile wait for it.
+    """
+    with (folder / "package-lock.json").open() as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        return _not_installed(folder)
+
+
+def _not_installed(folder: Path) -> str | None:
     installed = folder / "node_modules" / ".package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= (folder / "package-lock.json").stat().st_mtime:
         return None

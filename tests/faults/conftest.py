@@ -1,15 +1,15 @@
-"""A broker behind a network that a test may break, and the table of faults at the end."""
+"""A broker behind a network that a test may break, and what each test has shown, in its report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.say import to_standard_error
-from tests.faults.table import shown
+from tests.faults.table import PROPERTY, taken
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def far_broker(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int])
         kafka.stop()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print one line a fault."""
-    if shown():
-        terminalreporter.section("faults")
-        for line in shown():
-            terminalreporter.write_line(line)
+@pytest.fixture(autouse=True)
+def reported(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Give a test's report the lines that the test has shown."""
+    yield
+    for line in taken():
+        record_property(PROPERTY, line)
