@@ -30,6 +30,8 @@ DOCKER_ANSWER_TIMEOUT_S = 2.0
 CONTAINER_IMAGE = "confluentinc/cp-kafka:8.1.0"
 """The container that testcontainers knows how to start; it carries Apache Kafka 4.1."""
 
+TESTS = Path(__file__).parent
+
 settings.register_profile(
     "tidegate",
     deadline=None,
@@ -62,6 +64,11 @@ def own_broker(tmp_path: Path) -> Iterator[LocalKafka]:
 def topic_prefix() -> str:
     """A prefix for topic names that no other test uses."""
     return f"test-{uuid.uuid4().hex[:12]}-"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that no process is left with it at the end."""
+    items.sort(key=lambda item: TESTS / "simulation" not in item.path.parents)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

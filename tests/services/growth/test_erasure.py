@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from deploy.local.kafka import LocalKafka
 from deploy.workspace.broker import connected
+from deploy.workspace.errors import OperationRefusedError
+from deploy.workspace.evaluators import owners
 from schemas.topics import Topic
 from schemas.webhook import WebhookFailureRecord, failure_key
 from segmentation.model import ContactId, InstantMs, SegmentId
@@ -109,6 +111,7 @@ async def test_no_store_that_an_evaluator_keeps_of_a_partition_that_it_gave_up_h
             two.start()
             for each in (one, two):
                 await until(partial(works_one, each), SHARED_TIMEOUT_S, "each evaluator to work one partition")
+            await until(partial(told_owners, workspace), SHARED_TIMEOUT_S, "both to have said so", 0.2, is_two)
             assert files_with(tmp_path / "one" / "evaluator", CANARY)
             for path in paths:
                 (await http.delete(path)).raise_for_status()
@@ -123,6 +126,20 @@ async def works_one(evaluator: Evaluator) -> bool:
     """Whether an evaluator is ready and has one partition."""
     told = await evaluator.told("/ready")
     return told is not None and len(re.findall(r"\[\d+\]", told)) == 1
+
+
+async def told_owners(workspace: Workspace) -> list[str]:
+    """The evaluators that the status topic names; a partition is ready a moment before it is told to be."""
+    async with connected(workspace.settings) as broker:
+        try:
+            return await owners(broker, workspace.prefix)
+        except OperationRefusedError:
+            return []
+
+
+def is_two(addresses: list[str]) -> bool:
+    """Whether two evaluators share the partitions."""
+    return len(addresses) == 2
 
 
 async def write_everywhere(workspace: Workspace, http: httpx.AsyncClient) -> None:
