@@ -43,12 +43,14 @@ class DefinitionRow(Record):
 class CursorRow(Record):
     """Every contact has passed the definitions through `passed`.
 
-    While a scan runs, `target` is the definition it brings contacts through, and `after` the last contact reached.
+    While a scan runs, `target` is the definition it brings contacts through, `after` the last contact reached, and
+    `reached` how many were. A row that does not say `reached` was written by an earlier version.
     """
 
     passed: Annotated[int, Field(ge=0)]
     target: int | None = None
     after: str | None = None
+    reached: Annotated[int, Field(ge=0)] | None = None
 
 
 def definition_key(segment_id: SegmentId, version: int) -> bytes:

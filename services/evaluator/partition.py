@@ -64,7 +64,7 @@ class Partition:
         self.on_contacts: Callable[[Iterable[ContactId]], None] | None = None
         """Told which contacts a commit has changed, once the store has them."""
         self.unsent = Unsent()
-        self.tally = Tally()
+        self.tally = Tally(backfilled=restored.backfilled)
         self.due = DueContacts(store, restored.marks.due_from)
         where = f"{input_topic} partition {index}"
         self.failures = Failures(store, where, restored.failed, self.definitions, self.due)
@@ -179,6 +179,8 @@ class Partition:
         """How much of the pending definitions' backfill is done, held contacts apart. Units: 0 to 1, an estimate."""
         if not self.definitions.pending:
             return 1.0
+        if self.definitions.cursor is None:
+            return 0.0  # it has not begun
         return min(1.0, self.tally.backfilled / self.contacts) if self.contacts else 0.0
 
     def backfill(self, limit: int) -> int:
@@ -202,6 +204,7 @@ class Partition:
             passed=self.definitions.passed,
             target=cursor.target if cursor is not None else None,
             after=cursor.after if cursor is not None else None,
+            reached=self.tally.backfilled if cursor is not None else None,
         ).encode()
         return len(found)
 

@@ -25,6 +25,8 @@ class RestoredPartition:
     marks: rows.Marks
     clock: InstantMs
     definitions: DefinitionLog
+    backfilled: int
+    """Contacts that the backfill under way has reached."""
     counts: dict[SegmentId, rows.Count]
     unreadable: UnreadableValues
     failed: set[int]
@@ -58,6 +60,7 @@ def restore(store: Store) -> RestoredPartition:
         marks._replace(input=clock.offset),
         clock.clock,
         definitions,
+        cursor.reached or 0,
         counts,
         unreadable,
         {rows.failed_record_of(key) for key, _ in scan_all(store, rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END)},

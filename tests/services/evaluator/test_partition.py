@@ -17,6 +17,7 @@ from services.evaluator import partition as partition_module
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION
 from services.evaluator.failures import EvaluationError
 from services.evaluator.partition import Partition
+from services.evaluator.ports import OutputRecord
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
 from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
@@ -39,10 +40,16 @@ def commit(partition: Partition) -> list[dict[str, Any]]:
         pass
     while partition.behind_definitions:
         partition.backfill(100)
+    records = commit_as_it_is(partition)
+    return [json.loads(record.value) for record in records if record.value is not None]
+
+
+def commit_as_it_is(partition: Partition) -> list[OutputRecord]:
+    """Commit, with background work left to do; what was published since the last commit."""
     records = partition.take_unsent().memberships
     partition.seal()
     partition.committed({Topic.CONTACTS_CHANGELOG: 1, Topic.CONTROL_CHANGELOG: 1}, InstantMs(NOW))
-    return [json.loads(record.value) for record in records if record.value is not None]
+    return records
 
 
 def refusals(partition: Partition) -> list[str]:
@@ -179,6 +186,31 @@ def test_a_segment_settles_until_what_its_backfill_changed_is_committed(store: R
     assert (partition.settling, partition.settled, partition.counts) == (["s"], 1.0, {})
     commit(partition)
     assert (partition.settling, partition.counts[SegmentId("s")].members) == ([], 2)
+
+
+def test_how_far_a_backfill_has_come_survives_a_restart(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume([write(offset, contact, plan="pro") for offset, contact in enumerate("abcd")])
+    commit(partition)
+    partition.consume([definition(4, [{"plan": "pro"}])])
+    partition.backfill(3)
+    commit_as_it_is(partition)
+    again = opened(store)
+    assert again.settled == 0.75
+    again.backfill(1)
+    assert again.settled == 1.0
+
+
+def test_a_backfill_that_waits_behind_live_writes_is_not_told_as_done_because_the_one_before_it_is(
+    store: RocksStore,
+) -> None:
+    partition = opened(store)
+    partition.consume([write(0, "a", plan="pro"), write(1, "b", plan="pro")])
+    commit(partition)
+    partition.consume([definition(2, [{"plan": "free"}])])
+    commit(partition)
+    partition.consume([definition(3, [{"plan": "pro"}], version=2)])
+    assert (partition.settling, partition.settled) == (["s"], 0.0)
 
 
 def test_the_clock_never_goes_back_and_survives_a_restart(store: RocksStore) -> None:
