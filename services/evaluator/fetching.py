@@ -19,6 +19,11 @@ from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
 from services.evaluator.ports import InputRecord
 
 Fetched = dict[TopicPartition, list[InputRecord]]
+UNPACKED_TOGETHER_BYTES = 64 << 20
+"""Once so much of one fetch of a partition has been unpacked, the rest is fetched again later: a megabyte of compressed
+batches may be gigabytes."""
+RECORD_BYTES = 200
+"""What a record takes besides its key, value and headers, about."""
 
 
 async def fetch(
@@ -91,17 +96,25 @@ def _forget(fetcher: Fetcher, at: TopicPartition) -> None:
 
 def _read(unread: PartitionRecords) -> list[InputRecord]:
     found: list[InputRecord] = []
-    batches = unread._records
-    while batches.has_next():
+    batches, room = unread._records, UNPACKED_TOGETHER_BYTES
+    while room > 0 and batches.has_next():
         batch = batches.next_batch()
         if unread._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {unread._tp}")
         if not _is_aborted(unread, batch) and not batch.is_control_batch:
             # A batch begins before the position after a seek into its middle.
-            position = unread.next_fetch_offset
-            found += [record for record in batch if record.offset >= position]
+            position, is_packed = unread.next_fetch_offset, batch.compression_type != batch.CODEC_NONE
+            records = [record for record in batch if record.offset >= position]
+            room -= sum(map(_size, records)) if is_packed else 0
+            found += records
         unread.next_fetch_offset = batch.next_offset
     return found
+
+
+def _size(record: InputRecord) -> int:
+    """Bytes, about."""
+    headers = sum(len(value or b"") for _, value in record.headers)
+    return RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers
 
 
 def _is_aborted(unread: PartitionRecords, batch: Any) -> bool:

@@ -80,6 +80,24 @@ def test_one_record_says_so_in_the_place_of_the_batch(limit: int, code: int, sta
 
 
 @pytest.mark.parametrize("code", CODES)
+def test_many_batches_of_one_fetch_are_not_unpacked_together_and_all_are_read(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A fetch of a megabyte holds so many that they would be gigabytes."""
+    monkeypatch.setattr(fetching, "UNPACKED_TOGETHER_BYTES", LIMIT)
+    mend_client()
+    log = [moved(packed(code, LIMIT // 2), 2 * number) for number in range(5)]
+    found: list[list[int]] = []
+    position = 0
+    for _ in range(3):
+        rest = unread(Records(b"".join(log[position // 2 :])), position)
+        found.append([record.offset for record in fetching._read(rest)])
+        position = rest.next_fetch_offset
+    assert position == 10
+    assert found == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("code", CODES)
 def test_a_batch_up_to_the_limit_is_read(limit: int, code: int) -> None:
     mend_client()
     found = fetching._read(unread(Records(packed(code, limit - 100))))
