@@ -1,7 +1,7 @@
 """The route that declares an attribute's type and direction.
 
 Rule: a declaration helps people and settles which side of now a bare `within` looks at; it never changes stored values
-or saved segments. 200 means that it was read back from its topic.
+or saved segments. It is in the audit before it is on its topic; 200 means that it was read back from there.
 """
 
 from __future__ import annotations
@@ -75,10 +75,6 @@ class AttributeRoutes:
             name=AttributeName(name), type=wanted.type, direction=wanted.direction, declared_at=self._now_ms()
         )
         before = self._topics.declared.get(record.name)
-        try:
-            await self._topics.declare(record.name, None if nothing else record)
-        except UnacknowledgedError as error:
-            raise unavailable("broker_away", "the declaration was not acknowledged", "declare it again") from error
         event = AuditEvent(
             action="attribute.declared",
             subject=record.name,
@@ -88,6 +84,10 @@ class AttributeRoutes:
             request_id=request.state.request_id,
         )
         await self._audit.add(event)
+        try:
+            await self._topics.declare(record.name, None if nothing else record)
+        except UnacknowledgedError as error:
+            raise unavailable("broker_away", "the declaration was not acknowledged", "declare it again") from error
         return json_response(_shown(record))
 
 

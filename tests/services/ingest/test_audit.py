@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.ingest.service import Ingest
+from services.runtime.audit import AUDIT_FILE_NAME
 from services.runtime.keys import Scope
 from tests.services.ingest.conftest import Running, client_of
 
@@ -89,6 +90,18 @@ async def test_changes_of_keys_and_attributes_are_told_in_pages_newest_first(run
             break
         before = {"before": page["next"]}
     assert paged == everything
+
+
+async def test_a_declaration_that_cannot_be_audited_is_not_made(running: Running) -> None:
+    path = "/api/v2/attributes/renewal"
+    audit = running.settings.keys_path.with_name(AUDIT_FILE_NAME)
+    audit.rename(audit.with_suffix(".aside"))
+    audit.mkdir()
+    refused = await running.http.put(path, json={"type": "instant"})
+    assert (refused.status_code, dict(running.ingest.topics.declared)) == (503, {})
+    audit.rmdir()
+    assert (await running.http.put(path, json={"type": "instant"})).status_code == 200
+    assert list(running.ingest.topics.declared) == ["renewal"]
 
 
 @pytest.mark.parametrize(
