@@ -1,6 +1,7 @@
 """The API of webhooks: make, list and delete them, see what could not be delivered, and try it again.
 
-Rule: every route needs the scope `admin`. A secret is in the answer that made it, its repeats, and nowhere else.
+Rule: every route needs the scope `admin`. A secret is in the answer that made it, its repeats, and nowhere else. Who
+changes something is in the log, by the key and the request.
 """
 
 from __future__ import annotations
@@ -114,14 +115,15 @@ class WebhookRoutes:
         standing = await self._registry.create(webhook)
         if standing != webhook:
             return self._made_before(standing, wanted)
-        log.info("webhook made", webhook=webhook_id)
+        to = read_url(webhook.url, allow_local=True).host
+        _tell("webhook made", request, webhook=webhook_id, to=to, segments=webhook.segments)
         return _json({**self._shown(webhook), "secret": webhook.secret}, 201)
 
-    async def delete(self, webhook_id: str) -> Response:
+    async def delete(self, webhook_id: str, request: Request) -> Response:
         """Delete a webhook; nothing is sent to it any more."""
         self._known(webhook_id)
         await self._registry.delete(webhook_id)
-        log.info("webhook deleted", webhook=webhook_id)
+        _tell("webhook deleted", request, webhook=webhook_id)
         return Response(status_code=204)
 
     async def failures(self, webhook_id: str) -> Response:
@@ -133,10 +135,10 @@ class WebhookRoutes:
 
     async def replay(self, webhook_id: str, failure_id: str, request: Request) -> Response:
         """Deliver once more what was given up; it is forgotten when the receiver takes it."""
-        again = partial(self._replay, webhook_id, failure_id)
+        again = partial(self._replay, webhook_id, failure_id, request)
         return await self._replays.answer(identity_of(request), request.url.path, again)
 
-    async def _replay(self, webhook_id: str, failure_id: str) -> Response:
+    async def _replay(self, webhook_id: str, failure_id: str, request: Request) -> Response:
         self._known(webhook_id)
         standing = self._registry.replay(webhook_id, failure_id)
         failure = self._registry.failure(webhook_id, failure_id)
@@ -159,6 +161,7 @@ class WebhookRoutes:
                 return _json({"delivered": True}, headers=REPLAYED)
             detail = "its answer is this one's too; ask again in a moment"
             raise ProblemError(503, "being_replayed", "another request replays it now", detail, headers=SOON)
+        _tell("webhook failure replayed", request, webhook=webhook_id, failure=failure_id)
         return await self._deliver(failure, mine, follower)
 
     async def _deliver(self, failure: WebhookFailureRecord, mine: WebhookReplayRecord, follower: Follower) -> Response:
@@ -247,6 +250,11 @@ def _serve_document(app: FastAPI, admit: Callable[[Request], Awaitable[ApiKey]])
 def served(app: FastAPI) -> ASGIApp:
     """The application as requests reach it."""
     return Edge(app)
+
+
+def _tell(what: str, request: Request, **facts: object) -> None:
+    """Say in the log who did what. Of a URL only the host: the rest may be the receiver's secret."""
+    log.info(what, key=request.state.key_id, request_id=request.state.request_id, **facts)
 
 
 def _is_kept(delivered_at: int) -> bool:

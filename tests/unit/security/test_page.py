@@ -15,6 +15,7 @@ ITEMS = {
     "CSV",
     "Expressions",
     "Browser",
+    "Audit",
     "Webhooks",
     "Logs and metrics",
     "Erasure",

@@ -48,10 +48,11 @@ async def test_a_replay_that_was_delivered_and_could_not_be_forgotten_is_forgott
     monkeypatch.setattr(registry, "_append", append)
     follower: Any = SimpleNamespace(replay=replay)
     guard: Any = SimpleNamespace(admit=None)
+    request: Any = SimpleNamespace(state=SimpleNamespace(key_id="k", request_id="r"))
     routes = WebhookRoutes(WebhookSettings(), registry, lambda _: follower, guard)
     with pytest.raises(ServiceError):
-        await routes._replay("w", "f")
+        await routes._replay("w", "f", request)
     is_away = False
-    assert (await routes._replay("w", "f")).headers["Idempotency-Replayed"] == "true"
+    assert (await routes._replay("w", "f", request)).headers["Idempotency-Replayed"] == "true"
     assert delivered == [FAILURE]
     assert registry.failures("w") == []
