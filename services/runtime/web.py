@@ -1,7 +1,8 @@
 """Serves a public HTTP application inside a service's own loop, signals and stop.
 
 Rule: the port is taken before anything is promised, and a taken port is one clear sentence; a stop lets requests in
-hand finish, and cuts off streams that would go on for ever. Knows no routes.
+hand finish, cuts off streams that would go on for ever, and tells whoever has no answer by then to come back. Knows no
+routes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.runtime.errors import StartRefusedError
 from services.runtime.http_protocol import BoundedHttpProtocol
+from services.runtime.problems import REQUEST_ID, problem_response, unavailable
 
 BACKLOG_MAX: Final = 2048
 """Connections that wait to be accepted."""
@@ -38,6 +41,37 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Stoppable:
+    """An application whose requests may be cut off: the server cancels those that a stop has waited for long enough."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request through. An answer that has begun breaks off, so that nobody takes it for whole."""
+        has_begun = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except asyncio.CancelledError:
+            if not has_begun:
+                await _tell_to_come_back(scope, receive, send)
+
+
+async def _tell_to_come_back(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = "a write may have been carried out; ask again, with the same Idempotency-Key if it came with one"
+    answer = problem_response(unavailable("stopping", "the service is stopping", detail))
+    request_id = scope.get("state", {}).get("request_id")
+    if request_id is not None:
+        answer.headers[REQUEST_ID] = request_id
+    await answer(scope, receive, send)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -69,7 +103,7 @@ async def serve(
     What runs `beside` it runs until it is cancelled. Errors: what one of them fails with, after the requests in hand.
     """
     config = uvicorn.Config(
-        app,
+        _Stoppable(app),
         http=BoundedHttpProtocol,
         log_config=None,
         access_log=False,
