@@ -13,7 +13,8 @@ from hashlib import blake2b
 import orjson
 
 from deploy.workspace.broker import Broker
-from deploy.workspace.copying import Workspace, place
+from deploy.workspace.copying import UnreadableRowError, Workspace, place, read_row
+from deploy.workspace.errors import OperationRefusedError
 from schemas.topics import SPECS, Cleanup, Topic
 from segmentation.model import InstantMs
 
@@ -70,10 +71,13 @@ async def take_inventory(
         holding = inventory.topics[topic] = Holding()
         for partition in range(workspace.count(topic)):
             async for key, value in _kept(broker, workspace, topic, partition):
-                placed = place(topic, key, value, home)
+                try:
+                    placed = place(topic, key, value, home)
+                except UnreadableRowError as error:
+                    raise _refusal(workspace.name(topic), partition, key, error) from error
                 holding.add(placed.partition, key or b"", placed.value or b"")
                 if topic is Topic.CONTACTS_CHANGELOG:
-                    row = orjson.loads(value)
+                    row = read_row(value)
                     for segment_id in row["members"]:
                         inventory.members_by_row.add(placed.partition, f"{segment_id}|".encode() + (key or b""))
                     due = row["due"]
@@ -81,6 +85,15 @@ async def take_inventory(
                 elif topic is Topic.MEMBERSHIPS and _says_member(value):
                     inventory.members_by_change.add(placed.partition, key or b"")
     return inventory
+
+
+def _refusal(name: str, partition: int, key: bytes | None, error: UnreadableRowError) -> OperationRefusedError:
+    contact = (key or b"").decode(errors="replace")
+    return OperationRefusedError(
+        f"partition {partition} of {name} holds a record without sense for contact {contact!r} ({error}), which "
+        "somebody else wrote: write an attribute of this contact, so that its evaluator writes its row anew, or, if "
+        "there is no such contact, a record of this key without a value to this partition, and repeat"
+    )
 
 
 def _says_member(value: bytes) -> bool:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
 from deploy.workspace.broker import Broker
 from deploy.workspace.copying import NO_OFFSET, Placed, Workspace
+from deploy.workspace.errors import OperationRefusedError
 from schemas.control_rows import (
     CLOCK_KEY,
     CURSOR_KEY,
@@ -47,7 +50,7 @@ class Control:
 
 
 async def read_control(broker: Broker, workspace: Workspace) -> dict[int, Control]:
-    """Every partition's control rows as they stand."""
+    """Every partition's control rows as they stand. Errors: `OperationRefusedError`."""
     name = workspace.name(Topic.CONTROL_CHANGELOG)
     rows: dict[int, dict[bytes, bytes]] = {partition: {} for partition in range(workspace.partitions)}
     async for partition, records, _ in broker.read(name, dict.fromkeys(rows, 0)):
@@ -56,23 +59,34 @@ async def read_control(broker: Broker, workspace: Workspace) -> dict[int, Contro
                 rows[partition].pop(record.key, None)
             else:
                 rows[partition][record.key] = record.value
-    return {partition: _control(found) for partition, found in rows.items()}
+    return {partition: _control(name, partition, found) for partition, found in rows.items()}
 
 
-def _control(rows: Mapping[bytes, bytes]) -> Control:
+def _control(name: str, partition: int, rows: Mapping[bytes, bytes]) -> Control:
     control = Control()
     for key, value in rows.items():
-        if key == CLOCK_KEY:
-            control.clock = ClockRow.decode(value).clock
-        elif key == CURSOR_KEY:
-            control.passed = CursorRow.decode(value).passed
-        elif is_definition_key(key):
-            row = DefinitionRow.decode(value)
-            control.newest = max(control.newest, row.seq)
-            known = control.definitions.get(row.definition.segment_id)
-            if known is None or known.seq < row.seq:
-                control.definitions[row.definition.segment_id] = row
+        try:
+            _take(control, key, value)
+        except ValidationError as error:
+            raise OperationRefusedError(
+                f"partition {partition} of {name} holds a record without sense under the key "
+                f"{key.decode(errors='replace')!r} ({error.errors(include_url=False)[0]['msg']}), which somebody else "
+                "wrote: no evaluator could start from it. Write there what it held before, and repeat"
+            ) from error
     return control
+
+
+def _take(control: Control, key: bytes, value: bytes) -> None:
+    if key == CLOCK_KEY:
+        control.clock = ClockRow.decode(value).clock
+    elif key == CURSOR_KEY:
+        control.passed = CursorRow.decode(value).passed
+    elif is_definition_key(key):
+        row = DefinitionRow.decode(value)
+        control.newest = max(control.newest, row.seq)
+        known = control.definitions.get(row.definition.segment_id)
+        if known is None or known.seq < row.seq:
+            control.definitions[row.definition.segment_id] = row
 
 
 def new_rows(controls: Mapping[int, Control], partitions: int) -> Iterator[Placed]:

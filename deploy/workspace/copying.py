@@ -3,6 +3,7 @@
 Rule: what was copied and how far are one transaction: the copies and the offsets of a group of ours on the first
 workspace's topics. So a killed run goes on where it stood, and copying may begin while the workspace is in use.
 Every record of a contact goes to the contact's new home; values are unchanged but for a row's position in its old log.
+A contact's row without sense is left behind: no evaluator could read it, and whoever compares finds it missing.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ class Placed(NamedTuple):
 
 
 def place(topic: Topic, key: bytes | None, value: bytes | None, partitions: int) -> Placed:
-    """Where a record stands in a workspace of `partitions`, and what of it is another there."""
+    """Where a record stands in a workspace of `partitions`, and what of it is another there.
+
+    Errors: `UnreadableRowError`.
+    """
     if SPECS[topic].partitioning is Partitioning.SINGLE:
         return Placed(0, key, value)
     if topic is Topic.CONTACTS_CHANGELOG:
@@ -72,8 +76,30 @@ def place(topic: Topic, key: bytes | None, value: bytes | None, partitions: int)
 
 
 def moved_row(value: bytes) -> bytes:
-    """A contact's row for another log: its clock stays, since no change at or before it may be made again."""
-    return orjson.dumps({**orjson.loads(value), "offset": NO_OFFSET, "seq": 0})
+    """A contact's row for another log: its clock stays, since no change at or before it may be made again.
+
+    Errors: `UnreadableRowError`.
+    """
+    return orjson.dumps({**read_row(value), "offset": NO_OFFSET, "seq": 0})
+
+
+def read_row(value: bytes) -> dict[str, Any]:
+    """A contact's row, of which what a move asks for has the right type. Errors: `UnreadableRowError`."""
+    try:
+        row = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableRowError(str(error)) from error
+    if not isinstance(row, dict):
+        raise UnreadableRowError("it is no object")
+    if not isinstance(row.get("members"), dict):
+        raise UnreadableRowError("it does not say where the contact is a member")
+    if "due" not in row or not isinstance(row["due"], int | None):
+        raise UnreadableRowError("it does not say when the contact is due")
+    return row
+
+
+class UnreadableRowError(Exception):
+    """A record of `contacts-changelog` is no contact's row; the message says why."""
 
 
 class Copier:
@@ -138,7 +164,10 @@ class Copier:
         await producer.begin_transaction()
         futures = []
         for record in records:
-            placed = place(topic, record.key, record.value, self.target.partitions)
+            try:
+                placed = place(topic, record.key, record.value, self.target.partitions)
+            except UnreadableRowError:
+                continue
             if placed.key is None and placed.value is None:
                 futures.append(await self._send_bare(name, placed.partition, record))
                 continue
