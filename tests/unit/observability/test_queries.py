@@ -69,6 +69,15 @@ def test_a_range_holds_several_scrapes_a_minute_apart(rule: dict[str, Any]) -> N
         assert int(length) * unit_s[unit] >= RANGE_MIN_S
 
 
+def test_a_process_that_ends_soon_after_each_start_pages() -> None:
+    """Between two of its lives its series are gone, so no condition on them holds for long."""
+    (rule,) = [rule for rule in PAGES if "process_start_time_seconds[" in rule["expr"] and "changes(" in rule["expr"]]
+    started, ours = rule["expr"].split(" and on (job, instance) ")
+    assert started == "changes(process_start_time_seconds[30m]) >= 3"
+    assert ours == "last_over_time(tidegate_ready_info[30m])", "also while it is away, and no process of somebody else"
+    assert "for" not in rule
+
+
 def test_a_single_refused_write_pages_nobody() -> None:
     """A rate over a range is above nothing for nearly as long as the range, whatever was counted in it."""
     (rule,) = [rule for rule in RULES if rule["alert"] == "TidegateWritesRefused"]
