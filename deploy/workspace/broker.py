@@ -16,6 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
@@ -26,6 +27,8 @@ OWN_SETTING = 1
 READ_RECORDS_MAX = 5_000
 READ_POLL_MS = 20
 FETCH_WAIT_MS = 50
+SILENT_S = 60.0
+"""For so long a broker that starts anew, or elects, may give nothing of what it has."""
 
 
 class Shape(NamedTuple):
@@ -139,7 +142,10 @@ class Broker:
     async def read(
         self, topic: str, starts: Mapping[int, int], records_max: int = READ_RECORDS_MAX
     ) -> AsyncGenerator[tuple[int, Sequence[Any], int]]:
-        """Every committed record from `starts` to the end as it is now. Shape: partition, records, the next offset."""
+        """Every committed record from `starts` to the end as it is now. Shape: partition, records, the next offset.
+
+        Errors: `ServiceError` when nothing came for `SILENT_S`, as of a broker that is away: the client asks for ever.
+        """
         async with self.reader() as consumer:
             places = {TopicPartition(topic, partition): offset for partition, offset in starts.items()}
             first = await consumer.beginning_offsets(list(places))
@@ -148,14 +154,24 @@ class Broker:
             consumer.assign(list(open_ends))
             for at in open_ends:
                 consumer.seek(at, max(places[at], first[at]))
+            stood: dict[TopicPartition, int] = {}
+            came = clock.monotonic()
             while open_ends:
                 fetched = await consumer.getmany(*open_ends, timeout_ms=READ_POLL_MS, max_records=records_max)
                 for at, records in fetched.items():
                     yield at.partition, records, records[-1].offset + 1
+                stands = {at: await consumer.position(at) for at in open_ends}
                 for at in [at for at in open_ends if at not in fetched]:
-                    if await consumer.position(at) >= open_ends[at]:
+                    if stands[at] >= open_ends[at]:
                         yield at.partition, (), open_ends.pop(at)
                         consumer.pause(at)
+                if stands != stood:
+                    stood, came = stands, clock.monotonic()
+                elif clock.monotonic() - came > SILENT_S:
+                    raise ServiceError(
+                        f"the broker gave nothing more for {SILENT_S:.0f} s: look whether it is up, and repeat",
+                        topic=topic,
+                    )
 
     @asynccontextmanager
     async def reader(self, isolation: str = "read_committed") -> AsyncIterator[AIOKafkaConsumer]:
