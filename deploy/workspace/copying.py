@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 from deploy.workspace.broker import Broker
 from schemas.partitioner import partition_for_key
 from schemas.topics import SPECS, Partitioning, Topic, topic_name
+from services.runtime.errors import ServiceError
 
 COPIED = (
     Topic.CONTACTS_CHANGELOG,
@@ -32,6 +34,10 @@ COPIED = (
 """The largest first. The control rows are written anew, the status is told anew, the input log begins anew."""
 TRANSACTION_RECORDS_MAX = 5_000
 TRANSACTION_TIMEOUT_MS = 60_000
+TRANSACTION_S = TRANSACTION_TIMEOUT_MS / 1000
+"""The broker ends what is open for longer."""
+CLOSE_S = 5.0
+"""How long a producer may take to say farewell, which a broker that stands still does not hear."""
 REQUEST_BYTES_MAX = 16 << 20
 NO_OFFSET = -1
 """What stands in a moved row for the offset of the record that led to it: a deadline's."""
@@ -125,7 +131,9 @@ class Copier:
 
     async def close(self) -> None:
         """Disconnect. An open transaction is ended by the broker or by the next run."""
-        await self._producer.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._producer.stop()
 
     async def forget_progress(self) -> None:
         """Begin from the first record: the copies are gone."""
@@ -138,14 +146,21 @@ class Copier:
         return sum([await self.copy(topic) for topic in COPIED])
 
     async def copy(self, topic: Topic) -> int:
-        """Copy one topic."""
+        """Copy one topic. Errors: `ServiceError` when the broker takes nothing more: the client asks for ever."""
         name = self.source.name(topic)
         done = await self._broker.group_offsets(self._group, name)
         starts = {partition: done.get(partition, 0) for partition in range(self.source.count(topic))}
         copied = 0
         async for partition, records, following in self._broker.read(name, starts, TRANSACTION_RECORDS_MAX):
             if following > starts[partition]:
-                await self._copy_batch(topic, TopicPartition(name, partition), records, following)
+                try:
+                    async with asyncio.timeout(TRANSACTION_S):
+                        await self._copy_batch(topic, TopicPartition(name, partition), records, following)
+                except TimeoutError as error:
+                    raise ServiceError(
+                        f"the broker took no copies for {TRANSACTION_S:.0f} s: look whether it is up, and repeat",
+                        topic=self.target.name(topic),
+                    ) from error
             copied += len(records)
         return copied
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 
-from deploy.workspace import broker
+from deploy.workspace import broker, copying
 from deploy.workspace.broker import Broker
+from deploy.workspace.copying import Copier, Workspace
+from schemas.topics import Topic
 from services.runtime.errors import ServiceError
 
 HELD_FOR_EVER_S = 20.0
@@ -74,3 +76,32 @@ async def test_what_a_silent_broker_holds_back_ends_the_reading(monkeypatch: pyt
 
 async def test_what_comes_late_is_read_to_the_end() -> None:
     assert await offsets(OneTopic(given=3)) == [0, 1, 2]
+
+
+class Silent:
+    """A producer whose transactions are never answered, and that never ends."""
+
+    async def begin_transaction(self) -> None:
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Beginning(OneTopic):
+    """A broker that has copied nothing."""
+
+    client = MappingProxyType({"bootstrap_servers": "127.0.0.1:1"})
+
+    async def group_offsets(self, group: str, topic: str) -> dict[int, int]:
+        return {}
+
+
+async def test_a_copy_that_a_silent_broker_does_not_take_ends_the_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "TRANSACTION_S", 0.05)
+    monkeypatch.setattr(copying, "CLOSE_S", 0.05)
+    monkeypatch.setattr(copying, "AIOKafkaProducer", lambda **_: Silent())
+    copier = Copier(Beginning(given=3), Workspace("", 1), Workspace("v2-", 2))
+    with pytest.raises(ServiceError, match=r"took no copies for 0 s: .* \(topic v2-segments\)"):
+        await asyncio.wait_for(copier.copy(Topic.SEGMENTS), HELD_FOR_EVER_S)
+    await asyncio.wait_for(copier.close(), HELD_FOR_EVER_S)
