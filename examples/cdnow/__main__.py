@@ -11,6 +11,7 @@ import sys
 from typing import NoReturn
 
 from examples.cdnow.demo import run_demo
+from tidegate.cli.standard_output import watched_output
 
 URL_VARIABLE = "TIDEGATE_CONSOLE_URL"
 KEY_VARIABLE = "TIDEGATE_API_KEY"
@@ -28,7 +29,8 @@ def main() -> int:
     url, key = os.environ.get(URL_VARIABLE), os.environ.get(KEY_VARIABLE)
     if not url or not key:
         become_the_stack()
-    return run_demo(url, key, os.environ.get(DATA_DIR_VARIABLE))
+    with watched_output():
+        return run_demo(url, key, os.environ.get(DATA_DIR_VARIABLE))
 
 
 if __name__ == "__main__":

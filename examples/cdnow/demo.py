@@ -92,11 +92,19 @@ class Progress:
         return int(kept) if kept.isdecimal() else 0
 
     def save(self, streamed: int) -> None:
-        """Remember the number of orders streamed so far. A crash leaves the number of before or this one."""
-        if self._file is not None:
-            beside = self._file.with_suffix(".new")
+        """Remember the number of orders streamed so far. A crash leaves the number of before or this one.
+
+        Errors: TidegateError when the folder takes no more.
+        """
+        if self._file is None:
+            return
+        beside = self._file.with_suffix(".new")
+        try:
             beside.write_text(str(streamed))
             beside.replace(self._file)
+        except OSError as error:
+            reason = f"{self._file} cannot be written: {error.strerror}"
+            raise TidegateError(f"{reason}; the next start goes on with the orders behind the last one kept") from error
 
 
 async def _load_contacts(tidegate: Tidegate, buyers: dict[str, Buyer]) -> None:

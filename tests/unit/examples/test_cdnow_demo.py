@@ -15,6 +15,7 @@ from examples.cdnow import demo
 from examples.cdnow.orders import Order
 from examples.cdnow.segments import SEGMENTS
 from tests.waiting import until
+from tidegate import TidegateError
 from tidegate.responses import Segment
 
 LIVE = 3
@@ -121,18 +122,28 @@ def test_a_machine_that_went_down_leaves_orders_to_be_sent_again_and_no_stack_tr
     assert demo.Progress(tmp_path).load() == 0
 
 
+def no_room(path: Path, text: str) -> None:
+    path.open("w").close()
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_crash_while_progress_is_kept_leaves_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     progress = demo.Progress(tmp_path)
     progress.save(7)
-
-    def no_room(path: Path, text: str) -> None:
-        path.open("w").close()
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     monkeypatch.setattr(Path, "write_text", no_room)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TidegateError, match="No space left"):
         progress.save(8)
     assert progress.load() == 7
+
+
+def test_a_full_disk_ends_the_demo_with_the_reason_and_no_stack_trace(
+    service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "write_text", no_room)
+    assert demo.run_demo("http://stack", "tg_k", str(tmp_path)) == 1
+    assert (
+        f"error: {tmp_path / demo.PROGRESS_FILE} cannot be written: No space left on device" in capsys.readouterr().err
+    )
 
 
 async def test_a_start_behind_the_last_order_promises_none(
