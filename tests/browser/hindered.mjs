@@ -158,6 +158,41 @@ export function hinderedJourneys(at) {
     await page.locator("[role=alert]").waitFor({ state: "detached" });
   });
 
+  test("of two mappings the later one is kept, also where the network brings the earlier one late", async () => {
+    const { page, stack, go, shown } = at();
+    const { id } = await stack.api("POST", "/imports?filename=slow.csv", "email,plan,mrr\na@x.example,pro,10\n");
+    await go("/imports");
+    await page.getByLabel("Open slow.csv").click();
+    const taken = (attribute) => page.waitForResponse((each) => each.url().endsWith("/mapping") && each.request().postDataJSON().columns.plan.attribute === attribute);
+    const begun = taken("plan");
+    await page.getByLabel("Contact id is in").selectOption("email");
+    await begun;
+    const sent = [];
+    await page.route(`**/imports/${id}/mapping`, async (route) => {
+      sent.push(route.request().postDataJSON().columns.plan.attribute);
+      if (sent.length === 1) await pause(LATE_MS);
+      await route.continue();
+    });
+    const plan = page.getByLabel("Attribute of plan");
+    await plan.fill("tier");
+    while (sent.length === 0) await pause(TAKEN_MS);
+    const later = taken("level");
+    await plan.fill("level");
+    await later;
+    await pause(LATE_MS);
+    assert.deepEqual(sent, ["tier", "level"]);
+    assert.equal((await stack.api("GET", `/imports/${id}`)).mapping.columns.plan.attribute, "level");
+    // A dry run asked for before the mapping has been taken tries out that mapping, and nothing comes in between.
+    sent.length = 0;
+    await plan.fill("grade");
+    while (sent.length === 0) await pause(TAKEN_MS);
+    await page.getByRole("button", { name: "Dry run", exact: true }).click();
+    await shown("[data-testid=dry-run]", "Would reject");
+    await pause(LATE_MS);
+    assert.equal((await stack.api("GET", `/imports/${id}`)).state, "checked");
+    await page.unroute(`**/imports/${id}/mapping`);
+  });
+
   test("a write that failed is not said to be tried again, and what was typed stays", async () => {
     const { page, go, shown } = at();
     await go("/contacts/u_9");

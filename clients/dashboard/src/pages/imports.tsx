@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import useSWR from "swr";
 import { API, ask } from "../api";
 import { age, count, counted, duration } from "../format";
+import { inTurn } from "../in-turn";
 import { useNow } from "../parts/now";
 import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
@@ -94,24 +95,30 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
   const { data, error, mutate } = useSWR<Import>(path, { refreshInterval: (latest) => (latest && AT_WORK.has(latest.state) ? 500 : 0) });
   const [edited, setEdited] = useState<Mapping | null>(null);
   const [trouble, setTrouble] = useState<unknown>(null);
-  const isStepping = useRef(false);
+  const [isStepping, setStepping] = useState(false);
+  const isBusy = useRef(false);
   const isMappable = data !== undefined && edited !== null && edited.id_column !== "" && isOpenIn(data.state);
   const unsent = useRef<() => void>(undefined);
+  const newest = useRef<Mapping>(undefined);
   useEffect(() => () => unsent.current?.(), []);  // before the timer below is cleared: who leaves has it sent all the same
   useEffect(() => {
     // The mapping is sent as it is made, so that the first rows are always shown as it takes them.
-    if (!isMappable) return undefined;
+    if (!isMappable || isStepping) return undefined;
     const send = () => {
       unsent.current = undefined;
-      void ask<Import>(`${path}/mapping`, { method: "PUT", json: edited }).then(
-        (mapped) => { setTrouble(null); setEdited((now) => (now === edited ? null : now)); return mutate(mapped, { revalidate: false }); },
-        setTrouble,
-      );
+      newest.current = edited;
+      void inTurn(path, async () => {
+        if (newest.current !== edited) return;
+        const mapped = await ask<Import>(`${path}/mapping`, { method: "PUT", json: edited });
+        setTrouble(null);
+        setEdited((now) => (now === edited ? null : now));
+        await mutate(mapped, { revalidate: false });
+      }).catch(setTrouble);
     };
     unsent.current = send;
     const timer = setTimeout(send, MAPPED_AFTER_MS);
     return () => { clearTimeout(timer); unsent.current = undefined; };
-  }, [edited, isMappable, path, mutate]);
+  }, [edited, isMappable, isStepping, path, mutate]);
   useUnsaved(isMappable && trouble !== null ? `Your mapping of the columns of “${data.name || data.id}” has not been saved, and would be lost.` : "");
   const failure = error && <Trouble error={error} retry={() => void mutate()} />;
   if (!data) return failure || <Skeleton lines={6} />;
@@ -119,20 +126,25 @@ function Flow({ id, onClose }: { id: string; onClose: () => void }) {
 
   async function step(what: "dry-run" | "commit" | "cancel", query = "") {
     // A second click comes before the answer to the first, and would be told that it is not its turn.
-    if (isStepping.current) return;
-    isStepping.current = true;
+    if (isBusy.current) return;
+    isBusy.current = true;
+    setStepping(true);
     setTrouble(null);
+    newest.current = mapping;
     try {
-      if (what !== "cancel" && (edited !== null || data!.mapping === null) && isOpenIn(data!.state)) {
-        await ask(`${path}/mapping`, { method: "PUT", json: mapping });
-        setEdited(null);
-      }
-      await mutate(await ask<Import>(`${path}/${what}${query}`, { method: "POST", json: {} }));
+      await inTurn(path, async () => {
+        if (what !== "cancel" && (edited !== null || data!.mapping === null) && isOpenIn(data!.state)) {
+          await ask(`${path}/mapping`, { method: "PUT", json: mapping });
+          setEdited((now) => (now === edited ? null : now));
+        }
+        await mutate(await ask<Import>(`${path}/${what}${query}`, { method: "POST", json: {} }));
+      });
     } catch (problem) {
       setTrouble(problem);
       void mutate();
     }
-    isStepping.current = false;
+    isBusy.current = false;
+    setStepping(false);
   }
 
   const isOpen = isOpenIn(data.state);
