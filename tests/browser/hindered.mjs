@@ -193,6 +193,15 @@ export function hinderedJourneys(at) {
     await page.unroute(`**/imports/${id}/mapping`);
   });
 
+  test("a stream that the key may not have is told with the reason, and not said to come back", async () => {
+    const { page, go, shown } = at();
+    await page.route("**/api/v2/events", (route) => route.fulfill(problem(403)));
+    await go("/contacts");
+    await shown(".link", "Not live");
+    await shown("[role=alert]", "Nothing here is live: It is said to be away");
+    await page.unroute("**/api/v2/events");
+  });
+
   test("a write that failed is not said to be tried again, and what was typed stays", async () => {
     const { page, go, shown } = at();
     await go("/contacts/u_9");

@@ -130,6 +130,21 @@ export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
   }
 }
 
+/** Why the console refuses what is answered with a stream; null when it does not. No answer is one with status 0. */
+export async function refusalOf(path: string): Promise<Problem | null> {
+  const deadline = deadlineOf(undefined, READ_MS_MAX);
+  try {
+    const answer = await fetch(API + path, { headers: csrfToken ? { "X-CSRF-Token": csrfToken } : {}, credentials: "same-origin", signal: deadline.signal });
+    if (!answer.ok) return await problemOf(answer);
+    await answer.body?.cancel();
+    return null;
+  } catch {
+    return new Problem(0, "no_answer", "The console does not answer.", "Check that it is running, and your network.", []);
+  } finally {
+    deadline.end();
+  }
+}
+
 /** A signal that aborts with another one, or when the time is over. */
 function deadlineOf(other: AbortSignal | undefined, ms: number | null): { signal: AbortSignal; end: () => void } {
   const late = new AbortController();

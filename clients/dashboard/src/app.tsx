@@ -4,7 +4,7 @@ import { useSWRConfig } from "swr";
 import { Link, Route, Router, Switch, type AroundNavHandler } from "wouter";
 import { usePathname } from "wouter/use-browser-location";
 import { ask, isLoggedOut, keepToken, Problem, sessionNow, type Session } from "./api";
-import { follow, useLink } from "./live";
+import { follow, useLink, useRefusal } from "./live";
 import { Login } from "./login";
 import { Activity } from "./pages/activity";
 import { ContactPage } from "./pages/contact";
@@ -12,7 +12,7 @@ import { Contacts } from "./pages/contacts";
 import { Health } from "./pages/health";
 import { Segments } from "./pages/segments";
 import { LeaveQuestion } from "./parts/leave-question";
-import { ErrorBoundary, Skeleton } from "./parts/states";
+import { ErrorBoundary, Skeleton, Trouble } from "./parts/states";
 import { idIn, NEW_SEGMENT, placeOf, PLACES, titleOf } from "./places";
 import { SessionContext } from "./session";
 import { chooseTheme, chosenTheme, type Theme } from "./theme";
@@ -136,6 +136,7 @@ function Frame({ session, isHidden, onEnd }: { session: Session; isHidden: boole
       </header>
       <main id="content" ref={content} className="page" tabIndex={-1}>
         {isStuck && <p className="trouble" role="alert"><strong>You are still logged in.</strong> The console did not take the log-out. Try again before you leave this browser to others.</p>}
+        <Refusal />
         <ErrorBoundary key={place}>
           <Suspense fallback={<Skeleton lines={8} />}>
             <Switch>
@@ -164,9 +165,15 @@ function Named({ children }: { children: (id: string) => ReactNode }) {
 
 function LinkState() {
   const link = useLink();
-  const says = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" }[link];
+  const says = { connecting: "Connecting", live: "Live", waiting: "Reconnecting", refused: "Not live" }[link];
   const means = link === "live" ? "Counts and changes arrive as they happen" : "Numbers may be old until the stream is open again";
   return <span className="link" data-state={link} role="status" title={means}>{says}</span>;
+}
+
+/** Why nothing on the page is live, where it stays so. */
+function Refusal() {
+  const refusal = useRefusal();
+  return refusal && <Trouble error={refusal} of="Nothing here is live" />;
 }
 
 function ThemeChoice() {

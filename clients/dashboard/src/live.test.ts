@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { follow, gather, linkNow, newestCount, watchCount, type LiveChange } from "./live";
+import { follow, gather, linkNow, newestCount, refusalNow, watchCount, type LiveChange } from "./live";
 
 /** A stream that the test drives. */
 class Stream extends EventTarget {
@@ -25,9 +25,9 @@ class Stream extends EventTarget {
 const CONNECTING = 0;
 const CLOSED = 2;
 
-/** What asking who is logged in is answered with. */
-function answerSession(status: number): void {
-  vi.stubGlobal("fetch", async () => new Response("{}", { status }));
+/** What the console says of a stream that was not given. */
+function answerStream(status: number, said: object = {}): void {
+  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(said), { status }));
 }
 
 let close = () => {};
@@ -35,7 +35,7 @@ beforeEach(() => {
   Stream.opened = [];
   vi.useFakeTimers();
   vi.stubGlobal("EventSource", Object.assign(Stream, { CLOSED }));
-  answerSession(200);
+  answerStream(200);
   vi.stubGlobal("document", Object.assign(new EventTarget(), { visibilityState: "visible" }));
 });
 afterEach(() => {
@@ -146,14 +146,44 @@ test("a stream whose opening is not answered is opened again, but the browser's 
   expect(Stream.opened.length).toBe(2);
 });
 
-test("without a session the stream is left closed and the login is asked for", async () => {
+test.each([[401, "no_key"], [403, "forged"]])("without a session (%i, %s) the stream is left closed and the login is asked for", async (status, code) => {
   const loggedOut = vi.fn();
-  answerSession(401);
+  answerStream(status, { code });
   close = follow(() => {}, loggedOut);
   Stream.opened[0]!.fail(CLOSED);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(loggedOut).toHaveBeenCalledOnce();
   expect(Stream.opened.length).toBe(1);
+});
+
+test("a key that may not have the stream is told why, and it is not asked for again until somebody looks again", async () => {
+  answerStream(403, { code: "scope_missing", title: "this needs the scope segments:read" });
+  close = follow(() => {}, () => {});
+  Stream.opened[0]!.fail(CLOSED);
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect([Stream.opened.length, linkNow(), refusalNow()?.message]).toEqual([1, "refused", "this needs the scope segments:read"]);
+  answerStream(200);
+  look("hidden");
+  look("visible");
+  Stream.opened[1]!.tell("hello");
+  expect([linkNow(), refusalNow()]).toEqual(["live", null]);
+});
+
+test.each([404, 429, 503])("a stream that is not given now (%i) is asked for again", async (status) => {
+  answerStream(status);
+  close = follow(() => {}, () => {});
+  Stream.opened[0]!.fail(CLOSED);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect([Stream.opened.length, linkNow()]).toEqual([2, "waiting"]);
+});
+
+test("asking why a stream was not given takes no stream", async () => {
+  const cancelled = vi.fn();
+  vi.stubGlobal("fetch", async () => new Response(new ReadableStream({ cancel: cancelled }), { status: 200 }));
+  close = follow(() => {}, () => {});
+  Stream.opened[0]!.fail(CLOSED);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(cancelled).toHaveBeenCalledOnce();
 });
 
 test("a page that was left opens no stream any more", async () => {

@@ -1,18 +1,19 @@
 /**
  * Live membership changes and counts: one stream for the whole page, resumed by the browser after the last event it had,
- * and opened anew when the browser has given it up, or when it is silent for so long that it must be dead. Rule: who
- * shows a number learns whether the stream is open, so that an old number is never shown as a live one; and a tab that
- * nobody looks at has none, because a browser opens six connections to a server that speaks HTTP/1.1, for all tabs
- * together, and a seventh tab would wait for good.
+ * and opened anew when the browser has given it up, or when it is silent for so long that it must be dead; but not when
+ * the page's key may not have it. Rule: who shows a number learns whether the stream is open, so that an old number is
+ * never shown as a live one; and a tab that nobody looks at has none, because a browser opens six connections to a server
+ * that speaks HTTP/1.1, for all tabs together, and a seventh tab would wait for good.
  */
 import { useEffect, useSyncExternalStore } from "react";
-import { API, ask, Problem } from "./api";
+import { API, isLoggedOut, refusalOf, type Problem } from "./api";
 
 export interface LiveChange {
   segment_id: string; segment_version: number; contact_id: string; change: "enter" | "exit"; at_ms: number; cause: string;
   event_id: string;
 }
-export type Link = "connecting" | "live" | "waiting";
+/** `refused`: the page's key may not have the stream, so that asking again changes nothing. */
+export type Link = "connecting" | "live" | "waiting" | "refused";
 type Listener = () => void;
 
 const counts = new Map<string, number>();
@@ -22,8 +23,11 @@ const linkWatchers = new Set<Listener>();
 /** How many of the readers miss what comes while nobody looks. */
 let recorders = 0;
 let link: Link = "connecting";
+/** Why the stream was refused for good; null when it was not. */
+let refusal: Problem | null = null;
 
-/** How long to wait before a stream that was refused is opened again; twice as long after each refusal. */
+const FORBIDDEN = 403;
+/** How long to wait before a stream that was not given is opened again; twice as long after each refusal. */
 const REOPEN_MS = 1_000;
 const REOPEN_MS_MAX = 30_000;
 /** Longer than the console is ever silent: it tells that it is there every 15 s when there is nothing else to tell. */
@@ -31,8 +35,9 @@ const SILENCE_MS_MAX = 35_000;
 /** A page is drawn once for all changes that arrive so close together: a new segment may bring thousands a second. */
 const TOGETHER_MS = 250;
 
-function setLink(next: Link): void {
+function setLink(next: Link, why: Problem | null = null): void {
   link = next;
+  refusal = why;
   linkWatchers.forEach((tell) => tell());
 }
 
@@ -93,10 +98,14 @@ export function follow(onMissed: () => void, onLoggedOut: () => void): () => voi
   const reopen = async () => {
     clearTimeout(silence);
     const mine = looks;
-    const isLoggedOut = await ask("/session").then(() => false, (error: unknown) => error instanceof Problem && error.status === 401);
+    const why = await refusalOf("/events");
     if (isClosed || mine !== looks) return;
-    if (isLoggedOut) {
+    if (isLoggedOut(why)) {
       onLoggedOut();
+      return;
+    }
+    if (why?.status === FORBIDDEN) {
+      setLink("refused", why);
       return;
     }
     timer = setTimeout(open, wait);
@@ -176,14 +185,21 @@ export function linkNow(): Link {
   return link;
 }
 
+export function refusalNow(): Problem | null {
+  return refusal;
+}
+
+function watchLink(tell: Listener): () => void {
+  linkWatchers.add(tell);
+  return () => linkWatchers.delete(tell);
+}
+
 export function useLink(): Link {
-  return useSyncExternalStore(
-    (tell) => {
-      linkWatchers.add(tell);
-      return () => linkWatchers.delete(tell);
-    },
-    linkNow,
-  );
+  return useSyncExternalStore(watchLink, linkNow);
+}
+
+export function useRefusal(): Problem | null {
+  return useSyncExternalStore(watchLink, refusalNow);
 }
 
 /**
