@@ -458,17 +458,38 @@ test("no page scrolls sideways on a telephone, and no long word or id makes one 
   await stack.api("POST", "/segments", { id, name: id, where: { plan: { is: "w".repeat(200) } } });
   await stack.api("PATCH", "/contacts/50%25", { attributes: { plan: "w".repeat(200), last_active: new Date().toISOString(), customer: 17 } });
   await stack.api("POST", "/imports?filename=wide.csv", `${"c".repeat(200)},d\n1,2\n`);
+  await stack.record("malformed", "narrow_one", `{"plan": ${"w".repeat(200)}}`);
   const isWide = () => page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
-  for (const width of [360, 1360]) {
-    await page.setViewportSize({ width, height: 860 });
-    for (const [path, ready] of [[`/segments/${id}`, "[data-testid=english]"], ["/contacts/50%25", ".attributes"], ["/imports", "table"], ["/", "[data-segment]"]]) {
+  for (const [width, height] of [[320, 256], [360, 860], [1360, 860]]) {
+    await page.setViewportSize({ width, height });
+    for (const [path, ready] of [[`/segments/${id}`, "[data-testid=english]"], ["/contacts/50%25", ".attributes"], ["/imports", "table"], ["/health", ".letters"], ["/activity", ".filters"], ["/", "[data-segment]"]]) {
       await go(path);
       await page.locator(ready).first().waitFor();
       if (path.startsWith("/contacts")) await shown("h1", /^50%$/);
       if (path === "/imports") await page.getByLabel("Open wide.csv").click().then(() => page.locator(".mapping").waitFor());
+      if (path === "/health") await page.getByRole("button", { name: /^Show dead letter/ }).first().click().then(() => page.locator(".letter").waitFor());
       assert.equal(await isWide(), false, `${path} at ${width}`);
     }
   }
+});
+
+test("on a page that is magnified to four times its size every place can be gone to and rows are in sight", async () => {
+  for (let number = 0; number < 4; number++) await stack.api("POST", "/segments", { id: `magnified_${number}`, where: "magnified is true" });
+  await page.setViewportSize({ width: 320, height: 256 });
+  await go("/");
+  await page.locator("[data-segment]").nth(3).waitFor();
+  const seen = await page.evaluate(() => ({
+    links: [...document.querySelectorAll(".bar nav a")].filter((each) => each.getBoundingClientRect().right <= innerWidth).length,
+    rows: document.querySelector(".scroller").clientHeight / document.querySelector("[data-segment]").clientHeight,
+  }));
+  assert.equal(seen.links, 5);
+  assert.ok(seen.rows > 3, `${seen.rows} rows`);
+  // Whoever goes by keys sees where they are: no bar stands over it.
+  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+  const search = page.getByLabel("Search segments");
+  await search.focus();
+  assert.ok(await search.evaluate((each) => each.contains(document.elementFromPoint(...["x", "y"].map((side) => each.getBoundingClientRect()[side] + 5)))));
+  await page.setViewportSize({ width: 1360, height: 860 });
 });
 
 test("a value can be read and edited on the narrowest telephone", async () => {
