@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
+import { addressedJourneys } from "./addressed.mjs";
 import { openBrowser, seriousFindings } from "./browser.mjs";
 import { changingJourneys } from "./changing.mjs";
 import { hinderedJourneys } from "./hindered.mjs";
@@ -423,6 +424,7 @@ test("changes arrive on the activity page while it is open, and the filters hold
   await shown(".empty", "No change fits the filters");
 });
 
+addressedJourneys(() => ({ stack, page, go, shown }));
 hinderedJourneys(() => ({ stack, page, go, shown, writeText, button }));
 leavingJourneys(() => ({ stack, page, go, shown, writeText, press }));
 changingJourneys(() => ({ stack, page, go, shown, writeText, press }));

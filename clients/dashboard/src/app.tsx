@@ -66,7 +66,7 @@ const askFirst: AroundNavHandler = (go, to, options) => leavingFor(String(to), (
 /** Use the session there is, or begin one with a key given in the link's `#key=`, which never leaves the browser. */
 async function open(done: (session: Session | null) => void, say: (text: string) => void): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (given) history.replaceState(null, "", location.pathname);
+  if (given) history.replaceState(null, "", location.pathname + location.search);
   try {
     done(given ? await ask<Session>("/session", { method: "POST", json: { key: given } }) : await ask<Session>("/session"));
   } catch (error) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { idIn, isStep, placeOf, titleOf } from "./places";
+import { idIn, isStep, placeOf, titleOf, withAsked } from "./places";
 
 test.each(["u_17", "a%41", "50%", "100 %25", "a/b", "?", "#", "ä ö", "%", "a%2Fb", "line\nbreak"])(
   "the address made for %j names it again", (id) => expect(idIn(`/contacts/${encodeURIComponent(id)}`)).toBe(id));
@@ -26,3 +26,8 @@ test.each([
 ])("the page at %s is called %s", (path, title) => expect(titleOf(path)).toBe(title));
 
 test.each(["/", "/segments/pro", "/new-segment"])("%s is a page of the segments", (path) => expect(placeOf(path)).toBe("/"));
+
+test.each([
+  ["/contacts", "a&b = ü", "/contacts?prefix=a%26b+%3D+%C3%BC"], ["/contacts?prefix=a", "", "/contacts"],
+  ["/contacts?prefix=a&other=1", "b", "/contacts?prefix=b&other=1"], ["/contacts/50%25", "b", "/contacts/50%25?prefix=b"],
+])("%s, asked for %j, is at %s", (address, value, wanted) => expect(withAsked(address, "prefix", value)).toBe(wanted));

@@ -30,6 +30,15 @@ export function titleOf(pathname: string): string {
   return [...(second ? [id] : []), place, "Tidegate"].join(" – ");
 }
 
+/** An address with something asked of its page in it, in place of what was asked by that name before; "" asks nothing. */
+export function withAsked(address: string, name: string, value: string): string {
+  const [pathname = "", query = ""] = address.split("?");
+  const asked = new URLSearchParams(query);
+  if (value === "") asked.delete(name);
+  else asked.set(name, value);
+  return asked.size === 0 ? pathname : `${pathname}?${asked.toString()}`;
+}
+
 /** Whether an id is a step in an address, which a browser takes before it asks for anything, however it is written. */
 export function isStep(id: string): boolean {
   return id === "." || id === "..";

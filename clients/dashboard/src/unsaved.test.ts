@@ -93,6 +93,19 @@ test("a question is asked no longer once what it is about is saved, and goes on 
   expect([questionNow(), go.mock.calls.length, isUnloadHeld()]).toEqual([null, 0, false]);
 });
 
+test("what is open behind the path is left like a page, and the place within it is not", () => {
+  const go = vi.fn();
+  place = new URL("/imports?import=imp_1", EDITOR);
+  keep("The mapping would be lost.");
+  leavingFor("#first-rows", go);
+  leavingFor("/imports?import=imp_1", go);
+  expect([go.mock.calls.length, questionNow()]).toEqual([2, null]);
+  leavingFor("/imports", go);
+  expect([go.mock.calls.length, questionNow()?.says]).toEqual([2, "The mapping would be lost."]);
+  goThroughHistory("/imports?import=imp_2");
+  expect([onRouter.mock.calls.length, place.search]).toEqual([0, "?import=imp_1"]);
+});
+
 test("an answer to a question that is no longer asked does nothing", () => {
   const go = vi.fn();
   keep("The condition would be lost.");

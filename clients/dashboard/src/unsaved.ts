@@ -48,10 +48,16 @@ export function leaving(go: () => void): void {
   else ask({ says: [...unsaved].map(({ says }) => says).join(" "), go });
 }
 
-/** Go to an address, which loses nothing when it is one of the same page. */
+/** Go to an address, which loses nothing when it is that of the page already. */
 export function leavingFor(address: string, go: () => void): void {
-  if (new URL(address, location.href).pathname === location.pathname) go();
+  if (isSamePage(address, location.href)) go();
   else leaving(go);
+}
+
+/** Whether two addresses show the same: what is open in a page stands behind its path. */
+function isSamePage(one: string, other: string): boolean {
+  const [a, b] = [new URL(one, location.href), new URL(other, location.href)];
+  return a.pathname === b.pathname && a.search === b.search;
 }
 
 /**
@@ -61,7 +67,7 @@ export function leavingFor(address: string, go: () => void): void {
 export function guardHistory(): void {
   addEventListener("popstate", (event) => {
     const [held] = unsaved;
-    if (held === undefined || location.pathname === new URL(held.href).pathname) return;
+    if (held === undefined || isSamePage(held.href, location.href)) return;
     event.stopImmediatePropagation();
     history.pushState(null, "", held.href);
     leaving(() => history.back());

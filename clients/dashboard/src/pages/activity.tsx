@@ -4,6 +4,7 @@ import useSWR from "swr";
 import { segmentPath, type Change, type Segment } from "../api";
 import { count } from "../format";
 import { useChangesTogether, type LiveChange } from "../live";
+import { useTyped } from "../parts/asked";
 import { ChangeLine } from "../parts/change-line";
 import { Empty, Trouble } from "../parts/states";
 
@@ -13,10 +14,10 @@ export function Activity() {
   const [changes, setChanges] = useState<LiveChange[]>([]);
   const [seen, setSeen] = useState(0);
   const [held, setHeld] = useState(false);
-  const [segment, setSegment] = useState("");
-  const [contact, setContact] = useState("");
-  const [kind, setKind] = useState("");
-  const [cause, setCause] = useState("");
+  const [segment, setSegment] = useTyped("segment");
+  const [contact, setContact] = useTyped("contact");
+  const [kind, setKind] = useTyped("change");
+  const [cause, setCause] = useTyped("cause");
   const take = useCallback((arrived: readonly LiveChange[]) => {
     setSeen((before) => before + arrived.length);
     setChanges((before) => [...arrived].reverse().concat(before).slice(0, KEPT_MAX));

@@ -1,7 +1,8 @@
 /** Finding a contact by the beginning of its id. */
-import { useDeferredValue, useState, type FormEvent } from "react";
+import { useDeferredValue, type FormEvent } from "react";
 import useSWR from "swr";
 import { Link, useLocation } from "wouter";
+import { useTyped } from "../parts/asked";
 import { ContactLink, stepSays } from "../parts/contact-link";
 import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
@@ -10,9 +11,9 @@ import { isStep } from "../places";
 const PAGE = 100;
 
 export function Contacts() {
-  const [prefix, setPrefix] = useState("");
-  const pages = usePages();
+  const [prefix, setPrefix] = useTyped("prefix");
   const wanted = useDeferredValue(prefix);
+  const pages = usePages(wanted);
   const [, go] = useLocation();
   const asked = new URLSearchParams({ prefix: wanted, limit: String(PAGE), ...(pages.after ? { after: pages.after } : {}) });
   const { data, error, isLoading, mutate } = useSWR<{ contacts: { id: string }[]; next: string | null }>(`/contacts?${asked.toString()}`);
@@ -28,7 +29,7 @@ export function Contacts() {
         <h1>Contacts</h1>
         <p className="facts">by id; Enter opens the one that is typed</p>
         <input type="search" autoFocus aria-label="Contact id" placeholder="Id, or how it begins" value={prefix}
-          onChange={(event) => { setPrefix(event.target.value); pages.reset(); }} />
+          onChange={(event) => setPrefix(event.target.value)} />
       </form>
       {isStep(prefix.trim()) && <p className="notice" role="status">{stepSays(prefix.trim())}</p>}
       {error && <Trouble error={error} retry={() => void mutate()} />}

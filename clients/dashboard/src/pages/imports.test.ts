@@ -1,7 +1,7 @@
 import { createElement } from "react";
 import { renderToString } from "react-dom/server";
 import { SWRConfig } from "swr";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import Imports, { foundIn, MappingTable, Progress, type Column, type Mapping } from "./imports";
 
 function mapped(type: string, part: object = {}, origin = "given"): string {
@@ -34,6 +34,7 @@ test("an import that stands still says what it waits for", () => {
 });
 
 test("imports that the first page has no room for can be gone to", () => {
+  vi.stubGlobal("location", { pathname: "/imports", search: "" });
   const one = { id: "imp_1", name: "people.csv", state: "completed", accepted: 1, rejected: 0, created_at: "2026-01-01T00:00:00Z" };
   const shown = (next: string | null) => {
     const provider = () => new Map([["/imports", { data: { imports: [one], next }, error: undefined, isLoading: false, isValidating: false, _k: "/imports" }]]);

@@ -4,6 +4,7 @@ import useSWR from "swr";
 import { API, ask } from "../api";
 import { age, count, counted, duration } from "../format";
 import { inTurn } from "../in-turn";
+import { useOpened } from "../parts/asked";
 import { useNow } from "../parts/now";
 import { Pager, usePages } from "../parts/pager";
 import { Empty, Skeleton, Trouble } from "../parts/states";
@@ -33,7 +34,7 @@ const AT_WORK = new Set(["checking", "running"]);
 const MAPPED_AFTER_MS = 300;
 
 export default function Imports() {
-  const [open, setOpen] = useState<string | null>(null);
+  const [open, setOpen] = useOpened("import");
   const pages = usePages();
   const { data, error, mutate } = useSWR<{ imports: Import[]; next: string | null }>(
     `/imports${pages.after ? `?cursor=${encodeURIComponent(pages.after)}` : ""}`, { refreshInterval: pages.number === 1 ? 3_000 : 0 });
@@ -45,7 +46,7 @@ export default function Imports() {
     setOpen(uploaded.made);
     taken();
     void mutate();
-  }, [uploaded.made, mutate]);
+  }, [uploaded.made, setOpen, mutate]);
 
   function choose(input: HTMLInputElement) {
     const chosen = input.files?.[0];
@@ -63,7 +64,7 @@ export default function Imports() {
         <button type="button" className="main" disabled={uploaded.isUnderWay} onClick={() => file.current?.click()}>{uploaded.isUnderWay ? "Uploading…" : "Upload a CSV file"}</button>
       </div>
       {uploaded.trouble !== null && <Trouble error={uploaded.trouble} of={uploaded.name} />}
-      {open && <Flow key={open} id={open} onClose={() => setOpen(null)} />}
+      {open && <Flow key={open} id={open} onClose={() => setOpen("")} />}
       {error && <Trouble error={error} retry={() => void mutate()} />}
       {!data && !error && <Skeleton lines={5} />}
       {data && data.imports.length === 0 && pages.number === 1 && !open && (

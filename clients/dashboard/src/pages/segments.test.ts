@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Segment } from "../api";
-import { arranged } from "./segments";
+import { arranged, orderOf } from "./segments";
 
 function segment(id: string, members: number | null, part: Partial<Segment> = {}): Segment {
   return {
@@ -28,3 +28,7 @@ test("ten thousand segments are arranged quickly, and the list itself is left al
   expect(performance.now() - from).toBeLessThan(500);
   expect([shown.length, shown[0]!.id, all[0]]).toEqual([10_000, "s_0", first]);
 });
+
+test.each([
+  ["", "name", false], ["name-down", "name", true], ["saved_at", "saved_at", false], ["members-down", "members", true], ["nosuch-down", "name", false],
+])("an address that asks for the order %j gets %s", (written, by, down) => expect(orderOf(written)).toEqual({ by, down }));

@@ -6,6 +6,7 @@ import { Link, useLocation } from "wouter";
 import { segmentPath, type Cost, type Segment, type Status } from "../api";
 import { age, count, counted, microseconds } from "../format";
 import { newestCount, useCount } from "../live";
+import { useTyped } from "../parts/asked";
 import { useNow } from "../parts/now";
 import { Sparkline } from "../parts/sparkline";
 import { Empty, Skeleton, Trouble } from "../parts/states";
@@ -24,8 +25,9 @@ const COLUMNS: readonly [Order, string][] = [
 export function Segments() {
   const { data, error, mutate } = useSWR<{ segments: Segment[] }>("/segments?brief=true", { refreshInterval: READ_EVERY_MS });
   const { data: status } = useSWR<Status>("/status", { refreshInterval: READ_EVERY_MS });
-  const [search, setSearch] = useState("");
-  const [order, setOrder] = useState<{ by: Order; down: boolean }>({ by: "name", down: false });
+  const [search, setSearch] = useTyped("search");
+  const [written, setWritten] = useTyped("order");
+  const order = useMemo(() => orderOf(written), [written]);
   const wanted = useDeferredValue(search.trim().toLowerCase());
   const shown = useMemo(() => arranged(data?.segments ?? [], wanted, order), [data, wanted, order]);
 
@@ -53,7 +55,7 @@ export function Segments() {
       )}
       {data && data.segments.length > 0 && (
         <List segments={shown} order={order} since={data.segments[0]!.last_hour.since}
-          onOrder={(by) => setOrder((before) => ({ by, down: before.by === by ? !before.down : by !== "name" }))} />
+          onOrder={(by) => setWritten((order.by === by ? !order.down : by !== "name") ? `${by}-down` : by)} />
       )}
       {data && data.segments.length > 0 && shown.length === 0 && (
         <Empty title="Nothing matches"><p>No segment has “{search}” in its name, id or condition.</p>
@@ -61,6 +63,16 @@ export function Segments() {
       )}
     </>
   );
+}
+
+/** The order that an address asks for: `members-down`; by name where it asks for none that there is. */
+export function orderOf(written: string): { by: Order; down: boolean } {
+  const by = written.replace(/-down$/, "");
+  return isOrder(by) ? { by, down: by !== written } : { by: "name", down: false };
+}
+
+function isOrder(text: string): text is Order {
+  return text === "saved_at" || COLUMNS.some(([by]) => by === text);
 }
 
 export function arranged(segments: readonly Segment[], wanted: string, order: { by: Order; down: boolean }): Segment[] {

@@ -14,8 +14,8 @@ const READ_EVERY_MS = 5_000;
 const VALUE_SHOWN_CHARACTERS = 4_096;
 
 export function DeadLetters() {
-  const pages = usePages();
   const [code, setCode] = useState("");
+  const pages = usePages(code);
   const [open, setOpen] = useState<DeadLetter | null>(null);
   const asked = new URLSearchParams({ limit: String(PAGE), ...(code ? { code } : {}), ...(pages.after ? { after: pages.after } : {}) });
   const { data, error, isLoading, mutate } = useSWR<{ dead_letters: DeadLetter[]; next: string | null }>(`/dead-letters?${asked.toString()}`, {
@@ -34,7 +34,7 @@ export function DeadLetters() {
       {failure}
       {!(isEmpty && code === "") && (
         <div className="filters">
-          <label>Code <input value={code} placeholder="any, for example no_key" spellCheck={false} onChange={(event) => { setCode(event.target.value.trim()); pages.reset(); }} /></label>
+          <label>Code <input value={code} placeholder="any, for example no_key" spellCheck={false} onChange={(event) => setCode(event.target.value.trim())} /></label>
         </div>
       )}
       {isEmpty ? !isLoading && !error && (

@@ -1,16 +1,17 @@
 /** Going through the pages of a list by cursors. Rule: the first page is the newest and stays live; the others stand still. */
 import { useState } from "react";
 
-export interface Pages { after: string | null; number: number; go: (next: string | null) => void; back: () => void; reset: () => void }
+export interface Pages { after: string | null; number: number; go: (next: string | null) => void; back: () => void }
 
-export function usePages(): Pages {
-  const [cursors, setCursors] = useState<(string | null)[]>([null]);
+/** `of` is what the list is asked for: another list begins at its first page. */
+export function usePages(of = ""): Pages {
+  const [gone, setGone] = useState<{ of: string; cursors: (string | null)[] }>({ of, cursors: [null] });
+  const cursors = gone.of === of ? gone.cursors : [null];
   return {
     after: cursors[cursors.length - 1] ?? null,
     number: cursors.length,
-    go: (next) => setCursors((before) => [...before, next]),
-    back: () => setCursors((before) => (before.length > 1 ? before.slice(0, -1) : before)),
-    reset: () => setCursors([null]),
+    go: (next) => setGone({ of, cursors: [...cursors, next] }),
+    back: () => { if (cursors.length > 1) setGone({ of, cursors: cursors.slice(0, -1) }); },
   };
 }
 
