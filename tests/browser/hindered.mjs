@@ -193,6 +193,26 @@ export function hinderedJourneys(at) {
     await page.unroute(`**/imports/${id}/mapping`);
   });
 
+  test("whoever's clock is wrong is told how old things are all the same", async () => {
+    const { page, stack } = at();
+    await stack.api("PATCH", "/contacts/u_7", { attributes: { seen: "now" } });
+    for (const hours of [-2, 2]) {
+      const tab = await page.context().newPage();
+      try {
+        await tab.addInitScript((ms) => {
+          const real = Date.now;
+          Date.now = () => real() + ms;
+        }, hours * 3_600_000);
+        await tab.goto(`${stack.console}/contacts/u_7`);
+        await tab.locator(".facts", { hasText: /^as evaluated (now|\d+ (m?s|min).* ago|in \d+ m?s)/ }).waitFor();
+        await tab.goto(`${stack.console}/health`);
+        await tab.locator(".facts", { hasText: /^read (now|\d+ m?s ago|in \d+ m?s), every 2 s/ }).waitFor();
+      } finally {
+        await tab.close();
+      }
+    }
+  });
+
   test("a stream that the key may not have is told with the reason, and not said to come back", async () => {
     const { page, go, shown } = at();
     await page.route("**/api/v2/events", (route) => route.fulfill(problem(403)));

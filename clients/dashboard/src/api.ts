@@ -3,6 +3,7 @@
  * Rule: nothing but this origin's `/api/v2` is ever asked, and in this page's session alone: all carry its token.
  */
 
+import { hear } from "./clock";
 import { parseExactly, type ExactNumber } from "./exact";
 
 export const API = "/api/v2";
@@ -164,7 +165,9 @@ function deadlineOf(other: AbortSignal | undefined, ms: number | null): { signal
 async function answered<T>(path: string, request: RequestInit): Promise<T> {
   let answer: Response;
   try {
+    const asked = Date.now();
     answer = await fetch(API + path, request);
+    hear(asked, Date.now(), answer.headers.get("Date"));
   } catch (error) {
     if (request.signal?.aborted) throw error;
     throw new Problem(0, "no_answer", "The console does not answer.", "Check that it is running, and your network.", []);
