@@ -26,7 +26,7 @@ from deploy.local.plan import KAFKA, SERVICE_STOP_GRACE_MS, StackPlan
 from deploy.local.ports import require_free
 from deploy.local.supervised import State, Supervised
 from services.runtime import clock
-from services.runtime.errors import ServiceError
+from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 
@@ -172,6 +172,9 @@ class LocalStack:
         settings = RuntimeSettings(kafka_bootstrap=self._plan.bootstrap, partitions=self._plan.partitions)
         try:
             asyncio.run(ensure_topics(settings))
+        except StartRefusedError as error:
+            told = "here that is --partitions, as --data-dir was first used with; or choose another --data-dir"
+            raise LocalStackError(f"The topics cannot be used: {error}; {told}.") from error
         except ServiceError as error:
             raise LocalStackError(f"The topics cannot be used: {error}") from error
 

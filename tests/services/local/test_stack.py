@@ -138,6 +138,18 @@ def test_a_second_stack_on_the_same_directory_is_refused_and_harms_nothing(
 
 
 @pytest.mark.broker
+def test_another_number_of_partitions_is_refused_and_the_option_named(
+    running: RunningStack, tmp_path: Path, ports: StackPorts
+) -> None:
+    running.stop()
+    other = LocalStack(IdlePlan(tmp_path, ports, 3), Output(StringIO(), colour=False), threading.Event())
+    with pytest.raises(
+        LocalStackError, match=r"memberships has 2 partitions, expected 3.*that is --partitions, as --data-dir"
+    ):
+        other.start()
+
+
+@pytest.mark.broker
 def test_the_local_key_is_made_once_kept_private_and_replaced_when_revoked(tmp_path: Path, ports: StackPorts) -> None:
     keys = KeyFile(tmp_path / KEY_FILE_NAME)
     found = []
