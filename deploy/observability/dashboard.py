@@ -86,7 +86,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Tick lateness",
-                "From the instant a tick was due to its acknowledgement by every partition.",
+                "From when a tick was due to its acknowledgement by the worst partition, or so far without one.",
                 "s",
                 _quantiles("tidegate_tick_lateness_seconds"),
             ),
@@ -224,11 +224,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         (
             Panel(
                 "Ticks",
-                "Ticks appended, and rounds that the broker did not acknowledge.",
+                "Ticks appended, one a partition and interval, and those that were not acknowledged.",
                 "cps",
                 (
                     _rate("tidegate_ticks_total", "ticks"),
-                    _rate("tidegate_tick_rounds_failed_total", "failed rounds"),
+                    _rate("tidegate_ticks_failed_total", "failed"),
                 ),
             ),
             Panel(
