@@ -40,9 +40,14 @@ def open_store(path: Path, memory: StoreMemory, now: InstantMs) -> Opened:
     except StoreUnavailableError:
         raise
     except StoreError:
-        if not path.exists():
+        mark = corruption_mark(path)
+        if path.exists():
+            aside = quarantine(path)
+        elif mark.exists():
+            aside = None  # who set it aside or deleted it came no further
+        else:
             raise
-        aside = quarantine(path)
+        mark.unlink(missing_ok=True)
         return Opened(_open_readable(path, memory, now)[0], aside)
     if not outdated:
         return Opened(store, None)
@@ -57,7 +62,6 @@ def quarantine(path: Path) -> Path:
         target = path.with_name(f"{path.name}.broken-{number}")
         if not target.exists():
             path.rename(target)
-            corruption_mark(path).unlink(missing_ok=True)
             return target
     raise StoreError(f"{QUARANTINES_MAX} broken stores stand beside {path}: remove those that nobody will look at")
 

@@ -290,6 +290,27 @@ def test_a_store_stays_where_it_is_when_no_more_files_may_be_open(tmp_path: Path
     assert is_whole(path, memory)
 
 
+def test_a_mark_of_damage_whose_store_is_gone_is_removed_and_an_empty_store_begun(
+    tmp_path: Path, memory: StoreMemory
+) -> None:
+    path = tmp_path / "s"
+    corruption_mark(path).touch()
+    opened = open_store(path, memory, NOW)
+    assert (opened.quarantined, opened.outdated) == (None, False)
+    assert opened.store.scan(b"c", b"d", 10) == []
+    opened.store.close()
+    assert not corruption_mark(path).exists()
+
+
+def test_a_place_where_no_store_can_be_begun_is_told_in_the_stores_own_words(
+    tmp_path: Path, memory: StoreMemory
+) -> None:
+    place = tmp_path / "file"
+    place.touch()
+    with pytest.raises(StoreError, match=r"cannot open the local state in .*/file/s"):
+        open_store(place / "s", memory, NOW)
+
+
 @pytest.mark.parametrize("trouble", ["No space left on device", "Permission denied", "Read-only file system"])
 def test_trouble_of_the_machine_is_not_damage(tmp_path: Path, memory: StoreMemory, trouble: str) -> None:
     store = filled(tmp_path / "s", memory)
