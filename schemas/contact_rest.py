@@ -13,6 +13,7 @@ import orjson
 
 from segmentation.model import UNKNOWN_BIRTH, InstantMs, Offset, SegmentId
 
+_BEGINNING = b'{"attributes":{'
 _MEMBERS_FIELD = b',"members":{'
 
 
@@ -29,5 +30,7 @@ def decode_contact_rest(value: bytes) -> ContactRest:
 
     An attribute may spell the field's name, but its last mention is the field: only ids and numbers follow it.
     """
+    if not value.startswith(_BEGINNING):
+        raise ValueError("it does not begin with the contact's attributes")
     row = orjson.loads(b"{" + value[value.rindex(_MEMBERS_FIELD) + 1 :])
     return ContactRest(row["members"], row["due"], row.get("born", UNKNOWN_BIRTH))

@@ -25,13 +25,18 @@ class NewContacts:
         return len(self._contacts)
 
     def add(self, raw_id: bytes, row: bytes) -> None:
-        """Add a contact that the store does not hold. `raw_id` is its id as keys have it."""
-        self._contacts[rows.CONTACTS_START + raw_id] = row
+        """Add a contact that the store does not hold. `raw_id` is its id as keys have it.
+
+        Errors: of a row that `encode_contact` did not write nothing is added, and what reading it raises is raised.
+        """
         members, due, _ = decode_contact_rest(row)
-        if due is not None:
-            self._dues.append(rows.raw_due_key(due, raw_id))
-        for segment_id, since in members.items():
-            self._listings[segment_id].append((raw_id, b"%d" % since))
+        due_key = rows.raw_due_key(due, raw_id) if due is not None else None
+        listings = [(segment_id, (raw_id, b"%d" % since)) for segment_id, since in members.items()]
+        self._contacts[rows.CONTACTS_START + raw_id] = row
+        if due_key is not None:
+            self._dues.append(due_key)
+        for segment_id, listing in listings:
+            self._listings[segment_id].append(listing)
 
     def put(self, batch: rows.CommitRows) -> None:
         """Put all rows, and count the members."""

@@ -33,6 +33,7 @@ from services.evaluator.ports import (
     Undecided,
 )
 from services.evaluator.restored import RestoredPartition, restore, scan_all
+from services.evaluator.senseless import SENSELESS, SenselessRows, check_control, read_contact
 from services.evaluator.unmarked import Fenced, settle
 from services.evaluator.unreadable import UnreadableValues, attributes_of
 from services.runtime.errors import StartRefusedError
@@ -43,6 +44,7 @@ APPLY_RECORDS_MAX = 5_000
 """Records applied to a store in one write: of more, sorted rows lie nearer together."""
 CONTACTS_BETWEEN_TURNS = 500
 """Contacts made into rows between two turns of the event loop: some ten milliseconds where each ends in segments."""
+CONTROLS_BETWEEN_TURNS = 200
 COMPILED_BETWEEN_TURNS = 20
 """Some ten milliseconds."""
 REBUILDS_MAX = 2
@@ -66,8 +68,13 @@ class Recovery:
     marks: rows.Marks = rows.EMPTY
     counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
     unreadable: UnreadableValues = field(default_factory=UnreadableValues)
+    senseless: SenselessRows = field(init=False)
     records: int = 0
     todo: int = 0
+
+    def __post_init__(self) -> None:
+        """Nothing has been read yet."""
+        self.senseless = SenselessRows(self.partition)
 
     @property
     def percent(self) -> float:
@@ -174,6 +181,7 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
             await _apply(recovery, drained.topic, drained.records[begin : begin + APPLY_RECORDS_MAX])
             await asyncio.sleep(0)
     for recovery in recoveries:
+        recovery.senseless.refuse()
         _mark_level(recovery, starts)
     return starts
 
@@ -235,15 +243,16 @@ def _start(topic: Topic, recovery: Recovery, bounds: Bounds) -> int:
 
 
 async def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord]) -> None:
-    newest = {record.key: record.value for record in records if record.key is not None}
-    end = records[-1].offset + 1
+    newest = {record.key: record for record in records if record.key is not None}
+    recovery.senseless.replaced(topic, newest)
     batch = rows.CommitRows(recovery.counts)
     if topic is Topic.CONTROL_CHANGELOG:
-        batch.rows.update((rows.control_key(key), value) for key, value in newest.items())
-        recovery.marks = recovery.marks._replace(control_changelog=end)
+        await _apply_controls(recovery, batch, newest)
     else:
         contacts = recovery.marks.contacts + await _apply_contacts(recovery, batch, newest)
-        recovery.marks = recovery.marks._replace(contacts_changelog=end, contacts=contacts, due_from=rows.DUE_START)
+        recovery.marks = recovery.marks._replace(contacts=contacts, due_from=rows.DUE_START)
+    if not recovery.senseless.hold_back(topic):
+        recovery.marks = _moved(recovery.marks, topic, records[-1].offset + 1)
     batch.put_counts()
     recovery.unreadable.put(batch.rows)
     batch.rows[rows.MARKS_KEY] = recovery.marks.encode()
@@ -251,7 +260,26 @@ async def _apply(recovery: Recovery, topic: Topic, records: Sequence[InputRecord
     recovery.records += len(records)
 
 
-async def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[bytes, bytes | None]) -> int:
+def _moved(marks: rows.Marks, topic: Topic, end: int) -> rows.Marks:
+    if topic is Topic.CONTROL_CHANGELOG:
+        return marks._replace(control_changelog=end)
+    return marks._replace(contacts_changelog=end)
+
+
+async def _apply_controls(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[bytes, InputRecord]) -> None:
+    for number, (key, record) in enumerate(newest.items(), 1):
+        if number % CONTROLS_BETWEEN_TURNS == 0:
+            await asyncio.sleep(0)
+        try:
+            if record.value is not None:
+                check_control(key, record.value)
+        except SENSELESS as error:
+            recovery.senseless.add(Topic.CONTROL_CHANGELOG, record, error)
+            continue
+        batch.rows[rows.control_key(key)] = record.value
+
+
+async def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Mapping[bytes, InputRecord]) -> int:
     """Put rows as a commit would have put them, in the order of the contacts; how many contacts there are more.
 
     Nothing is written yet, so a recovery that is cancelled at a turn leaves the store as it was.
@@ -266,18 +294,24 @@ async def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Ma
     for number, (key, old) in enumerate(zip(keys, found, strict=True), 1):
         if number % CONTACTS_BETWEEN_TURNS == 0:
             await asyncio.sleep(0)
-        row = newest[key]
-        if old is None and row is not None and not is_watched:
-            new.add(key, row)
-            continue
+        row = newest[key].value
         before = decode_contact(old) if old is not None else None
-        now = decode_contact(row) if row is not None else None
+        try:
+            contact_id = ContactId(key.decode())
+            if row is not None and old is None and not is_watched:
+                new.add(key, row)
+                continue
+            now = read_contact(row) if row is not None else None
+        except SENSELESS as error:
+            if row is not None:
+                recovery.senseless.add(Topic.CONTACTS_CHANGELOG, newest[key], error)
+            continue
         batch.put_contact(key, before, now, row)
-        recovery.unreadable.change(ContactId(key.decode()), attributes_of(before), attributes_of(now))
+        recovery.unreadable.change(contact_id, attributes_of(before), attributes_of(now))
         more += (now is not None) - (before is not None)
         # Of a contact that was erased and came back, compaction may have left only the present life's row.
         if now is None or (before is not None and before.born != now.born):
-            ended.append(ContactId(key.decode()))
+            ended.append(contact_id)
     new.put(batch)
     for _ in history.erasing(batch, ended, store):
         await asyncio.sleep(0)

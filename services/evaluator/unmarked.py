@@ -18,7 +18,8 @@ from schemas.topics import Topic
 from services.evaluator.evidence import Case, Row, is_committed, telling
 from services.evaluator.ledger import OUTPUTS, wrote
 from services.evaluator.measures import UNDECIDED
-from services.evaluator.ports import Bounds, Changelogs, LogError, TopicPart, Undecided
+from services.evaluator.ports import Bounds, Changelogs, InputRecord, LogError, TopicPart, Undecided
+from services.evaluator.senseless import SENSELESS, senseless
 from services.runtime.logs import get_logger
 
 LOOKS_MAX = 50
@@ -69,12 +70,12 @@ async def _case(partition: int, owner: Fenced, ends: Mapping[Topic, Bounds], cha
     part = (Topic.CONTROL_CHANGELOG, partition)
     stable, end = ends[Topic.CONTROL_CHANGELOG]
     first = (await changelogs.bounds(*part)).first
-    clock: bytes | None = None
+    clock: InputRecord | None = None
     last: Row = {}
     async for drained in changelogs.drain({part: Bounds(first, stable)}):
         for record in drained.records:
             if record.key == CLOCK_KEY:
-                clock = record.value
+                clock = record
             last = wrote(record.headers) or last
     open_rows: list[Row] = []
     async for drained in changelogs.drain({part: Bounds(stable, end)}, undecided=True):
@@ -84,10 +85,20 @@ async def _case(partition: int, owner: Fenced, ends: Mapping[Topic, Bounds], cha
         {topic: bounds.end for topic, bounds in ends.items()},
         last,
         open_rows,
-        ClockRow.decode(clock).offset if clock is not None else 0,
+        _stands(partition, clock),
         owner.disk,
         owner.group,
     )
+
+
+def _stands(partition: int, clock: InputRecord | None) -> int:
+    """The input position that the newest clock row tells. Errors: `StartRefusedError` where it makes no sense."""
+    if clock is None or clock.value is None:
+        return 0
+    try:
+        return ClockRow.decode(clock.value).offset
+    except SENSELESS as error:
+        raise senseless(Topic.CONTROL_CHANGELOG, partition, clock, error) from error
 
 
 async def _holding(partition: int, ranges: Mapping[Topic, Bounds], changelogs: Changelogs) -> set[Topic]:

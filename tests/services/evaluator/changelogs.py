@@ -30,7 +30,7 @@ class RecordedChangelogs:
         """Add records; the next offset of each topic."""
         for topic, records in appended.items():
             log = self._records.setdefault(topic, [])
-            log.extend(Record(len(log) + place, 0, each.key, each.value) for place, each in enumerate(records))
+            log += [Record(offset, 0, each.key, each.value) for offset, each in enumerate(records, len(log))]
         return {topic: len(log) for topic, log in self._records.items()}
 
     async def bounds(self, topic: Topic, _partition: int) -> Bounds:
