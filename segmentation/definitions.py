@@ -118,6 +118,10 @@ class DefinitionLog:
         """Every segment that is in force, or was for a contact not yet brought through."""
         return {*self.catalogue.segments, *self._history}
 
+    def deleted_ids(self) -> list[SegmentId]:
+        """Every segment of which the newest definition deletes it. Cost: all segments that there ever were."""
+        return [segment_id for segment_id in self._versions if segment_id not in self.catalogue.segments]
+
     def begin_backfill(self) -> BackfillCursor | None:
         """Start a scan through the newest definition; None if every contact has passed all of them."""
         if not self.pending:

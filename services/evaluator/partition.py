@@ -76,8 +76,8 @@ class Partition:
         self._overlay: dict[ContactId, ContactState | None] = {}
         self._transaction = Transaction()
         self._recent = RecentContacts()
-        self.gone: list[SegmentId] = []
-        """Segments that are deleted, for whoever has told of them."""
+        self.gone = self.definitions.deleted_ids()
+        """Segments that are deleted, for whoever has told of them: whether the owner before did is not known."""
         self._has_gone = True  # whether there may be rows of such
 
     # The live path

@@ -147,7 +147,13 @@ class StatusReporter:
                 news.untold([*segment_ids[start + SLICE_SEGMENTS :], *(segment_id for segment_id, _ in gone)])
                 return
             await asyncio.sleep(0)
-        await self._publish(producer, index, gone, news)
+        for start in range(0, len(gone), SLICE_SEGMENTS):
+            if self._serving.news.get(index) is not news:
+                return
+            if not await self._publish(producer, index, gone[start : start + SLICE_SEGMENTS], news):
+                news.untold(segment_id for segment_id, _ in gone[start + SLICE_SEGMENTS :])
+                return
+            await asyncio.sleep(0)
 
     async def _publish(
         self, producer: AIOKafkaProducer, partition: int, tellings: Sequence[Telling], news: SegmentNews
