@@ -7,13 +7,15 @@ checked; so a name cannot point elsewhere between the check and the connection. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from services.webhooks.names import Names
 
 URL_CHARACTERS_MAX: Final = 2_048
+_RELAYS: Final = IPv4Network("192.88.99.0/24")
+"""Of 6to4, deprecated and reserved; some networks still carry what goes there. The standard library calls it global."""
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 """All of IPv6 that is given out. Outside are ranges that some networks route inside, such as segment routing's and the
 deprecated site-local one; the standard library calls them global."""
@@ -102,5 +104,5 @@ def _demand_public(address: IPv4Address | IPv6Address) -> None:
             raise AddressRefusedError(f"{address} carries another address inside; webhooks go to public addresses only")
         if address not in _GLOBAL_UNICAST or address in _DOCUMENTATION:
             raise AddressRefusedError(f"{address} is not a public address; webhooks go to public addresses only")
-    if not address.is_global or address.is_multicast:
+    if not address.is_global or address.is_multicast or address in _RELAYS:
         raise AddressRefusedError(f"{address} is not a public address; webhooks go to public addresses only")

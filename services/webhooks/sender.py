@@ -1,7 +1,8 @@
 """Makes one delivery: signed, to the address that was checked, again after growing waits, and given up in the end.
 
 Rule: 2xx is delivered. A redirect is never followed. What repeating cannot repair (a redirect, a refused address, most
-4xx) is given up at once; everything else after a bounded number of attempts. The answer's body is not read.
+4xx) is given up at once; everything else, whatever becomes of the connection, after a bounded number of attempts. Of an
+answer the status counts: its body is not read, its cookies are not kept.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ WEBHOOK_ID: Final = "Tidegate-Webhook-Id"
 CONNECTIONS_MAX: Final = 64
 REPEATABLE: Final = frozenset({408, 409, 425, 429})
 """The 4xx answers that mean "not now"."""
+REASON_CHARACTERS_MAX: Final = 500
+"""Of why an attempt failed: the rest may be what a receiver sent instead of HTTP."""
 
 
 class TemporaryFailureError(Exception):
@@ -64,12 +67,9 @@ class Sender:
         self._settings = settings
         self._stopping = stopping
         self._names = Names()
-        self._http = httpx.AsyncClient(
-            follow_redirects=False,
-            trust_env=False,
-            timeout=settings.webhook_timeout_ms / 1000,
-            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-            transport=transport,
+        # No client: it would keep a receiver's cookies and send them back, and read where a redirect leads.
+        self._http = transport or httpx.AsyncHTTPTransport(
+            trust_env=False, limits=httpx.Limits(max_connections=CONNECTIONS_MAX)
         )
 
     async def close(self) -> None:
@@ -112,9 +112,9 @@ class Sender:
         except TimeoutError as error:
             metrics.ATTEMPTS_FAILED.inc()
             raise TemporaryFailureError(f"no answer within {self._settings.webhook_timeout_ms} ms") from error
-        except (NameUnresolvedError, httpx.HTTPError, httpx.InvalidURL) as error:
+        except (NameUnresolvedError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             metrics.ATTEMPTS_FAILED.inc()
-            raise TemporaryFailureError(str(error) or type(error).__name__) from error
+            raise TemporaryFailureError(_reason(error)) from error
         if 200 <= status < 300:
             return
         metrics.ATTEMPTS_FAILED.inc()
@@ -132,6 +132,7 @@ class Sender:
         named = httpx.URL(self._webhook.url)
         headers = {
             "Host": named.netloc.decode("ascii"),
+            "Accept": "*/*",
             "Content-Type": "application/json",
             "User-Agent": "Tidegate-Webhooks/1",
             DELIVERY_ID: quote(delivery_id, safe="|"),
@@ -139,13 +140,20 @@ class Sender:
             SIGNATURE: signature(self._webhook.secret, clock.now_ms() // 1000, body),
         }
         url = named.copy_with(host=address)
-        async with self._http.stream(
-            "POST", url, content=body, headers=headers, extensions={"sni_hostname": target.host}
-        ) as answer:
-            return answer.status_code
+        extensions = {"sni_hostname": target.host}
+        answer = await self._http.handle_async_request(
+            httpx.Request("POST", url, content=body, headers=headers, extensions=extensions)
+        )
+        await answer.aclose()
+        return answer.status_code
 
     async def _wait(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return
+
+
+def _reason(error: Exception) -> str:
+    told = str(error) or type(error).__name__
+    return told if len(told) <= REASON_CHARACTERS_MAX else told[:REASON_CHARACTERS_MAX] + "…"

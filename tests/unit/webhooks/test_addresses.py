@@ -63,6 +63,8 @@ def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
         "https://example.com:0/",
         "https://224.0.0.1/",
         "https://100.64.0.1/",
+        "https://192.88.99.1/",
+        "https://[::ffff:192.88.99.255]/",
         "https://example.com:99999/",
         "https://exa mple.com/",
         "https://example.com/\r\nX: y",
