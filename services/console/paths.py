@@ -5,16 +5,12 @@ Rule: every route takes an id in these forms, so that one that is encoded more t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
-from urllib.parse import unquote
 
 from pydantic import AfterValidator
 
+from services.runtime.problems import meant_in_path
 
-def _as_meant(encoded: str) -> str:
-    """Errors: ValueError if it is not UTF-8."""
-    return unquote(encoded, errors="strict")
-
-
-ContactInPath = Annotated[str, AfterValidator(_as_meant)]
-SegmentInPath = Annotated[str, AfterValidator(_as_meant)]
+ContactInPath = Annotated[str, AfterValidator(partial(meant_in_path, "contact_id"))]
+SegmentInPath = Annotated[str, AfterValidator(partial(meant_in_path, "segment_id"))]

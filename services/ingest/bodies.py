@@ -9,7 +9,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -17,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from schemas.limits import JSON_DEPTH_MAX
 from schemas.strict_json import JsonRefusedError, load_strictly
 from segmentation.errors import Problem
-from services.runtime.problems import ProblemError, invalid, unavailable
+from services.runtime.problems import ProblemError, meant_in_path, unavailable
 
 BODY_BYTES_MAX: Final = 5 * 1024 * 1024
 BODIES_BYTES_MAX: Final = 24 * 1024 * 1024
@@ -125,12 +124,8 @@ async def _receive(request: Request, bytes_max: int) -> bytes:
 
 
 def path_text(request: Request, name: str) -> str:
-    """A path parameter as the sender meant it. Paths are routed still encoded, so ids may hold `/`."""
-    try:
-        return unquote(request.path_params[name], errors="strict")
-    except UnicodeDecodeError as error:
-        problem = Problem("invalid_utf8", f"{name} in the path is not UTF-8", "percent-encode its UTF-8 bytes")
-        raise invalid((problem,)) from error
+    """A path parameter as the sender meant it. Errors: ProblemError when it is not UTF-8."""
+    return meant_in_path(name, request.path_params[name])
 
 
 def is_number_up_to(highest: int, text: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any, Final, Protocol
+from urllib.parse import unquote
 
 import orjson
 from fastapi import Request
@@ -32,6 +33,8 @@ FAULTS_SHOWN_MAX: Final = 50
 """Of what a model found wrong with one body."""
 STEP_CHARACTERS_MAX: Final = 256
 """A fault at a name that is longer is pointed at where the name stands."""
+NAME_SHOWN_MAX: Final = 256
+"""Characters of a name that nothing has, as its answer repeats it; the longest id has as many bytes."""
 PARAMETER_HINT: Final = "docs/reference says what each parameter takes"
 
 log = get_logger("http")
@@ -46,7 +49,7 @@ class Fault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelFault:
-    """What a model found wrong."""
+    """What a model found wrong, or a path."""
 
     code: str
     message: str
@@ -92,7 +95,20 @@ def model_faults(error: ValidationError, hint: str) -> list[ModelFault]:
 
 def not_found(what: str, name: str) -> ProblemError:
     """There is no such thing."""
-    return ProblemError(404, "not_found", f"no {what} {name!r}", f"`GET /api/v2/{what}s` lists what there is")
+    shown = name if len(name) <= NAME_SHOWN_MAX else name[:NAME_SHOWN_MAX] + "…"
+    return ProblemError(404, "not_found", f"no {what} {shown!r}", f"`GET /api/v2/{what}s` lists what there is")
+
+
+def meant_in_path(name: str, encoded: str) -> str:
+    """The parameter `name` of a path as its sender meant it: paths are routed still encoded, so that ids may hold `/`.
+
+    Errors: ProblemError when it is not UTF-8.
+    """
+    try:
+        return unquote(encoded, errors="strict")
+    except UnicodeDecodeError as error:
+        message, hint = f"{name} in the path is not UTF-8", "percent-encode its UTF-8 bytes"
+        raise invalid((ModelFault("invalid_utf8", message, hint, f"/path/{name}"),)) from error
 
 
 def unavailable(code: str, title: str, detail: str, retry_after_s: int = RETRY_AFTER_S) -> ProblemError:

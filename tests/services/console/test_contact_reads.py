@@ -80,3 +80,31 @@ async def test_a_moved_partition_is_asked_for_again(world: World) -> None:
     ]
     world.owner = lambda _request: answers.pop(0)
     assert (await world.get("/contacts/u")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/contacts/%FF", "contact_id"),
+        ("/contacts/%FF/explain?segment=s", "contact_id"),
+        ("/segments/%FF/cost", "segment_id"),
+    ],
+)
+async def test_an_id_that_is_not_utf8_is_named_in_our_words(world: World, path: str, name: str) -> None:
+    answer = await world.get(path)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {
+            "code": "invalid_utf8",
+            "message": f"{name} in the path is not UTF-8",
+            "hint": "percent-encode its UTF-8 bytes",
+            "pointer": f"/path/{name}",
+        }
+    ]
+
+
+async def test_an_id_that_nothing_has_is_repeated_as_far_as_it_helps(world: World) -> None:
+    world.owner = lambda _request: httpx.Response(404)
+    answer = await world.get("/contacts/" + "x" * 5_000)
+    assert answer.status_code == 404
+    assert answer.json()["title"] == f"no contact '{'x' * 256}…'"
