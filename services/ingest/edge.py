@@ -5,6 +5,7 @@ Rule: plain ASGI, because it runs on every request; it decides nothing.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import secrets
@@ -50,18 +51,22 @@ class Edge:
         state["request_id"], state["share"], state["began"] = request_id, share, began
         # Routed as it was sent, so that an id may hold an encoded slash.
         scope["path"] = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-        status = 500
+        status, answered = 500, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 limits = scope["state"].get("limits", _NO_LIMITS)
                 message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode()), *limits]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # Only a stop does it, and who has no answer by then is told 503 outside of here.
+            status = status if answered else 503
+            raise
         finally:
             share.give_back()
             metrics.BODIES_BYTES.set(self._bodies.held_bytes)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
+import pytest
 from starlette.responses import Response
 
-from services.ingest.edge import Edge
+from services.ingest.edge import UNROUTED, Edge
+from services.runtime.metrics import REGISTRY
 
 
 async def headers_of(*sent: tuple[bytes, bytes], limits: list[tuple[bytes, bytes]] | None = None) -> dict[bytes, bytes]:
@@ -44,3 +47,23 @@ async def test_an_id_is_kept_if_it_can_be_logged_and_replaced_if_not() -> None:
 async def test_limits_stand_beside_the_routes_own_headers() -> None:
     headers = await headers_of(limits=[(b"ratelimit", b"r=1")])
     assert (headers[b"etag"], headers[b"ratelimit"]) == (b'"1"', b"r=1")
+
+
+@pytest.mark.parametrize(("begun", "status"), [([], "503"), ([{"status": 200, "headers": []}], "200")])
+async def test_a_request_that_a_stop_cuts_off_counts_as_it_is_answered(begun: list[Any], status: str) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        for start in begun:
+            await send({"type": "http.response.start", **start})
+        raise asyncio.CancelledError
+
+    async def nothing(*_: Any) -> Any:
+        """Neither reads nor sends."""
+
+    def counted(of: str) -> float:
+        labels = {"method": UNROUTED, "route": UNROUTED, "status": of}
+        return REGISTRY.get_sample_value("tidegate_requests_total", labels) or 0
+
+    before = {of: counted(of) for of in (status, "500")}
+    with pytest.raises(asyncio.CancelledError):
+        await Edge(app)({"type": "http", "method": "GET", "path": "/", "headers": []}, nothing, nothing)
+    assert {of: counted(of) - count for of, count in before.items()} == {status: 1, "500": 0}
