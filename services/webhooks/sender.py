@@ -20,13 +20,13 @@ from schemas.webhook import WebhookRecord
 from services.runtime import clock
 from services.webhooks import metrics
 from services.webhooks.addresses import AddressRefusedError, NameUnresolvedError, read_url, resolve
+from services.webhooks.answers import BoundedTransport
 from services.webhooks.names import Names
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import SIGNATURE, signature
 
 DELIVERY_ID: Final = "Tidegate-Delivery-Id"
 WEBHOOK_ID: Final = "Tidegate-Webhook-Id"
-CONNECTIONS_MAX: Final = 64
 REPEATABLE: Final = frozenset({408, 409, 425, 429})
 """The 4xx answers that mean "not now"."""
 REASON_CHARACTERS_MAX: Final = 500
@@ -68,9 +68,7 @@ class Sender:
         self._stopping = stopping
         self._names = Names()
         # No client: it would keep a receiver's cookies and send them back, and read where a redirect leads.
-        self._http = transport or httpx.AsyncHTTPTransport(
-            trust_env=False, limits=httpx.Limits(max_connections=CONNECTIONS_MAX)
-        )
+        self._http = transport or BoundedTransport()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 import trustme
 
 from schemas.webhook import WebhookRecord
 from segmentation.model import InstantMs
+from services.webhooks.answers import BoundedTransport
 from services.webhooks.sender import Outcome, Sender
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import new_secret
@@ -47,7 +47,7 @@ async def deliver(authority: trustme.CA, url: str) -> Outcome:
     authority.configure_trust(trusting)
     webhook = WebhookRecord(id="wh", url=url, secret=new_secret(), created_at=InstantMs(0))
     settings = WebhookSettings(webhooks_allow_local=True, webhook_attempts_max=1)
-    sender = Sender(webhook, settings, asyncio.Event(), httpx.AsyncHTTPTransport(verify=trusting))
+    sender = Sender(webhook, settings, asyncio.Event(), BoundedTransport(trusting))
     try:
         return await sender.deliver("a|u|1|2", b"{}")
     finally:

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 import trustme
 
 from schemas.webhook import WebhookRecord
 from segmentation.model import InstantMs
+from services.webhooks.answers import ANSWER_BYTES_MAX, BoundedTransport
 from services.webhooks.sender import REASON_CHARACTERS_MAX, Outcome, Sender
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import new_secret
@@ -48,7 +48,7 @@ async def sending(answer: Answer, authority: trustme.CA | None = None) -> AsyncI
     url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     webhook = WebhookRecord(id="wh", url=url, secret=new_secret(), created_at=InstantMs(0))
     settings = WebhookSettings(webhooks_allow_local=True, webhook_attempts_max=2, webhook_wait_first_ms=10)
-    sender = Sender(webhook, settings, asyncio.Event(), httpx.AsyncHTTPTransport(verify=trusting))
+    sender = Sender(webhook, settings, asyncio.Event(), BoundedTransport(trusting))
     try:
         yield sender, reached
     finally:
@@ -77,7 +77,7 @@ async def test_tls_that_breaks_behind_the_handshake_is_an_attempt_that_failed() 
 
 
 async def test_cookies_of_a_receiver_are_not_sent_back() -> None:
-    cookies = b"".join(b"Set-Cookie: c%d=%b; Max-Age=1000\r\n" % (number, b"v" * 20) for number in range(1_000))
+    cookies = b"".join(b"Set-Cookie: c%d=%b; Max-Age=1000\r\n" % (number, b"v" * 20) for number in range(300))
     async with sending(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + cookies + b"\r\n")) as (sender, reached):
         assert [await sender.deliver("a|u|1|2", b"{}") for _ in range(2)] == [Outcome(1), Outcome(1)]
     assert ["cookie" in request.headers for request in reached] == [False, False]
@@ -92,8 +92,26 @@ async def test_a_redirect_is_one_wherever_it_leads(place: bytes) -> None:
 
 
 async def test_a_reason_repeats_a_little_of_what_is_no_http() -> None:
-    async with sending(answering(b"HT\x00P " + b"\x01" * 60_000 + b"\r\n\r\n")) as (sender, _):
+    async with sending(answering(b"HT\x00P " + b"\x01" * 20_000 + b"\r\n\r\n")) as (sender, _):
         outcome = await sender.deliver("a|u|1|2", b"{}")
     assert outcome.reason is not None
     assert outcome.reason.startswith("illegal status line")
     assert len(outcome.reason) <= REASON_CHARACTERS_MAX + 1
+
+
+async def test_provisional_answers_without_end_are_read_no_further_than_an_answer_goes() -> None:
+    async def flood(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 103 X\r\n\r\n" * 1_000)
+            await writer.drain()
+
+    async with sending(flood) as (sender, reached):
+        outcome = await sender.deliver("a|u|1|2", b"{}")
+    assert outcome == Outcome(2, f"the answer does not end within {ANSWER_BYTES_MAX} bytes")
+    assert len(reached) == 2
+
+
+async def test_an_answer_behind_a_few_provisional_ones_counts() -> None:
+    early = b"HTTP/1.1 103 X\r\nLink: </a>\r\n\r\n" * 100
+    async with sending(answering(early + b"HTTP/1.1 204 X\r\n\r\n")) as (sender, _):
+        assert await sender.deliver("a|u|1|2", b"{}") == Outcome(1)
