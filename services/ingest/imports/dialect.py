@@ -104,16 +104,20 @@ def sample_text(sample: bytes, encoding: Encoding, line_end: str) -> str:
 
 
 def column_names(first_row: Sequence[str], *, header: bool) -> list[str]:
-    """A name for each column, no two alike: the header's, `column 3` where there is none, `email (2)` for a second."""
+    """A name for each column, no two alike: the header's, `column 3` where there is none, `email (2)` for a second.
+
+    Cost: linear, however many are alike: the width of a row is anybody's.
+    """
     names: dict[str, None] = {}
+    repeats: dict[str, int] = {}
     for position, cell in enumerate(first_row, 1):
         written = cell.strip()[:HEADER_CHARACTERS_MAX] if header else ""
         base = written or f"column {position}"
-        name, repeat = base, 1
+        name, repeat = base, repeats.get(base, 1)
         while name in names:
             repeat += 1
             name = f"{base} ({repeat})"
-        names[name] = None
+        names[name], repeats[base] = None, repeat
     return list(names)
 
 

@@ -50,6 +50,7 @@ REFUSED = {
     "a gzip bomb": (gzip.compress(b"id,name\n" + b"1,x\n" * 3_000_000), 422, "gzip_ratio"),
     "a workbook": (b"PK\x03\x04" + b"\0" * 100, 415, "not_csv"),
     "1,001 columns": (b"id," + b"x," * 1_000 + b"\n", 422, "too_many_columns"),
+    "500,000 columns of one name": (b"id" + b",x" * 500_000 + b"\n1\n", 422, "too_many_columns"),
     "broken UTF-16": (b"\xff\xfei\x00d\x00\x00\xd8,\x00", 422, "invalid_encoding"),
     "a header that is one endless line": (b"id," + b"x" * (2 << 20), 422, "header_too_large"),
     "a header with a cell beyond 64 KiB": (b"id," + b"x" * 65_537 + b"\n", 422, "unreadable_first_row"),
