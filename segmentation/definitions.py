@@ -101,8 +101,11 @@ class DefinitionLog:
         return max(recorded, reached)
 
     def after(self, seq: CatalogueSeq) -> list[PlacedDefinition]:
-        """The definitions that a contact at `seq` has not seen, in log order."""
-        return self.pending[max(0, seq - self.passed) :]
+        """The definitions that a contact at `seq` has not seen, in log order.
+
+        Shape: `seq` is at least `passed`.
+        """
+        return self.pending[seq - self.passed :]
 
     def as_of(self, segment_id: SegmentId, seq: CatalogueSeq) -> CompiledSegment | None:
         """The segment as defined after the first `seq` definitions; None before its first and once deleted.

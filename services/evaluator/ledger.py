@@ -51,9 +51,8 @@ class Ledger:
         self._recent: deque[frozenset[Topic]] = deque(maxlen=RECENT_TRANSACTIONS)
 
     def begin_at(self, ends: Mapping[Topic, int]) -> None:
-        """The topics end there, and everything before is decided."""
+        """The topics end there, and everything before is decided. To be told before the first transaction."""
         self._ends = dict(ends)
-        self._told = {}
 
     def begin(self) -> None:
         """A transaction is opened."""

@@ -134,7 +134,6 @@ class PartitionOwner:
         self._commits, self._turns = ProcessCommits(), BackgroundTurns()
         if self._observer is not None:
             self._observer.assigned(sorted(self.owned))
-        self._seeks.clear()
         self._recovering = asyncio.create_task(self._recover(), name="recovery")
         self._recovering.add_done_callback(self._check)
 
