@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import Topic
-from segmentation.model import InstantMs
+from segmentation.model import ContactId, InstantMs
+from services.evaluator import background
 from services.evaluator.background import BackgroundTurns
+from services.evaluator.commit_gap import CommitGap, ProcessCommits
 from services.evaluator.partition import Partition
 from services.evaluator.ports import LogError, OutputRecord
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
-from services.evaluator.worker import Pace, PartitionWorker
+from services.evaluator.worker import TURNS_BETWEEN_SLICES, CommitListener, Committed, Pace, PartitionWorker
 from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
 from tests.waiting import until
 
@@ -145,6 +147,94 @@ async def test_a_worker_that_has_ended_keeps_nobody_from_background_work(partiti
     await worker.run()
     assert shared.take(another, lambda: None)
     shared.leave(another)
+
+
+def behind(partition: Partition, contacts: int) -> None:
+    """Leave so many contacts to be brought through a definition."""
+    partition.consume([write(offset, f"c{offset}", plan="pro") for offset in range(contacts)])
+    partition.seal()
+    partition.committed({}, InstantMs(NOW))
+    partition.consume([definition(contacts, [{"plan": "pro"}])])
+
+
+def standing(
+    partition: Partition, pace: Pace, turns: BackgroundTurns | None = None, on_commit: CommitListener | None = None
+) -> PartitionWorker:
+    """A worker for which no time passes."""
+    still, now_ms = (lambda: 0.0), (lambda: InstantMs(NOW))
+    log = RecordingLog()
+    return PartitionWorker(partition, log, monotonic=still, now_ms=now_ms, pace=pace, turns=turns, on_commit=on_commit)
+
+
+async def test_each_commit_says_what_it_holds_and_nothing_of_the_one_before(partition: Partition) -> None:
+    said: list[Committed] = []
+    worker = standing(partition, Pace(commit_gap_ms=0), on_commit=said.append)
+    task = asyncio.create_task(worker.run())
+    worker.feed([write(0, at=NOW, plan="p0")])
+    await until(lambda: len(said) == 1, WAIT_S, "the first commit")
+    worker.feed([write(1, at=NOW + 1, plan="p1")])
+    await until(lambda: len(said) > 1, WAIT_S, "the second commit")
+    worker.stop()
+    await task
+    assert [(each.records, each.stamps) for each in said[:2]] == [(1, [NOW, NOW]), (1, [NOW + 1, NOW + 1])]
+
+
+async def test_after_each_commit_of_background_work_others_have_their_turn(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "HELD_S_MAX", 1_000.0)
+    behind(partition, 40)
+    shared, still_behind = BackgroundTurns(), list[bool]()
+    worker = standing(partition, Pace(commit_contacts=10, slice_contacts=5, slice_ms=0), shared)
+    assert shared.take(worker, lambda: None)
+    assert not shared.take(object(), lambda: still_behind.append(partition.behind_definitions))
+    task = asyncio.create_task(worker.run())
+    await until(lambda: still_behind, WAIT_S, "the turn to be passed on")
+    assert still_behind[0]
+    worker.stop()
+    await task
+
+
+async def test_while_it_is_its_turn_a_worker_commits_after_no_slice_and_lets_the_loop_turn_after_each(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "HELD_S_MAX", 1_000.0)
+    behind(partition, 40)
+    worker = standing(partition, Pace(commit_gap_ms=0, slice_contacts=5, slice_ms=0))
+    task = asyncio.create_task(worker.run())
+    loop_turns = 0
+    while partition.behind_definitions:
+        await asyncio.sleep(0)
+        loop_turns += 1
+    assert loop_turns > 8 * TURNS_BETWEEN_SLICES
+    worker.stop()
+    await task
+    assert worker.commits == 1
+
+
+async def test_with_many_records_waiting_a_backfill_rests_and_deadlines_do_not(partition: Partition) -> None:
+    behind(partition, 1)
+    assert not partition.wake_due(1)
+    worker = standing(partition, Pace(backfill_queue_max=2))
+    worker.feed([tick(2, NOW), tick(3, NOW)])
+    assert worker._background_work() == partition.backfill
+    worker.feed([tick(4, NOW)])
+    assert worker._background_work() is None
+    partition.due.note(partition.clock, ContactId("c0"))
+    assert worker._background_work() == partition.wake_due
+
+
+async def test_a_worker_that_has_ended_is_not_counted_among_those_that_commit(partition: Partition) -> None:
+    shared = ProcessCommits()
+    worker = PartitionWorker(
+        partition, RecordingLog(), monotonic=lambda: 0.0, now_ms=lambda: InstantMs(NOW), commits=shared
+    )
+    await worker.commit()
+    another = CommitGap(0.0, shared)
+    assert shared.ended(another, 0.0) == 2
+    worker.stop()
+    await worker.run()
+    assert shared.ended(another, 0.0) == 1
 
 
 async def test_a_tick_that_nothing_waits_for_needs_no_transaction_until_the_stop(partition: Partition) -> None:
@@ -284,21 +374,23 @@ async def test_a_refused_step_ends_the_worker_before_it_touches_the_store(partit
     "pace", [Pace(queue_records_max=10), Pace(queue_bytes_max=10 * TICK_BYTES)], ids=["records", "bytes"]
 )
 async def test_a_queue_that_is_full_and_then_has_room_says_so(partition: Partition, pace: Pace) -> None:
-    said: list[bool] = []
+    said: list[tuple[bool, int]] = []
     pace = replace(pace, batch_records_max=2)
     worker = PartitionWorker(
-        partition, RecordingLog(), monotonic=lambda: 0.0, now_ms=lambda: InstantMs(NOW), pace=pace, on_flow=said.append
+        partition,
+        RecordingLog(),
+        monotonic=lambda: 0.0,
+        now_ms=lambda: InstantMs(NOW),
+        pace=pace,
+        on_flow=lambda full: said.append((full, worker.queued)),
     )
     ticks = [tick(offset, NOW) for offset in range(11)]
     worker.feed(ticks[:10])
     assert said == []
     worker.feed(ticks[10:])
-    assert said == [True]
+    assert said == [(True, 11)]
     task = asyncio.create_task(worker.run())
-    while said == [True]:
-        assert worker.queued > 0
-        await asyncio.sleep(0)
-    assert 0 < worker.queued < 5
+    await until(lambda: len(said) > 1, WAIT_S, "the queue to have room")
     worker.stop()
     await task
-    assert said == [True, False]
+    assert said == [(True, 11), (False, 3)]
