@@ -214,16 +214,16 @@ async def asking(tmp_path: Path) -> PartitionOwner:
 
 async def test_a_longer_gap_is_believed_once_the_log_says_that_it_begins_before_it(asking: PartitionOwner) -> None:
     for _ in range(2):
-        asking.feed(3, records(14, 15))
+        asking.feed(3, records(12, 13))
         asking.take_seeks()
-    asking.feed(3, records(14, 15))
+    asking.feed(3, records(12, 13))
     assert fed(asking) == []
     asker = asking.owned[3].asking
     assert asker is not None
     await asker
     assert asking.take_seeks() == {3: 10}
-    asking.feed(3, records(14, 15))
-    assert fed(asking) == [14, 15]
+    asking.feed(3, records(12, 13))
+    assert fed(asking) == [12, 13]
     assert not asking.failed.done()
 
 
@@ -268,6 +268,14 @@ async def test_nothing_is_asked_any_more_of_a_partition_that_is_given_up(tmp_pat
     await owner.revoke()
     assert surroundings.reader.is_closed
     assert not owner.failed.done()
+
+
+async def test_an_answer_that_comes_once_the_partition_is_not_ours_seeks_nothing(asking: PartitionOwner) -> None:
+    asking.feed(3, records(7, 8))
+    asker = asking.owned.pop(3).asking
+    assert asker is not None
+    await asker
+    assert asking.take_seeks() == {}
 
 
 async def test_a_full_queue_pauses_the_partition_and_room_resumes_it(owner: PartitionOwner) -> None:
