@@ -233,6 +233,41 @@ def test_a_record_that_failed_is_known_until_what_is_committed_is_behind_it(
     assert codes(partition) == [EVALUATION_FAILED]
     work(partition)
     assert store.scan(rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END, 10) == []
+    assert partition.failures.passed(partition.next_offset) == {}
+
+
+def test_another_place_of_the_code_is_another_fault(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(contact: ContactState | None, command: Command, definitions: DefinitionLog) -> Decision:
+        if command.contact_id == "ann":
+            raise ZeroDivisionError("a bug of ours")
+        if command.contact_id == "bob":
+            raise ZeroDivisionError("a bug of ours")
+        return decide(contact, command, definitions)
+
+    monkeypatch.setattr(partition_module, "decide", failing)
+    batch = [write(0, "ann", plan="pro"), write(1, "bob", plan="pro")]
+    for offset in (0, 1):
+        with pytest.raises(EvaluationError, match=f"offset {offset}"):
+            opened(store).consume(batch)
+    partition = opened(store)
+    partition.consume(batch)
+    assert codes(partition) == [EVALUATION_FAILED] * 2
+
+
+def test_a_new_definition_has_a_held_deadline_tried_before_the_backfill_comes_to_it(
+    store: RocksStore, break_contacts: Break
+) -> None:
+    with_deadlines(store)
+    break_contacts("bob")
+    fail_once(store)
+    partition = opened(store)
+    work(partition, tick(4, NOW + 60_000))
+    assert partition.failures.held.keys() == {"bob"}
+    break_contacts()
+    partition.consume([definition(5, PROS, "pros")])
+    partition.wake_due(100)
+    assert [json.loads(each.value or b"")["contact_id"] for each in partition.unsent.memberships] == ["bob"]
+    assert partition.behind_definitions
 
 
 def test_nothing_of_a_decision_stays_when_its_outputs_cannot_be_written(

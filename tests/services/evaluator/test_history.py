@@ -173,6 +173,20 @@ def test_a_segment_that_is_defined_again_begins_its_history_anew(stores: tuple[R
     assert all(each.is_first and each.change.segment_version == 3 for each in kept)
 
 
+def test_who_enters_a_segment_that_was_deleted_and_defined_again_since_the_last_commit_is_new_to_it(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    partition, written = filled(stores[0])
+    written.commit(partition, *(write(20 + place, each, plan="free") for place, each in enumerate(CONTACTS)))
+    partition.consume([definition(30, [{"plan": "pro"}], SEGMENTS[0], version=2, state="deleted")])
+    partition.backfill(100)
+    partition.consume([definition(31, [{"plan": "pro"}], SEGMENTS[0], version=3)])
+    written.commit(partition, write(32, "ann", plan="pro"), write(33, "ann", plan="free"), write(34, "ann", plan="pro"))
+    latest = history.kept_of_contact(stores[0], ContactId("ann"))[-3 * len(SEGMENTS) :]
+    assert [each.is_first for each in latest if each.change.segment_id == SEGMENTS[0]] == [True, False, False]
+    assert not any(each.is_first for each in latest if each.change.segment_id != SEGMENTS[0])
+
+
 @pytest.mark.parametrize("together", [True, False], ids=["in one transaction", "one by one"])
 def test_of_a_contact_that_was_erased_and_came_back_only_the_present_life_is_kept(
     stores: tuple[RocksStore, RocksStore], together: bool

@@ -60,6 +60,18 @@ def fail(*_: object) -> None:
     raise ZeroDivisionError("a bug of ours")
 
 
+def test_a_backfill_that_changes_nobody_is_committed_as_any_other(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume([write(0, plan="free"), definition(1, [{"plan": "pro"}])])
+    commit_as_it_is(partition)
+    assert not partition.is_ahead
+    while partition.behind_definitions:
+        partition.backfill(100)
+    assert partition.has_outputs
+    commit(partition)
+    assert not opened(store).behind_definitions
+
+
 def test_a_write_on_which_evaluation_fails_twice_becomes_a_dead_letter(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,19 @@ async def test_a_store_of_which_the_emptying_was_cut_short_is_deleted_by_whoever
     assert is_outdated(kept, InstantMs(NOW))
 
 
+async def test_a_store_that_was_emptied_and_filled_again_is_kept_by_whoever_opens_it_next(
+    stores: tuple[RocksStore, RocksStore],
+) -> None:
+    kept, away = stores
+    before, written = two_contacts_then_one(kept)
+    await recover([Recovery(0, away, AllDecided())], before)
+    away.write({rows.MARKS_KEY: recovery_module.read_marks(away)._replace(written=InstantMs(NOW)).encode()})
+    written.lose(b"bob")
+    await recover([Recovery(0, away, AllDecided())], written)
+    assert away.get_many([b"cbob"]) == [None]
+    assert not is_outdated(away, InstantMs(NOW))
+
+
 async def test_a_changelog_that_lost_a_contact_is_refused_and_says_how_many_there_were(
     stores: tuple[RocksStore, RocksStore],
 ) -> None:
