@@ -370,6 +370,14 @@ async def test_giving_up_twice_is_harmless(owner: PartitionOwner) -> None:
     assert not owner.ready
 
 
+async def test_nothing_is_asked_of_the_consumer_about_partitions_that_were_given_up(owner: PartitionOwner) -> None:
+    owner.owned[3].worker = None
+    owner.refresh_metrics()
+    owner.paused, owner._seeks = {3}, {3: 10}
+    await owner.revoke()
+    assert (owner.paused, owner.take_seeks()) == (set(), {})
+
+
 async def test_the_turn_of_a_worker_that_was_cancelled_ends_with_the_assignment(tmp_path: Path) -> None:
     owner = PartitionOwner(Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path))
     assert owner._turns.take("cancelled", lambda: None)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from schemas.control_rows import definition_key
 from schemas.dead_letter import DeadLetterHeaders
 from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.model import ContactId, InstantMs, SegmentId
 from services.evaluator import partition as partition_module
+from services.evaluator import rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION
 from services.evaluator.failures import EvaluationError
 from services.evaluator.partition import Partition
@@ -70,6 +72,15 @@ def test_a_backfill_that_changes_nobody_is_committed_as_any_other(store: RocksSt
     assert partition.has_outputs
     commit(partition)
     assert not opened(store).behind_definitions
+
+
+def test_a_version_that_everybody_has_passed_is_not_kept(store: RocksStore) -> None:
+    partition = opened(store)
+    for version in (1, 2, 3):
+        partition.consume([definition(version, [{"plan": "pro"}], version=version)])
+        commit(partition)
+    keys = [rows.control_key(definition_key(SegmentId("s"), version)) for version in (1, 2, 3)]
+    assert [row is not None for row in store.get_many(keys)] == [False, False, True]
 
 
 def test_a_write_on_which_evaluation_fails_twice_becomes_a_dead_letter(
