@@ -93,3 +93,10 @@ def test_several_commits_in_a_row_are_proved_together() -> None:
     rows = [{CHANGES: Wrote(8, 1)}, {CHANGES: Wrote(10, 2), CONTACTS: Wrote(19, 3)}]
     found = case({CHANGES: 9, CONTACTS: 20, CONTROL: 29}, open_rows=rows, disk=31)
     assert is_committed(found, set())
+
+
+def test_of_several_undecided_transactions_the_first_says_from_where_a_decided_topic_tells() -> None:
+    rows = [{CHANGES: Wrote(8, 1)}, {CHANGES: Wrote(10, 2)}]
+    found = case({CONTROL: 29}, open_rows=rows)
+    assert telling(found) == {CHANGES: Bounds(8, 12)}
+    assert is_committed(found, {CHANGES})

@@ -83,6 +83,24 @@ def test_a_version_that_everybody_has_passed_is_not_kept(store: RocksStore) -> N
     assert [row is not None for row in store.get_many(keys)] == [False, False, True]
 
 
+def test_a_refusal_alone_waits_for_a_commit_as_changes_do(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume([Record(0, NOW, b"ann", b"no json")])
+    assert partition.has_outputs
+
+
+def test_a_commit_without_contacts_leaves_their_changelogs_mark_where_it_was(store: RocksStore) -> None:
+    partition = opened(store)
+    partition.consume([write(0, plan="pro")])
+    partition.seal()
+    partition.committed({Topic.CONTACTS_CHANGELOG: 7, Topic.CONTROL_CHANGELOG: 3}, InstantMs(NOW))
+    partition.consume([tick(1, NOW)])
+    partition.seal()
+    partition.committed({Topic.CONTROL_CHANGELOG: 5}, InstantMs(NOW))
+    marks = restore(store).marks
+    assert (marks.contacts_changelog, marks.control_changelog) == (7, 5)
+
+
 def test_a_write_on_which_evaluation_fails_twice_becomes_a_dead_letter(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
