@@ -160,7 +160,7 @@ async def test_an_error_is_told_after_what_was_taken_of_other_partitions_and_onc
 async def test_once_there_are_enough_records_no_other_partition_is_taken() -> None:
     fetcher = fetched(p0=ready([Batch(3), Batch(5)]), p1=ready([Batch(2)]), p2=ready([Batch(2)]))
     wanted = set(fetcher._records)
-    assert [len(found) for found in fetching._take(fetcher, wanted, 9).values()] == [8, 2]
+    assert [len(found) for found in fetching._take(fetcher, wanted, 10).values()] == [8, 2]
     assert [len(found) for found in fetching._take(fetcher, wanted, 1).values()] == [2]
 
 
