@@ -9,7 +9,7 @@ would lose changes that compaction folds, so nobody may be behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from deploy.workspace.ended_imports import imports_place, remove_ended
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import compact_stores, owners
 from deploy.workspace.failed_deliveries import close_file, forget_erased
+from deploy.workspace.putting_back import put_back
 from deploy.workspace.settings import OperatorSettings
 from schemas.groups import EVALUATOR_GROUP, group_name
 from schemas.topics import SPECS, Topic, topic_name
@@ -122,17 +123,22 @@ async def _refuse_readers_behind(broker: Broker, settings: OperatorSettings, opt
 async def _eager(broker: Broker, names: Collection[str]) -> AsyncIterator[None]:
     """Let the broker be eager with these topics, and give them their settings back whatever happens."""
     before = {name: await broker.own_settings(name) for name in names}
-    usual = {topic: SPECS[topic].config for topic in Topic}
     try:
         for name in names:
             await broker.change_settings(name, EAGER)
         yield
     finally:
-        for name in names:
-            topic = next(topic for topic in sorted(Topic, key=len, reverse=True) if name.endswith(topic))
-            # A run that was killed left its own values: what the workspace is created with is right then.
-            kept = usual[topic] if before[name].get("segment.ms") == EAGER["segment.ms"] else before[name]
-            await broker.change_settings(name, {setting: kept.get(setting) for setting in EAGER})
+        left = "the topics could not be given their settings back: repeat the command when the broker answers again"
+        await put_back(_give_back(broker, before), left)
+
+
+async def _give_back(broker: Broker, before: Mapping[str, Mapping[str, str]]) -> None:
+    """Give topics the settings that they had before."""
+    for name, had in before.items():
+        topic = next(topic for topic in sorted(Topic, key=len, reverse=True) if name.endswith(topic))
+        # A run that was killed left its own values: what the workspace is created with is right then.
+        kept = SPECS[topic].config if had.get("segment.ms") == EAGER["segment.ms"] else had
+        await broker.change_settings(name, {setting: kept.get(setting) for setting in EAGER})
 
 
 async def _close_files(broker: Broker, prefix: str, counts: dict[str, int]) -> dict[str, dict[int, int]]:

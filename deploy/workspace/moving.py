@@ -20,6 +20,7 @@ from deploy.workspace.comparing import Inventory, differences, take_inventory
 from deploy.workspace.control import Control, new_rows, read_control
 from deploy.workspace.copying import COPIED, Copier, Workspace
 from deploy.workspace.errors import OperationRefusedError
+from deploy.workspace.putting_back import put_back
 from schemas.groups import EVALUATOR_GROUP, SCHEDULER_GROUP, WEBHOOK_GROUPS, group_name
 from schemas.topics import SPECS, Topic
 from services.runtime import clock
@@ -94,9 +95,8 @@ class Move:
             try:
                 return await self._sealed_move(copier)
             except BaseException:
-                if not await self._is_finished(target):
-                    await self._unseal(source)
-                    self._say("Nothing has been switched: the workspace takes writes again.")
+                left = "the workspace may be sealed still: repeat the move, or open it with --cancel, once Kafka is up"
+                await put_back(self._reopen(source, target), left)
                 raise
         finally:
             await copier.close()
@@ -217,6 +217,12 @@ class Move:
                     "writes while it was copied: stop what manages its settings, such as Strimzi's topic operator by "
                     "the annotation strimzi.io/managed=false on its KafkaTopic, and repeat the move"
                 )
+
+    async def _reopen(self, source: Workspace, target: Workspace) -> None:
+        """Open the doors again unless the switch has been made."""
+        if not await self._is_finished(target):
+            await self._unseal(source)
+            self._say("Nothing has been switched: the workspace takes writes again.")
 
     async def _unseal(self, source: Workspace) -> None:
         for topic in SEALED_BYTES:

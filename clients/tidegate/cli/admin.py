@@ -7,6 +7,8 @@ public API, so it needs the services' dependencies and their variables instead o
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
@@ -27,7 +29,7 @@ from schemas.topics import PARTITIONS_MAX, Topic
 from services.runtime import clock
 from services.runtime.errors import ServiceError
 from tidegate.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, AsJson
-from tidegate.cli.output import complain, print_json, say
+from tidegate.cli.output import advise, complain, print_json, say
 
 app = typer.Typer(
     help="Operate a whole workspace, on its broker and disks.", no_args_is_help=True, add_completion=False
@@ -65,13 +67,27 @@ def _work(work: Callable[[Broker, OperatorSettings], Awaitable[Result]]) -> Resu
 
 
 def _heed_ends() -> None:
-    """Have the task that calls end as by Ctrl-C when the process is told to stop, or its terminal is gone."""
+    """Have the task that calls end when the process is told to stop, or its terminal is gone.
+
+    Each signal asks anew, since one that comes while a connection is being closed may be lost there. What is put back
+    hears none of them, so whoever asks again is told so, and how to end at once.
+    """
     task = asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():
         return
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    asked = itertools.count()
+
+    def end() -> None:
+        if next(asked):
+            advise(
+                "what was changed for the time of this command is being put back first; "
+                f"kill -9 {os.getpid()} ends it at once and leaves that as it is (docs/operating.md)"
+            )
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 @app.command()

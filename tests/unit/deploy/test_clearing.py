@@ -1,16 +1,20 @@
-"""Clearing what was erased does not call itself done where a partition's store was not reached."""
+"""Clearing what was erased is not called done where a store was not reached, and gives back whatever it changed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from deploy.workspace import clearing
 from deploy.workspace.broker import Broker, Shape
-from deploy.workspace.clearing import ClearOptions, clear_erased
+from deploy.workspace.clearing import Cleared, ClearOptions, clear_erased
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.settings import OperatorSettings
+from services.runtime.errors import ServiceError
 
 
 class ThreePartitions(Broker):
@@ -37,3 +41,76 @@ async def test_a_store_that_changes_hands_meanwhile_is_asked_for_again(monkeypat
     monkeypatch.setattr(clearing, "compact_stores", compact_stores)
     with pytest.raises(OperationRefusedError, match=r"the stores of partitions \[1\] were not compacted"):
         await clear_erased(ThreePartitions(), OperatorSettings(), ClearOptions(), lambda _: None)
+
+
+class Settings(ThreePartitions):
+    """A broker that keeps the settings of topics, each change in its time, and whose ends nobody is ever told."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, dict[str, str]] = {}
+        self.at_work = asyncio.Event()
+        self.is_away = False
+
+    async def own_settings(self, name: str) -> dict[str, str]:
+        return dict(self.settings.setdefault(name, {"segment.ms": "3600000", "retention.ms": "7"}))
+
+    async def change_settings(self, name: str, changes: Mapping[str, str | None]) -> None:
+        if self.is_away:
+            raise KafkaConnectionError
+        await asyncio.sleep(0.01)
+        kept = {**self.settings[name], **changes}
+        self.settings[name] = {setting: value for setting, value in kept.items() if value is not None}
+
+    async def read(
+        self, topic: str, starts: Mapping[int, int], records_max: int = 0
+    ) -> AsyncGenerator[tuple[int, Sequence[Any], int]]:
+        for partition in starts:
+            yield partition, (), 0
+
+    async def ends(self, topic: str, partitions: int) -> dict[int, int]:
+        self.at_work.set()
+        await asyncio.Event().wait()
+        return {}
+
+
+@pytest.fixture
+async def clearing_begun(monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, asyncio.Task[Cleared]]:
+    """A command that has set its own settings and is at work."""
+
+    async def owners(_broker: Broker, _prefix: str) -> list[str]:
+        return ["http://one"]
+
+    async def compact_stores(_addresses: Sequence[str]) -> list[int]:
+        return [0, 1, 2]
+
+    async def forget_erased(*_of: object) -> int:
+        return 0
+
+    for each in (owners, compact_stores, forget_erased):
+        monkeypatch.setattr(clearing, each.__name__, each)
+    broker = Settings()
+    task = asyncio.create_task(clear_erased(broker, OperatorSettings(), ClearOptions(), lambda _: None))
+    await broker.at_work.wait()
+    assert {each["segment.ms"] for each in broker.settings.values()} == {"100"}
+    return broker, task
+
+
+async def test_who_is_told_to_end_again_and_again_gives_every_topic_its_settings_back(
+    clearing_begun: tuple[Settings, asyncio.Task[Cleared]],
+) -> None:
+    broker, task = clearing_begun
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0.001)
+    assert task.cancelled()
+    assert list(broker.settings.values()) == [{"segment.ms": "3600000", "retention.ms": "7"}] * 3
+
+
+async def test_a_broker_that_is_away_when_the_settings_are_given_back_is_told_with_what_to_do(
+    clearing_begun: tuple[Settings, asyncio.Task[Cleared]],
+) -> None:
+    broker, task = clearing_begun
+    broker.is_away = True
+    task.cancel()
+    with pytest.raises(ServiceError, match="could not be given their settings back: repeat the command"):
+        await task
