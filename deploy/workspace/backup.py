@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,28 @@ def _copy_kept(source: Path, target: Path) -> None:
             shutil.copy2(source / name, target / name)
     for name in KEPT_FOLDERS:
         if (source / name).is_dir() and not (target / name).exists():
-            shutil.copytree(source / name, target / name)
+            _copy_in_use(source / name, target / name)
+
+
+def _copy_in_use(source: Path, target: Path) -> None:
+    """Copy a folder that others work in: what ends meanwhile, file or folder, is left out."""
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        with _unless_gone(path):
+            if path.is_dir():
+                _copy_in_use(path, target / path.name)
+            else:
+                shutil.copy2(path, target / path.name)
+
+
+@contextmanager
+def _unless_gone(path: Path) -> Iterator[None]:
+    """Let an error pass that there is no `path` any more to copy."""
+    try:
+        yield
+    except FileNotFoundError:
+        if path.exists():
+            raise
 
 
 def _described(checkpoints: Sequence[Checkpoint], files: dict[str, str]) -> Backup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import re
 import shutil
@@ -87,6 +88,38 @@ def test_a_backup_is_restored_file_by_file_as_it_was(tmp_path: Path) -> None:
     assert (restored.prefix, restored.partition_count, restored.contacts) == ("p-", 1, 7)
     with claimed_state_directory(tmp_path / "new" / "evaluator", "p-", 1):
         assert (tmp_path / "new" / "evaluator" / "0").exists(), "the restored state is its own workspace's"
+
+
+def test_imports_that_end_while_they_are_copied_are_left_out_of_a_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = data_dir(tmp_path) / "imports"
+    for name in ("i2", "i3"):
+        (files / name).mkdir()
+        for file in ("import.json", "rows.csv"):
+            (files / name / file).write_text(name)
+    copy = shutil.copy2
+
+    def ending(source: Path, target: Path) -> None:
+        if source.parent.name == "i1":
+            (files / "i2" / "rows.csv").unlink()
+            shutil.rmtree(files / "i3")
+        if source.parent.name == "i2":
+            source.unlink()
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", ending)
+    made = write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    assert [name for name in made.files if name.startswith("imports")] == ["imports/i1/import.json"]
+
+
+def test_an_import_that_cannot_be_copied_fails_the_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_source: Path, _target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", failing)
+    with pytest.raises(OperationRefusedError, match=r"could not be written to .*: .*No space left"):
+        write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
 
 
 def test_a_backup_older_than_half_the_time_of_tombstones_is_refused(tmp_path: Path) -> None:
