@@ -1,18 +1,21 @@
 """Backup and restore: the evaluators' stores as checkpoints, and the small files that no topic holds.
 
 Rule: a backup is written beside its place and renamed when it is whole, and names every file with its digest; a restore
-copies only what has the digest that it had, and never over something. A store is only ever ahead of nothing: what came
-after the checkpoint is read from the changelogs, so an old backup costs time, and one that is too old is refused.
+copies only what is named and has the digest that it had, beside its place too, and never over something. A store is
+only ever ahead of nothing: what came after the checkpoint is read from the changelogs, so an old backup costs time, and
+one that is too old is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import orjson
@@ -48,17 +51,20 @@ class Backup:
     """Path in the backup → SHA-256."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every partition is in it."""
-        return self.partitions == list(range(self.partition_count))
+    def missing(self) -> list[int]:
+        """The partitions that are not in it."""
+        return sorted(set(range(self.partition_count)) - set(self.partitions))
 
 
 _TOLD: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 _BACKUP: TypeAdapter[Backup] = TypeAdapter(Backup)
 
 
-def write_backup(target: Path, checkpoints: Sequence[Checkpoint], data_dir: Path) -> Backup:
-    """Copy checkpoints and kept files to a new directory. Errors: `OperationRefusedError`."""
+def write_backup(target: Path, checkpoints: Sequence[Checkpoint], data_dir: Path, stopping: Event) -> Backup:
+    """Copy checkpoints and kept files to a new directory.
+
+    Errors: `OperationRefusedError`, also once `stopping` is set or when a partition is missing; nothing is left then.
+    """
     if target.exists():
         raise OperationRefusedError(f"{target} exists: name a directory that does not, so that no backup is replaced")
     unfinished = target.with_name(f"{target.name}.unfinished")
@@ -66,13 +72,15 @@ def write_backup(target: Path, checkpoints: Sequence[Checkpoint], data_dir: Path
     try:
         (unfinished / STATE_FOLDER).mkdir(parents=True)
         for checkpoint in checkpoints:
-            _copy_checkpoint(checkpoint, unfinished / STATE_FOLDER)
-        _copy_kept(data_dir, unfinished)
-        backup = _described(checkpoints, {name: _digest(unfinished / name) for name in sorted(_files(unfinished))})
+            _copy_checkpoint(checkpoint, unfinished / STATE_FOLDER, stopping)
+        _copy_kept(data_dir, unfinished, stopping)
+        backup = _described(checkpoints, _digests(unfinished, stopping))
         (unfinished / MANIFEST_FILE).write_bytes(orjson.dumps({"version": VERSION, **_as_json(backup)}))
         unfinished.rename(target)
     except OSError as error:
         raise OperationRefusedError(f"the backup could not be written to {target}: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return backup
 
 
@@ -84,12 +92,15 @@ def read_backup(source: Path) -> Backup:
             raise OperationRefusedError(
                 f"{source} was written by another version than this one: restore it with that one"
             )
-        return _BACKUP.validate_python(told)
+        backup = _BACKUP.validate_python(told)
     except OSError as error:
         raise OperationRefusedError(f"{source} is not a backup: {MANIFEST_FILE} cannot be read ({error})") from error
     except ValidationError as error:
         found = error.errors(include_url=False)[0]["msg"]
         raise OperationRefusedError(f"{source} is not a backup: {MANIFEST_FILE} has no sense ({found})") from error
+    if strange := [name for name in backup.files if not _is_named(name)]:
+        raise OperationRefusedError(f"{source} is not a backup: {MANIFEST_FILE} names {strange[0]!r}, which none holds")
+    return backup
 
 
 def restore_backup(source: Path, data_dir: Path, now: InstantMs) -> Backup:
@@ -111,49 +122,79 @@ def restore_backup(source: Path, data_dir: Path, now: InstantMs) -> Backup:
     unfinished = data_dir / f"{STATE_FOLDER}.restoring"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        shutil.copytree(source / STATE_FOLDER, unfinished)
+        (unfinished / STATE_FOLDER).mkdir(parents=True)
+        for name in backup.files:
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, unfinished / name)
         note = {"prefix": backup.prefix, "partitions": backup.partition_count}
-        (unfinished / NOTE_FILE).write_bytes(orjson.dumps(note))
-        _copy_kept(source, data_dir)
-        if state.exists():
-            state.rmdir()
-        unfinished.rename(state)
+        (unfinished / STATE_FOLDER / NOTE_FILE).write_bytes(orjson.dumps(note))
+        _move_in(unfinished, data_dir)
     except OSError as error:
         raise OperationRefusedError(f"{data_dir} could not be written: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return backup
 
 
-def _copy_checkpoint(checkpoint: Checkpoint, target: Path) -> None:
+def _move_in(unfinished: Path, data_dir: Path) -> None:
+    """Give what is restored its place, the state last; kept files that the directory has are left as they are."""
+    for path in unfinished.iterdir():
+        if path.name != STATE_FOLDER and not (data_dir / path.name).exists():
+            path.rename(data_dir / path.name)
+    state = data_dir / STATE_FOLDER
+    if state.exists():
+        state.rmdir()
+    (unfinished / STATE_FOLDER).rename(state)
+
+
+def _copy_checkpoint(checkpoint: Checkpoint, target: Path, stopping: Event) -> None:
     if not checkpoint.directory.is_dir():
         raise OperationRefusedError(
             f"the checkpoint {checkpoint.directory} is on another machine's disk: run this command there, or copy that "
             "directory (or take a snapshot of its volume)"
         )
     for index in checkpoint.manifest["partitions"]:
-        shutil.copytree(checkpoint.directory / index, target / index)
+        _copy_folder(checkpoint.directory / index, target / index, stopping)
     shutil.rmtree(checkpoint.directory)
 
 
-def _copy_kept(source: Path, target: Path) -> None:
-    """Copy the small files that exist; those that the target has are left as they are."""
-    names = [*KEPT_FILES, *(path.name for pattern in KEPT_PATTERNS for path in source.glob(pattern))]
-    for name in names:
-        if (source / name).is_file() and not (target / name).exists():
-            shutil.copy2(source / name, target / name)
-    for name in KEPT_FOLDERS:
-        if (source / name).is_dir() and not (target / name).exists():
-            _copy_in_use(source / name, target / name)
+def _copy_kept(source: Path, target: Path, stopping: Event) -> None:
+    """Copy the small files that exist, and folders that others work in: what ends meanwhile is left out."""
+    for path in sorted(source.glob("*")):
+        if path.is_file() and _is_kept_file(path.name):
+            _copy_file(path, target / path.name, stopping)
+        elif path.is_dir() and path.name in KEPT_FOLDERS:
+            _copy_folder(path, target / path.name, stopping, _unless_gone)
 
 
-def _copy_in_use(source: Path, target: Path) -> None:
-    """Copy a folder that others work in: what ends meanwhile, file or folder, is left out."""
+def _is_kept_file(name: str) -> bool:
+    return name in KEPT_FILES or any(fnmatch(name, pattern) for pattern in KEPT_PATTERNS)
+
+
+def _copy_folder(
+    source: Path,
+    target: Path,
+    stopping: Event,
+    guarded: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+) -> None:
+    """Copy what is in a folder, each file and folder under the guard."""
     target.mkdir()
     for path in sorted(source.iterdir()):
-        with _unless_gone(path):
+        with guarded(path):
             if path.is_dir():
-                _copy_in_use(path, target / path.name)
+                _copy_folder(path, target / path.name, stopping, guarded)
             else:
-                shutil.copy2(path, target / path.name)
+                _copy_file(path, target / path.name, stopping)
+
+
+def _copy_file(source: Path, target: Path, stopping: Event) -> None:
+    _refuse_stopped(stopping)
+    shutil.copy2(source, target)
+
+
+def _refuse_stopped(stopping: Event) -> None:
+    if stopping.is_set():
+        raise OperationRefusedError("the backup was ended before it was whole: repeat it")
 
 
 @contextmanager
@@ -171,7 +212,7 @@ def _described(checkpoints: Sequence[Checkpoint], files: dict[str, str]) -> Back
     if len({(each["prefix"], each["partition_count"]) for each in manifests}) != 1:
         raise OperationRefusedError("the evaluators do not work one workspace: their prefixes or partitions differ")
     stores = {int(index): marks for each in manifests for index, marks in each["partitions"].items()}
-    return Backup(
+    backup = Backup(
         manifests[0]["prefix"],
         manifests[0]["partition_count"],
         sorted(stores),
@@ -179,14 +220,33 @@ def _described(checkpoints: Sequence[Checkpoint], files: dict[str, str]) -> Back
         min((marks["written"] for marks in stores.values()), default=InstantMs(0)),
         files,
     )
+    if backup.missing:
+        raise OperationRefusedError(
+            f"partitions {backup.missing} of {backup.partition_count} changed hands meanwhile and are in no "
+            "checkpoint, so no backup was written: repeat it"
+        )
+    return backup
 
 
 def _as_json(backup: Backup) -> dict[str, object]:
     return {name: getattr(backup, name) for name in Backup.__slots__}
 
 
-def _files(directory: Path) -> Iterator[str]:
-    return (str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+def _digests(directory: Path, stopping: Event) -> dict[str, str]:
+    """Path in the directory → SHA-256, of every file."""
+    found = {}
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        _refuse_stopped(stopping)
+        found[path.relative_to(directory).as_posix()] = _digest(path)
+    return found
+
+
+def _is_named(name: str) -> bool:
+    """Whether a backup may hold a file of this name; none leads elsewhere."""
+    first, *others = name.split("/")
+    if not others:
+        return _is_kept_file(first)
+    return first in (STATE_FOLDER, *KEPT_FOLDERS) and not {"", ".", ".."} & set(others)
 
 
 def _is_intact(path: Path, digest: str) -> bool:

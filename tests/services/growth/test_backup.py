@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.quarantine import OUTDATED_AFTER_MS
 from services.evaluator.state_directory import claimed_state_directory
+from services.runtime import clock
 from tests.faults.process import Evaluator
 from tests.faults.workspace import Workspace
 from tidegate.cli.main import app
@@ -80,7 +82,7 @@ async def test_state_comes_back_from_the_changelogs_when_every_disk_is_lost(
 
 
 def test_a_backup_is_restored_file_by_file_as_it_was(tmp_path: Path) -> None:
-    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
     restored = restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000 + TOO_OLD_MS))
     assert (tmp_path / "new" / "evaluator" / "0" / "000008.sst").read_bytes() == b"rows"
     assert (tmp_path / "new" / "keys.json").read_text() == "{}"
@@ -109,7 +111,7 @@ def test_imports_that_end_while_they_are_copied_are_left_out_of_a_backup(
         copy(source, target)
 
     monkeypatch.setattr(shutil, "copy2", ending)
-    made = write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    made = write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
     assert [name for name in made.files if name.startswith("imports")] == ["imports/i1/import.json"]
 
 
@@ -119,11 +121,83 @@ def test_an_import_that_cannot_be_copied_fails_the_backup(tmp_path: Path, monkey
 
     monkeypatch.setattr(shutil, "copy2", failing)
     with pytest.raises(OperationRefusedError, match=r"could not be written to .*: .*No space left"):
-        write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+        write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
+    assert not list(tmp_path.glob("backup*"))
+
+
+def test_a_backup_that_is_ended_or_lacks_a_partition_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, stopping, copy = checkpoint(tmp_path, written=1_000), Event(), shutil.copy2
+
+    def ended(source: Path, target: Path) -> None:
+        copy(source, target)
+        stopping.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copy2", ended)
+        with pytest.raises(OperationRefusedError, match="was ended before it was whole"):
+            write_backup(tmp_path / "backup", [taken], data_dir(tmp_path), stopping)
+    assert not list(tmp_path.glob("backup*"))
+    shutil.rmtree(tmp_path / "checkpoint", ignore_errors=True)
+    taken = checkpoint(tmp_path, written=1_000)
+    taken.manifest["partition_count"] = 3
+    with pytest.raises(OperationRefusedError, match=r"partitions \[1, 2\] of 3 changed hands meanwhile"):
+        write_backup(tmp_path / "backup", [taken], data_dir(tmp_path), Event())
+    assert not list(tmp_path.glob("backup*"))
+
+
+def test_only_what_a_backup_names_is_restored_and_what_it_lacks_is_told(tmp_path: Path) -> None:
+    made = tmp_path / "backup"
+    write_backup(made, [checkpoint(tmp_path, written=clock.now_ms())], data_dir(tmp_path), Event())
+    for name in ("evaluator/0/000009.sst", "audit.jsonl", "imports/i1/rows.csv"):
+        (made / name).write_text("put here later")
+    manifest = json.loads((made / "backup.json").read_text())
+    (made / "backup.json").write_text(json.dumps({**manifest, "partition_count": 2}))
+    said = CliRunner().invoke(app, ["admin", "restore", str(made), "--data-dir", str(tmp_path / "new")])
+    assert said.exit_code == 0, said.output
+    assert "note: partitions [1] of 2 are not in the backup" in said.stderr
+    restored = [path.relative_to(tmp_path / "new").as_posix() for path in (tmp_path / "new").rglob("*.*")]
+    assert sorted(restored) == [
+        "evaluator/0/000008.sst",
+        "evaluator/workspace.json",
+        "imports/i1/import.json",
+        "keys.json",
+    ]
+
+
+@pytest.mark.parametrize("name", ["../keys.json", "evaluator/../../x", "/etc/hostname", "evaluator//x", "stack.json"])
+def test_a_manifest_that_names_what_no_backup_holds_is_refused(tmp_path: Path, name: str) -> None:
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
+    manifest = json.loads((tmp_path / "backup" / "backup.json").read_text())
+    (tmp_path / "backup" / "backup.json").write_text(json.dumps({**manifest, "files": {name: "0"}}))
+    with pytest.raises(OperationRefusedError, match="which none holds"):
+        restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000))
+
+
+def test_a_restore_that_finds_no_room_leaves_nothing_that_a_repeated_one_would_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
+    copy = shutil.copy2
+
+    def cut_off(source: Path, target: Path) -> None:
+        copy(source, target)
+        if source.name == "keys.json":
+            target.write_text("{")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copy2", cut_off)
+        with pytest.raises(OperationRefusedError, match="No space left"):
+            restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000))
+    assert not list((tmp_path / "new").iterdir())
+    restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000))
+    assert (tmp_path / "new" / "keys.json").read_text() == "{}"
 
 
 def test_a_backup_older_than_half_the_time_of_tombstones_is_refused(tmp_path: Path) -> None:
-    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
     assert TOO_OLD_MS == OUTDATED_AFTER_MS, "what a restore takes, the evaluator must not delete"
     with pytest.raises(OperationRefusedError, match=r"12\.0 h old, and at most 12 h are taken"):
         restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_001 + TOO_OLD_MS))
@@ -131,11 +205,11 @@ def test_a_backup_older_than_half_the_time_of_tombstones_is_refused(tmp_path: Pa
 
 
 def test_a_damaged_backup_and_a_directory_with_state_are_refused(tmp_path: Path) -> None:
-    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path))
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
     with pytest.raises(OperationRefusedError, match="holds state already"):
         restore_backup(tmp_path / "backup", data_dir(tmp_path), InstantMs(1_000))
     with pytest.raises(OperationRefusedError, match="exists: name a directory"):
-        write_backup(tmp_path / "backup", [], data_dir(tmp_path))
+        write_backup(tmp_path / "backup", [], data_dir(tmp_path), Event())
     (tmp_path / "backup" / "evaluator" / "0" / "000008.sst").write_bytes(b"rowz")
     with pytest.raises(OperationRefusedError, match=r"1 files of the backup are damaged or missing"):
         restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000))
