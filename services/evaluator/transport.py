@@ -30,7 +30,7 @@ from services.evaluator.settings import EvaluatorSettings
 from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
-from services.runtime.topics import partition_count_problem
+from services.runtime.topics import partition_count_advice, partition_count_problem
 
 FETCH_WAIT_MS = 100
 FETCH_PARTITION_BYTES = 256 << 10
@@ -255,10 +255,10 @@ def check_group(coordinator: Any, session_timeout_s: float) -> None:
 def check_partitions(topic: str, known: Collection[int] | None, expected: int) -> None:
     """Ask once whether a contact still has the home that it had. `known` is None while the client knows nothing."""
     if known is not None and len(known) != expected:
-        problem = partition_count_problem(topic, len(known), expected, expected)
+        problem = partition_count_problem(topic, len(known), expected)
         raise StartRefusedError(
-            f"{problem}; it was changed under a running evaluator, and what producers wrote since by the new one "
-            "stands at the wrong place"
+            f"{problem}: {partition_count_advice(expected)}; it was changed under a running evaluator, and what "
+            "producers wrote since by the new one stands at the wrong place"
         )
 
 

@@ -92,20 +92,29 @@ async def _verify(admin: AIOKafkaAdminClient, settings: RuntimeSettings, specs: 
         for name, spec in specs.items()
         for problem in shape_problems(name, spec, settings, counts.get(name), configs.get(name, {}))
     ]
+    if any(counts.get(name, expected) != expected for name, expected in _expected_counts(settings, specs).items()):
+        problems.append(partition_count_advice(settings.partitions))
     if problems:
         raise StartRefusedError("the topics are not as they must be: " + "; ".join(problems))
+
+
+def _expected_counts(settings: RuntimeSettings, specs: Mapping[str, TopicSpec]) -> dict[str, int]:
+    return {name: spec.partition_count(settings.partitions) for name, spec in specs.items()}
 
 
 def shape_problems(
     name: str, spec: TopicSpec, settings: RuntimeSettings, partitions: int | None, config: Mapping[str, str]
 ) -> list[str]:
-    """Return one line for each way in which a topic differs from its specification; `partitions` None is missing."""
+    """Return one line for each way in which a topic differs from its specification; `partitions` None is missing.
+
+    What to do about another number of partitions is the same for every topic: `partition_count_advice`.
+    """
     expected_partitions = spec.partition_count(settings.partitions)
     if partitions is None:
         return [f"topic {name} is missing, expected {expected_partitions} partitions: declare it, or run `tidegate up`"]
     problems = []
     if partitions != expected_partitions:
-        problems.append(partition_count_problem(name, partitions, expected_partitions, settings.partitions))
+        problems.append(partition_count_problem(name, partitions, expected_partitions))
     expected = expected_config(spec, settings)
     problems += [
         f"topic {name} has {setting}={config[setting]}, expected {expected[setting]}: alter the topic"
@@ -115,12 +124,16 @@ def shape_problems(
     return problems
 
 
-def partition_count_problem(name: str, found: int, expected: int, of_workspace: int) -> str:
-    """Say that a topic has another number of partitions than it must have, and what to do."""
+def partition_count_problem(name: str, found: int, expected: int) -> str:
+    """Say that a topic has another number of partitions than it must have."""
+    return f"topic {name} has {found} partitions, expected {expected}"
+
+
+def partition_count_advice(of_workspace: int) -> str:
+    """Say what to do about topics with another number of partitions."""
     return (
-        f"topic {name} has {found} partitions, expected {expected}: set TIDEGATE_PARTITIONS to what the topic was "
-        f"created with, or move the workspace by `tidegate admin repartition --to {of_workspace} --to-prefix …` "
-        "(docs/operating.md, Repartitioning)"
+        "set TIDEGATE_PARTITIONS to what the topics were created with, or move the workspace by `tidegate admin "
+        f"repartition --to {of_workspace} --to-prefix …` (docs/operating.md, Repartitioning)"
     )
 
 
