@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata
 
 from services.runtime import clock
@@ -203,6 +203,13 @@ async def connected(settings: RuntimeSettings) -> AsyncIterator[Broker]:
     try:
         yield Broker(admin, client)
     except KafkaError as error:
-        raise ServiceError(f"Kafka at {settings.kafka_bootstrap} failed: {error!r}") from error
+        raise ServiceError(_in_words(settings.kafka_bootstrap, error)) from error
     finally:
         await admin.close()
+
+
+def _in_words(bootstrap: str, error: KafkaError) -> str:
+    if error.retriable or isinstance(error, KafkaTimeoutError):
+        return f"Kafka at {bootstrap} answers no more ({error}): look whether it is up, and repeat"
+    reason = getattr(error, "description", "")
+    return f"Kafka at {bootstrap} refused a request ({error}){reason and f': {reason}'}"

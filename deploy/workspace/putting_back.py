@@ -28,6 +28,6 @@ async def put_back(work: Coroutine[None, None, None], left: str) -> None:
     try:
         task.result()
     except (KafkaError, ServiceError) as error:
-        raise ServiceError(f"{left} ({error!r})") from error
+        raise ServiceError(f"{left} ({error})") from error
     if cancelled is not None:
         raise cancelled

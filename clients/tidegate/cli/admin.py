@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 import threading
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 
 EXIT_WRONG_OPTION: Final = 2
+KAFKA_LOGGERS: Final = ("aiokafka", "tidegate.kafka")
 
 Result = TypeVar("Result")
 
@@ -50,6 +52,9 @@ def _work(work: Callable[[Broker, OperatorSettings], Awaitable[Result]]) -> Resu
 
     So does whoever ends it: what was changed for its time, such as a topic's settings, is first put back.
     """
+    # What fails is said in words at the end. Without handlers Python prints what the clients log of it besides.
+    for logger in KAFKA_LOGGERS:
+        logging.getLogger(logger).addHandler(logging.NullHandler())
 
     async def run() -> Result:
         _heed_ends()
