@@ -80,6 +80,8 @@ class Move:
         self._settings = settings
         self._options = options
         self._say = say
+        self._sizes: dict[Topic, str | None] = {}
+        """What sealed topics had of their own before."""
 
     async def run(self) -> Moved:
         """Move. Errors: `OperationRefusedError`; the workspace then goes on as before."""
@@ -205,7 +207,10 @@ class Move:
 
     async def _seal(self, source: Workspace, *topics: Topic) -> None:
         for topic in topics:
-            await self._broker.change_settings(source.name(topic), {SIZE_SETTING: str(SEALED_BYTES[topic])})
+            name, seal = source.name(topic), str(SEALED_BYTES[topic])
+            had = (await self._broker.own_settings(name)).get(SIZE_SETTING)
+            self._sizes[topic] = SPECS[topic].config.get(SIZE_SETTING) if had == seal else had
+            await self._broker.change_settings(name, {SIZE_SETTING: seal})
 
     async def _refuse_opened(self, source: Workspace) -> None:
         """A seal that somebody took away in between has let writes through that may be on neither side."""
@@ -225,9 +230,12 @@ class Move:
             self._say("Nothing has been switched: the workspace takes writes again.")
 
     async def _unseal(self, source: Workspace) -> None:
-        for topic in SEALED_BYTES:
+        """Give topics what they had; what they are created with where a run that was killed has sealed them."""
+        for topic, size in SEALED_BYTES.items():
+            name = source.name(topic)
             usual = SPECS[topic].config.get(SIZE_SETTING)
-            await self._broker.change_settings(source.name(topic), {SIZE_SETTING: usual})
+            if topic in self._sizes or (await self._broker.own_settings(name)).get(SIZE_SETTING) == str(size):
+                await self._broker.change_settings(name, {SIZE_SETTING: self._sizes.get(topic, usual)})
 
     async def _until(self, awaited: str, left: Callable[[], Awaitable[str]]) -> None:
         """Wait until nothing is left of what `left` tells."""
