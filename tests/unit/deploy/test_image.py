@@ -53,7 +53,9 @@ def test_there_is_a_stage_to_build_and_one_to_run() -> None:
 def test_dependencies_come_from_the_lock_by_the_uv_that_the_makefile_names() -> None:
     commands = values(1, "RUN")
     (version,) = re.findall(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert any(f"uv=={version}" in command for command in commands)
+    (installing,) = (command for command in commands if f"uv=={version}" in command)
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", installing)) == 2
+    assert "pip install --no-cache-dir --disable-pip-version-check --require-hashes -r" in installing
     syncs = [part for command in commands for part in re.split(r"\s+&&\s+", command) if "uv sync" in part]
     assert len(syncs) == 2
     assert all("--frozen" in sync for sync in syncs)
