@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.syntax import tree_of
 from tests.tidy.test_house import HOUSE, OURS, ROOT, lies_in
 
 RULES = HOUSE["dependencies"]
@@ -54,7 +55,7 @@ def imported(path: Path) -> list[tuple[int, str]]:
 
 
 def names_in(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:

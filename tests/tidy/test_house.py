@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.syntax import tree_of
+
 ROOT = Path(__file__).parents[2]
 HOUSE: dict[str, Any] = tomllib.loads((ROOT / "tests/tidy/house.toml").read_text())
 PRODUCT = sorted(
@@ -21,7 +23,7 @@ PRODUCT = sorted(
     if "node_modules" not in path.parts
 )
 OURS = ("segmentation", "schemas", "services", "deploy", "tidegate", "tests", "bench", "examples")
-TREES = {path: ast.parse(path.read_text()) for path in PRODUCT}
+TREES = {path: tree_of(path) for path in PRODUCT}
 
 
 def named(path: Path) -> str:

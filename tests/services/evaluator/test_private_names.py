@@ -23,6 +23,7 @@ from mode.threads import ServiceThread
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.services.evaluator.test_overrides import plain_signature
+from tests.syntax import tree_of
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("services", "clients/tidegate", "deploy")
@@ -104,7 +105,7 @@ def test_no_other_private_name_of_a_library_is_touched() -> None:
         str(path.relative_to(ROOT)): names
         for folder in FOLDERS
         for path in (ROOT / folder).rglob("*.py")
-        if (names := foreign_private_names(ast.parse(path.read_text())))
+        if (names := foreign_private_names(tree_of(path)))
     }
     assert touched == {**{path: set(names) for path, names in TOUCHED.items()}, **OURS_BESIDE}
 

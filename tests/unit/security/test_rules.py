@@ -16,6 +16,7 @@ from services.evaluator.owner import PartitionOwner
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.transport import create_app
 from services.runtime.keys import KeyFile, Scope
+from tests.syntax import tree_of
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("segmentation", "schemas", "services", "clients/tidegate", "deploy")
@@ -62,7 +63,7 @@ def test_text_is_made_into_code_in_one_place_and_nowhere_from_a_persons_text() -
         f"{path.relative_to(ROOT)}"
         for folder in PRODUCT
         for path in (ROOT / folder).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in {"eval", "exec", "compile"}
@@ -74,7 +75,7 @@ def test_the_language_has_no_regular_expressions() -> None:
     patterns = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in (ROOT / "segmentation").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and ast.unparse(node.func).startswith("re.")

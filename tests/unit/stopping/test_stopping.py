@@ -10,7 +10,6 @@ from pathlib import Path
 import psutil
 
 from bench.stopping import EXIT_TERMINATED
-from bench.waiting import until
 
 ROOT = Path(__file__).parents[3]
 WAIT_S = 30.0
@@ -18,13 +17,17 @@ BENCHMARK = """
 import subprocess, sys
 from bench.stopping import exit_at_sigterm
 exit_at_sigterm()
-subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])
+peer = "import sys, time; print(sys.stdin.read(), flush=True); time.sleep(60)"
+subprocess.run([sys.executable, "-c", peer], input=b"go")
 """
+"""Once the peer has what it is told, the benchmark is past starting it."""
 
 
 def test_what_a_benchmark_runs_ends_when_the_benchmark_is_terminated() -> None:
-    with subprocess.Popen([sys.executable, "-c", BENCHMARK], cwd=ROOT) as benchmark:
-        (peer,) = until(psutil.Process(benchmark.pid).children, WAIT_S, "the peer to run")
+    with subprocess.Popen([sys.executable, "-c", BENCHMARK], cwd=ROOT, stdout=subprocess.PIPE) as benchmark:
+        assert benchmark.stdout is not None
+        assert benchmark.stdout.readline() == b"go\n"
+        (peer,) = psutil.Process(benchmark.pid).children()
         benchmark.send_signal(signal.SIGTERM)
         assert benchmark.wait(WAIT_S) == EXIT_TERMINATED
     assert not peer.is_running()
