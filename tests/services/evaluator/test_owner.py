@@ -258,6 +258,17 @@ async def test_input_that_ends_before_what_was_evaluated_ends_the_process(asking
     assert fed(asking) == []
 
 
+async def test_the_first_of_several_failures_is_the_reason_and_the_others_are_no_fault(asking: PartitionOwner) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    cast("BoundedSurroundings", asking._surroundings).bounds = Bounds(0, 5)
+    asking.owned[4] = Owned(4, worker=cast("PartitionWorker", FedWorker()), expected=10)
+    for partition in (3, 4):
+        asking.feed(partition, records(0, 1))
+    await asyncio.wait({each.asking for each in asking.owned.values() if each.asking is not None})
+    assert ("partition 3" in str(asking.failed.exception()), faults) == (True, [])
+
+
 async def test_nothing_is_asked_any_more_of_a_partition_that_is_given_up(tmp_path: Path) -> None:
     workspace = Workspace("group", 8, lambda topic: topic_name("", topic), {}, tmp_path)
     surroundings = ReadingSurroundings(workspace)
