@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +13,7 @@ from services.evaluator.asof import BEYOND_HISTORY, FUTURE, SETTLING, Membership
 from services.evaluator.partition import Partition
 from services.evaluator.recovery import Recovery, recover
 from services.evaluator.restored import restore
-from services.evaluator.store import RocksStore, StoreMemory
+from services.evaluator.store import RocksStore
 from tests.services.evaluator.changelogs import AllDecided, RecordedChangelogs
 from tests.services.evaluator.inputs import NOW, Record, definition, write
 
@@ -65,21 +64,8 @@ class World:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[[str], RocksStore]]:
-    stores: list[RocksStore] = []
-
-    def open_one(name: str) -> RocksStore:
-        stores.append(RocksStore(tmp_path / name, StoreMemory(8 << 20)))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
-
-
-@pytest.fixture
-def world(opened: Callable[[str], RocksStore]) -> World:
-    return World(opened("0"))
+def world(open_store: Callable[[str], RocksStore]) -> World:
+    return World(open_store("0"))
 
 
 def plan(offset: int, second: int, value: str, contact: str = "c") -> Record:
@@ -169,10 +155,10 @@ def test_the_changes_of_other_segments_do_not_hide_a_pairs_own(world: World, mon
 
 
 async def test_a_rebuilt_store_knows_only_the_present_membership(
-    world: World, opened: Callable[[str], RocksStore]
+    world: World, open_store: Callable[[str], RocksStore]
 ) -> None:
     world.commit(definition(0, PRO), plan(1, 10, "pro"), plan(2, 20, "free"), plan(3, 30, "pro"), plan(4, 40, "pro"))
-    rebuilt = World(opened("rebuilt"))
+    rebuilt = World(open_store("rebuilt"))
     restored = await recover([Recovery(0, rebuilt.store, AllDecided())], world.changelogs)
     rebuilt.partition = Partition(0, 1, "contact-changes", rebuilt.store, restored[0])
     assert rebuilt.at(35) == MembershipAsOf(True, InstantMs(NOW + 30_000))
@@ -180,10 +166,10 @@ async def test_a_rebuilt_store_knows_only_the_present_membership(
 
 
 async def test_a_rebuilt_store_does_not_deny_what_a_contact_that_left_may_have_been(
-    world: World, opened: Callable[[str], RocksStore]
+    world: World, open_store: Callable[[str], RocksStore]
 ) -> None:
     world.commit(definition(0, PRO), plan(1, 10, "pro"), plan(2, 20, "free"), plan(3, 30, "free"))
-    rebuilt = World(opened("rebuilt"))
+    rebuilt = World(open_store("rebuilt"))
     restored = await recover([Recovery(0, rebuilt.store, AllDecided())], world.changelogs)
     rebuilt.partition = Partition(0, 1, "contact-changes", rebuilt.store, restored[0])
     assert rebuilt.at(30) == MembershipAsOf(False)

@@ -58,6 +58,16 @@ def opened(store: RocksStore) -> Partition:
     return Partition(0, 1, "contact-changes", store, restore(store))
 
 
+def ended_at(store: RocksStore, batch: list[Record], *offsets: int) -> Partition:
+    """A partition that has taken a batch, after processes that ended at these offsets of it."""
+    for offset in offsets:
+        with pytest.raises(EvaluationError, match=f"offset {offset}"):
+            opened(store).consume(batch)
+    partition = opened(store)
+    partition.consume(batch)
+    return partition
+
+
 def work(partition: Partition, *records: Record) -> list[tuple[str, str, int]]:
     """Take records, do what waits, commit: contact, change and instant of what was published."""
     if records:
@@ -173,10 +183,7 @@ def test_one_fault_that_hits_many_records_of_a_transaction_ends_the_process_once
 ) -> None:
     batch = [write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho", "dee"))]
     break_contacts("ann", "cho", "dee")
-    with pytest.raises(EvaluationError, match="offset 0"):
-        opened(store).consume(batch)
-    partition = opened(store)
-    partition.consume(batch)
+    partition = ended_at(store, batch, 0)
     assert [letter.key for letter in partition.unsent.dead_letters] == [b"ann", b"cho", b"dee"]
     work(partition)
     assert store.scan(rows.FAILED_RECORDS_START, rows.FAILED_RECORDS_END, 10) == []
@@ -196,11 +203,7 @@ def test_faults_at_several_places_of_a_transaction_end_the_process_once_each(
 
     monkeypatch.setattr(partition_module, "decide", failing)
     batch = [write(number, name, plan="pro") for number, name in enumerate(("ann", "bob", "cho"))]
-    for offset in (0, 2):
-        with pytest.raises(EvaluationError, match=f"offset {offset}"):
-            opened(store).consume(batch)
-    partition = opened(store)
-    partition.consume(batch)
+    partition = ended_at(store, batch, 0, 2)
     assert [letter.key for letter in partition.unsent.dead_letters] == [b"ann", b"cho"]
 
 
@@ -246,11 +249,7 @@ def test_another_place_of_the_code_is_another_fault(store: RocksStore, monkeypat
 
     monkeypatch.setattr(partition_module, "decide", failing)
     batch = [write(0, "ann", plan="pro"), write(1, "bob", plan="pro")]
-    for offset in (0, 1):
-        with pytest.raises(EvaluationError, match=f"offset {offset}"):
-            opened(store).consume(batch)
-    partition = opened(store)
-    partition.consume(batch)
+    partition = ended_at(store, batch, 0, 1)
     assert codes(partition) == [EVALUATION_FAILED] * 2
 
 

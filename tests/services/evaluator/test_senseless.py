@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -17,7 +16,7 @@ from services.evaluator.partition import Partition
 from services.evaluator.ports import Bounds, OutputRecord, TopicPart
 from services.evaluator.recovery import Recovery, read_marks, recover
 from services.evaluator.restored import restore
-from services.evaluator.store import RocksStore, StoreMemory
+from services.evaluator.store import RocksStore
 from services.evaluator.unmarked import Fenced, settle
 from services.runtime.errors import StartRefusedError
 from tests.services.evaluator.changelogs import AllDecided, RecordedChangelogs
@@ -26,19 +25,6 @@ from tests.services.evaluator.inputs import NOW, definition, write
 CONTACTS, CONTROL = Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG
 NEW, KNOWN = b"ghost", b"ann"
 ROW = b'{"attributes":{},"members":%s,"left":[],"clock":1,"offset":1,"seq":0,"due":%s}'
-
-
-@pytest.fixture
-def open_store(tmp_path: Path) -> Iterator[Callable[[str], RocksStore]]:
-    memory, opened = StoreMemory(8 << 20), list[RocksStore]()
-
-    def begin(name: str) -> RocksStore:
-        opened.append(RocksStore(tmp_path / name, memory))
-        return opened[-1]
-
-    yield begin
-    for store in opened:
-        store.close()
 
 
 class Changelogs(RecordedChangelogs):

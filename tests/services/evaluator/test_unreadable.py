@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from services.evaluator import rows
 from services.evaluator.partition import Partition
 from services.evaluator.recovery import Recovery, recover
 from services.evaluator.restored import restore, scan_all
-from services.evaluator.store import RocksStore, StoreMemory
+from services.evaluator.store import RocksStore
 from services.evaluator.unreadable import SAMPLES_MAX, UnreadableCount, Watched
 from tests.services.evaluator.changelogs import AllDecided, RecordedChangelogs
 from tests.services.evaluator.inputs import NOW, Record, definition, write
@@ -33,20 +32,6 @@ WHERES: list[Any] = [
     [{"paid": True}],
     [{"any": [{"mrr": {"lt": 3}}, {"mrr": 7}, {"paid": False}]}],
 ]
-
-
-@pytest.fixture
-def open_store(tmp_path: Path) -> Iterator[Callable[[str], RocksStore]]:
-    memory = StoreMemory(8 << 20)
-    stores: list[RocksStore] = []
-
-    def open_one(name: str) -> RocksStore:
-        stores.append(RocksStore(tmp_path / name, memory))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
 
 
 def opened(store: RocksStore) -> Partition:

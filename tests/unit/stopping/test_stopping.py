@@ -17,10 +17,10 @@ BENCHMARK = """
 import subprocess, sys
 from bench.stopping import exit_at_sigterm
 exit_at_sigterm()
-peer = "import sys, time; print(sys.stdin.read(), flush=True); time.sleep(60)"
+peer = "import signal, sys; print(sys.stdin.read(), flush=True); signal.alarm(60); signal.pause()"
 subprocess.run([sys.executable, "-c", peer], input=b"go")
 """
-"""Once the peer has what it is told, the benchmark is past starting it."""
+"""Once the peer has what it is told, the benchmark is past starting it. A peer that nobody ends lives for a minute."""
 
 
 def test_what_a_benchmark_runs_ends_when_the_benchmark_is_terminated() -> None:
