@@ -29,14 +29,18 @@ class NewContacts:
 
         Errors: of a row that `encode_contact` did not write nothing is added, and what reading it raises is raised.
         """
-        members, due, _ = decode_contact_rest(row)
+        members, due = decode_contact_rest(row)
         due_key = rows.raw_due_key(due, raw_id) if due is not None else None
-        listings = [(segment_id, (raw_id, b"%d" % since)) for segment_id, since in members.items()]
+        listings = self._listings
+        try:
+            for segment_id, since in members.items():
+                listings[segment_id].append((raw_id, b"%d" % since))
+        except TypeError:
+            self._take_back(raw_id)
+            raise
         self._contacts[rows.CONTACTS_START + raw_id] = row
         if due_key is not None:
             self._dues.append(due_key)
-        for segment_id, listing in listings:
-            self._listings[segment_id].append(listing)
 
     def put(self, batch: rows.CommitRows) -> None:
         """Put all rows, and count the members."""
@@ -47,3 +51,11 @@ class NewContacts:
             batch.rows.update([(prefix + raw_id, since) for raw_id, since in listing])
             batch.count_of(segment_id).members += len(listing)
         batch.rows.update(dict.fromkeys(sorted(self._dues), b""))
+
+    def _take_back(self, raw_id: bytes) -> None:
+        """Forget the memberships of the contact that is being added."""
+        for segment_id, listing in list(self._listings.items()):
+            if listing and listing[-1][0] == raw_id:
+                listing.pop()
+            if not listing:
+                del self._listings[segment_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +50,15 @@ def test_new_contacts_have_the_rows_and_counts_of_a_commit(found: dict[ContactId
     ours.put_counts()
     expected.put_counts()
     assert ours.rows == expected.rows
+
+
+def test_of_a_row_without_sense_nothing_is_added() -> None:
+    before = ContactState({}, {SegmentId("shared"): InstantMs(1)})
+    row = b'{"attributes":{},"members":{"shared":2,"only_here":3,"bad":"soon"},"due":4}'
+    new, ours, expected = NewContacts(), rows.CommitRows({}), rows.CommitRows({})
+    new.add(b"a", encode_contact(before))
+    with pytest.raises(TypeError):
+        new.add(b"b", row)
+    new.put(ours)
+    expected.put_contact(b"a", None, before, encode_contact(before))
+    assert (ours.rows, ours.counts) == (expected.rows, expected.counts)
