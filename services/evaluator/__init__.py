@@ -25,6 +25,7 @@ Recovery
     ledger: what each transaction says that it wrote; told on the live path, read as evidence
     new_contacts: rows of contacts that the store lacks, in key order
     senseless: rows of a changelog that somebody else wrote, and their refusal
+    contradictions: rows that make sense alone and not together, likewise
     census: whether the store holds as many contacts as the last commit said
     restored: what a level store holds, read back into the partition
 

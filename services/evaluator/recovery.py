@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.codec import decode_contact
-from schemas.control_rows import DefinitionRow, is_definition_key
 from schemas.topics import Topic
 from segmentation.model import ContactId, SegmentId
 from services.evaluator import census, history, rows
-from services.evaluator.definitions import compile_definition
+from services.evaluator.contradictions import check_controls, check_members
 from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.new_contacts import NewContacts
 from services.evaluator.ports import (
@@ -45,8 +44,6 @@ APPLY_RECORDS_MAX = 5_000
 CONTACTS_BETWEEN_TURNS = 500
 """Contacts made into rows between two turns of the event loop: some ten milliseconds where each ends in segments."""
 CONTROLS_BETWEEN_TURNS = 200
-COMPILED_BETWEEN_TURNS = 20
-"""Some ten milliseconds."""
 REBUILDS_MAX = 2
 """How often one recovery begins a store anew: the broker may drop tombstones while the changelog is read."""
 
@@ -113,18 +110,10 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
         rebuilds += 1
     restored: dict[int, RestoredPartition] = {}
     for recovery in recoveries:
-        await _compile_ahead(recovery.store)
-        restored[recovery.partition] = restore(recovery.store)
+        await check_controls(recovery.partition, recovery.store)
+        found = restored[recovery.partition] = restore(recovery.store)
+        check_members(recovery.partition, recovery.store, found)
     return restored
-
-
-async def _compile_ahead(store: Store) -> None:
-    """Compile the definitions of a store a few at a time: heartbeats share the loop, and thousands take seconds."""
-    for number, (key, value) in enumerate(scan_all(store, rows.CONTROLS_START, rows.CONTROLS_END)):
-        if is_definition_key(key[1:]):
-            compile_definition(DefinitionRow.decode(value).definition)
-        if number % COMPILED_BETWEEN_TURNS == 0:
-            await asyncio.sleep(0)
 
 
 def _fenced(recovery: Recovery) -> Fenced:

@@ -11,7 +11,15 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 
 from schemas.codec import decode_contact
-from schemas.control_rows import CLOCK_KEY, CURSOR_KEY, ClockRow, CursorRow, DefinitionRow, is_definition_key
+from schemas.control_rows import (
+    CLOCK_KEY,
+    CURSOR_KEY,
+    ClockRow,
+    CursorRow,
+    DefinitionRow,
+    definition_key,
+    is_definition_key,
+)
 from schemas.topics import Topic
 from segmentation.model import ContactState
 from services.evaluator import rows
@@ -56,16 +64,14 @@ class SenselessRows:
 
 def senseless(topic: Topic, partition: int, record: InputRecord, error: Exception) -> StartRefusedError:
     """The refusal of a start that names one row."""
-    whose = "contact" if topic is Topic.CONTACTS_CHANGELOG else "key"
-    key = (record.key or b"").decode(errors="replace")
     return StartRefusedError(
-        f"{topic} holds a record without sense for {whose} {key!r} ({_why(error)}), which somebody else wrote: append "
-        f"to this partition the row that this {whose} had, from a backup, or, if there is no such {whose}, a record "
-        "of this key without a value, and start again",
-        topic=topic,
-        partition=partition,
-        offset=record.offset,
+        _told(topic, record.key or b"", _why(error)), topic=topic, partition=partition, offset=record.offset
     )
+
+
+def senseless_row(topic: Topic, partition: int, key: bytes, why: str) -> StartRefusedError:
+    """The same of a row that can be read and cannot stand beside the others, wherever in the topic it stands."""
+    return StartRefusedError(_told(topic, key, why), topic=topic, partition=partition)
 
 
 def read_contact(row: bytes) -> ContactState:
@@ -82,11 +88,25 @@ def read_contact(row: bytes) -> ContactState:
 def check_control(key: bytes, row: bytes) -> None:
     """Read a control row. Errors: one of `SENSELESS`."""
     if key == CLOCK_KEY:
-        ClockRow.decode(row)
+        clock = ClockRow.decode(row)
+        rows.due_through(clock.clock)
+        if clock.offset < 0:
+            raise ValueError(f"the next record to read cannot be that at {clock.offset}")
     elif key == CURSOR_KEY:
         CursorRow.decode(row)
     elif is_definition_key(key):
-        DefinitionRow.decode(row)
+        definition = DefinitionRow.decode(row).definition
+        if key != definition_key(definition.segment_id, definition.version):
+            raise ValueError(f"it is of segment {definition.segment_id} version {definition.version}")
+
+
+def _told(topic: Topic, key: bytes, why: str) -> str:
+    whose = "contact" if topic is Topic.CONTACTS_CHANGELOG else "key"
+    return (
+        f"{topic} holds a record without sense for {whose} {key.decode(errors='replace')!r} ({why}), which somebody "
+        f"else wrote: append to this partition the row that this {whose} had, from a backup, or, if there is no such "
+        f"{whose}, a record of this key without a value, and start again"
+    )
 
 
 def _why(error: Exception) -> str:

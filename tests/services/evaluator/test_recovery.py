@@ -13,6 +13,7 @@ from schemas.control_rows import CLOCK_KEY
 from schemas.topics import Topic
 from segmentation.model import InstantMs, SegmentId
 from services.evaluator import census, rows
+from services.evaluator import contradictions as contradictions_module
 from services.evaluator import definitions as definitions_module
 from services.evaluator import recovery as recovery_module
 from services.evaluator.partition import Partition
@@ -314,7 +315,7 @@ async def test_partitions_that_recover_the_same_segments_share_one_catalogue_and
 ) -> None:
     kept, other = stores
     partition, written = Partition(0, 1, "contact-changes", kept, restore(kept)), Written()
-    many = 10 * recovery_module.COMPILED_BETWEEN_TURNS
+    many = 10 * contradictions_module.COMPILED_BETWEEN_TURNS
     written.commit(partition, *(definition(number, [{"plan": f"p{number}"}], f"s{number}") for number in range(many)))
     definitions_module._compile.cache_clear()
     turns, recovering = 0, asyncio.ensure_future(recover([Recovery(0, kept, AllDecided())], written))
