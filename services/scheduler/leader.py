@@ -29,6 +29,12 @@ SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_MS = 3_000
 DELIVERY_TIMEOUT_MS = 10_000
 PROPOSALS_PER_POLL_MAX = 500
+LOOK_S = 1.0
+"""How often a leader looks whether it still is one, whatever its appends wait for."""
+LEAVE_S = 3.0
+"""How long one that no longer is waits for a definition in hand; what is not in every partition is the next one's."""
+WAITS_MS_MAX = 365 * 86_400_000
+"""The client leaves the group when it is asked for nothing for so long, as while a partition has no leader."""
 
 log = get_logger("leader")
 
@@ -65,6 +71,7 @@ class Connection:
         self._consumer = consumer
         self._producer = producer
         self._input_topic = topic_name(context.settings.topic_prefix, Topic.CONTACT_CHANGES)
+        self._acknowledged = 0
         self.leadership = Leadership()
 
     async def serve(self) -> None:
@@ -82,7 +89,7 @@ class Connection:
     async def _lead(self, partition: TopicPartition, generation: int) -> None:
         """Tick and forward definitions until the group says something new."""
         committed = await self._consumer.committed(partition) or 0
-        fan_out = FanOut(self._append, self._settings.partitions, forward_from=committed)
+        fan_out = FanOut(self._append, self._settings.partitions, committed, lambda: self._acknowledged)
         ticker = Ticker(
             self._append, self._settings.partitions, self._settings.tick_interval_ms, clock.now_ms, clock.monotonic
         )
@@ -91,17 +98,30 @@ class Connection:
         self._consumer.seek(partition, 0)
         log.info("leading", forward_from=committed)
         ticking = asyncio.create_task(ticker.run(), name="ticker")
+        forwarding = asyncio.create_task(self._forward_all(fan_out, partition, generation), name="definitions")
+        works = {ticking, forwarding}
         try:
             self._health.ready("leading: ticks and definitions go to every partition")
-            while not self._stopping.is_set() and self.leadership.generation == generation:
-                await self._forward(fan_out, partition, generation)
-                if ticking.done():
-                    ticking.result()
+            while self._leads(generation):
+                done, _ = await asyncio.wait(works, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                for work in done:
+                    work.result()
+            await asyncio.wait({forwarding}, timeout=LEAVE_S)
+            if forwarding.done():
+                forwarding.result()
         finally:
-            ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ticking
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
         log.info("no longer leading")
+
+    def _leads(self, generation: int) -> bool:
+        return not self._stopping.is_set() and self.leadership.generation == generation
+
+    async def _forward_all(self, fan_out: FanOut, partition: TopicPartition, generation: int) -> None:
+        """Forward definitions for as long as this process leads. Errors: raises the client's."""
+        while self._leads(generation):
+            await self._forward(fan_out, partition, generation)
 
     async def _forward(self, fan_out: FanOut, partition: TopicPartition, generation: int) -> None:
         polled = await self._consumer.getmany(partition, timeout_ms=POLL_TIMEOUT_MS, max_records=PROPOSALS_PER_POLL_MAX)
@@ -116,6 +136,7 @@ class Connection:
 
     async def _append(self, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> None:
         await self._producer.send_and_wait(self._input_topic, value, partition=partition, headers=list(headers))
+        self._acknowledged += 1
 
 
 @contextlib.asynccontextmanager
@@ -130,6 +151,7 @@ async def connected(context: ServiceContext[SchedulerSettings]) -> AsyncIterator
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
         fetch_max_wait_ms=POLL_TIMEOUT_MS,
+        max_poll_interval_ms=WAITS_MS_MAX,
         **options,
     )
     producer = AIOKafkaProducer(acks="all", linger_ms=0, request_timeout_ms=DELIVERY_TIMEOUT_MS, **options)

@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from aiokafka.errors import (
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+)
+from structlog.testing import capture_logs
 
 from schemas.codec import SegmentDefined, decode_input
 from schemas.segment_definition import SegmentDefinitionRecord
 from segmentation.model import SegmentId
+from services.scheduler import fanout
 from services.scheduler.fanout import FanOut, Proposal
 
 PARTITIONS = 3
+WITHIN_S = 30.0
 
 
 class Partitions:
-    """Remembers what was appended; fails when told to."""
+    """Remembers what was appended; of each partition, raises first what it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, failures: Mapping[int, list[Exception]] | None = None) -> None:
         self.appended: list[tuple[int, str, int]] = []
-        self.failing = False
+        self.failures = failures or {}
 
     async def __call__(self, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        # Those that take it answer before those that do not.
         await asyncio.sleep(0)
-        if self.failing:
-            raise ConnectionError("away")
+        if self.failures.get(partition):
+            await asyncio.sleep(0)
+            raise self.failures[partition].pop(0)
         decoded = decode_input(None, value, headers)
         assert isinstance(decoded, SegmentDefined)
         self.appended.append((partition, decoded.definition.segment_id, decoded.definition.version))
+
+
+def fan_out_to(partitions: Partitions, forward_from: int = 0) -> FanOut:
+    return FanOut(partitions, PARTITIONS, forward_from, lambda: len(partitions.appended))
 
 
 def proposal(offset: int, segment_id: str = "pros", version: int = 1, **fields: Any) -> Proposal:
@@ -57,14 +74,14 @@ def to_all(segment_id: str, version: int) -> list[tuple[int, str, int]]:
 
 async def test_an_accepted_version_reaches_every_partition() -> None:
     partitions = Partitions()
-    fan_out = FanOut(partitions, PARTITIONS, forward_from=0)
+    fan_out = fan_out_to(partitions)
     assert await fan_out.take(proposal(0))
     assert sorted(partitions.appended) == to_all("pros", 1)
 
 
 async def test_of_two_racing_versions_only_the_first_in_the_log_is_forwarded() -> None:
     partitions = Partitions()
-    fan_out = FanOut(partitions, PARTITIONS, forward_from=0)
+    fan_out = fan_out_to(partitions)
     for offset, item in enumerate([proposal(0), proposal(1, version=2), proposal(2, version=2)]):
         assert await fan_out.take(Proposal(offset, item.value))
     assert sorted(partitions.appended) == sorted(to_all("pros", 1) + to_all("pros", 2))
@@ -72,7 +89,7 @@ async def test_of_two_racing_versions_only_the_first_in_the_log_is_forwarded() -
 
 async def test_what_was_forwarded_before_is_only_remembered_for_acceptance() -> None:
     partitions = Partitions()
-    fan_out = FanOut(partitions, PARTITIONS, forward_from=1)
+    fan_out = fan_out_to(partitions, 1)
     assert not await fan_out.take(proposal(0))
     assert partitions.appended == []
     assert await fan_out.take(proposal(1, version=2))
@@ -94,12 +111,55 @@ async def test_what_was_forwarded_before_is_only_remembered_for_acceptance() -> 
 )
 async def test_what_cannot_be_accepted_moves_the_position_and_nothing_else(item: Proposal) -> None:
     partitions = Partitions()
-    assert await FanOut(partitions, PARTITIONS, forward_from=0).take(item)
+    assert await fan_out_to(partitions).take(item)
     assert partitions.appended == []
 
 
-async def test_a_failed_append_is_raised_so_that_the_position_stays() -> None:
-    partitions = Partitions()
-    partitions.failing = True
-    with pytest.raises(ConnectionError):
-        await FanOut(partitions, PARTITIONS, forward_from=0).take(proposal(0))
+EVERYWHERE_AWAY: dict[int, list[Exception]] = {
+    partition: [KafkaTimeoutError(), KafkaTimeoutError()] for partition in range(PARTITIONS)
+}
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        EVERYWHERE_AWAY,
+        {1: [ConnectionError("away")]},
+        {1: [MessageSizeTooLargeError()]},
+        {2: [NotLeaderForPartitionError(), MessageSizeTooLargeError()]},
+    ],
+)
+async def test_what_waiting_does_not_mend_is_raised_so_that_the_position_stays(
+    monkeypatch: pytest.MonkeyPatch, failures: dict[int, list[Exception]]
+) -> None:
+    monkeypatch.setattr(fanout, "RETRY_AFTER_S", 0)
+    partitions = Partitions({partition: list(raised) for partition, raised in failures.items()})
+    with pytest.raises((ConnectionError, KafkaTimeoutError, MessageSizeTooLargeError)):
+        await asyncio.wait_for(fan_out_to(partitions).take(proposal(0)), WITHIN_S)
+
+
+async def test_a_definition_waits_for_a_partition_without_a_leader_while_others_take_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fanout, "RETRY_AFTER_S", 0)
+    partitions = Partitions({1: [KafkaTimeoutError(), NotLeaderForPartitionError(), LeaderNotAvailableError()]})
+    fan_out = FanOut(partitions, PARTITIONS, 0, itertools.count().__next__)
+    with capture_logs() as lines:
+        assert await asyncio.wait_for(fan_out.take(proposal(0)), WITHIN_S)
+    assert partitions.appended == [(0, "pros", 1), (2, "pros", 1), (1, "pros", 1)]
+    assert [line["event"] for line in lines] == [
+        "a definition waits for a partition",
+        "the definition has reached the partition",
+        "definition appended",
+    ]
+
+
+async def test_a_partition_that_fails_while_no_other_takes_anything_is_waited_for_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others have taken the definition itself since the first time, nothing since the second."""
+    monkeypatch.setattr(fanout, "RETRY_AFTER_S", 0)
+    partitions = Partitions({1: [KafkaTimeoutError() for _ in range(9)]})
+    with pytest.raises(KafkaTimeoutError):
+        await asyncio.wait_for(fan_out_to(partitions).take(proposal(0)), WITHIN_S)
+    assert len(partitions.failures[1]) == 9 - 2
