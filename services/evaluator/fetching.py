@@ -16,14 +16,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
 
-from services.evaluator.ports import InputRecord
+from services.evaluator.ports import RECORD_BYTES, InputRecord
 
 Fetched = dict[TopicPartition, list[InputRecord]]
 UNPACKED_TOGETHER_BYTES = 64 << 20
-"""Once so much of one fetch of a partition has been unpacked, the rest is fetched again later: a megabyte of compressed
-batches may be gigabytes."""
-RECORD_BYTES = 200
-"""What a record takes besides its key, value and headers, about."""
+"""Once so much has been unpacked, of all partitions together, the rest is taken or fetched later: a megabyte of
+compressed batches may be gigabytes."""
 
 
 async def fetch(
@@ -31,8 +29,9 @@ async def fetch(
 ) -> Fetched:
     """What has been fetched of these partitions; waits for the first of it, and may come back with nothing.
 
-    Shape: records in the order of their partition. Once there are `records_max` no other partition is added, so there
-    may be more of them by what one fetch of a partition holds. Errors: KafkaError, as from the client.
+    Shape: records in the order of their partition. Once there are `records_max`, or so many were unpacked, no other
+    partition is added, so there may be more by what one fetch of a partition, or one batch, holds. Errors: KafkaError,
+    as from the client.
     """
     fetcher: Fetcher = consumer._fetcher
     if consumer._closed or fetcher._closed:
@@ -58,6 +57,7 @@ async def fetch(
 
 def _take(fetcher: Fetcher, partitions: Collection[TopicPartition], records_max: int) -> Fetched:
     taken: Fetched = {}
+    room = UNPACKED_TOGETHER_BYTES
     for at, result in list(fetcher._records.items()):
         if at not in partitions:
             if not fetcher._subscriptions.is_assigned(at):
@@ -68,21 +68,23 @@ def _take(fetcher: Fetcher, partitions: Collection[TopicPartition], records_max:
                 break  # the next call tells of the error
             _forget(fetcher, at)
             result.check_raise()
-        if records := _taken(fetcher, at, result):
+        records, unpacked = _taken(fetcher, at, result, room)
+        if records:
             taken[at] = records
             records_max -= len(records)
-            if records_max <= 0:
-                break
+        room -= unpacked
+        if records_max <= 0 or room <= 0:
+            break
     return taken
 
 
-def _taken(fetcher: Fetcher, at: TopicPartition, result: FetchResult) -> list[InputRecord]:
+def _taken(fetcher: Fetcher, at: TopicPartition, result: FetchResult, room: int) -> tuple[list[InputRecord], int]:
     try:
         if not result.check_assignment(at):
-            return []
-        records = _read(result._partition_records)
+            return [], 0
+        read = _read(result._partition_records, room)
         result._update_position()
-        return records
+        return read
     finally:
         # Also of one that cannot be read: it is fetched again from where the position stands.
         _forget(fetcher, at)
@@ -94,10 +96,11 @@ def _forget(fetcher: Fetcher, at: TopicPartition) -> None:
     fetcher._notify(fetcher._wait_consume_future)
 
 
-def _read(unread: PartitionRecords) -> list[InputRecord]:
+def _read(unread: PartitionRecords, room: int) -> tuple[list[InputRecord], int]:
+    """Records up to the batch that takes the last of the room, and about how many bytes of them were unpacked."""
     found: list[InputRecord] = []
-    batches, room = unread._records, UNPACKED_TOGETHER_BYTES
-    while room > 0 and batches.has_next():
+    batches, unpacked = unread._records, 0
+    while unpacked < room and batches.has_next():
         batch = batches.next_batch()
         if unread._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {unread._tp}")
@@ -105,10 +108,10 @@ def _read(unread: PartitionRecords) -> list[InputRecord]:
             # A batch begins before the position after a seek into its middle.
             position, is_packed = unread.next_fetch_offset, batch.compression_type != batch.CODEC_NONE
             records = [record for record in batch if record.offset >= position]
-            room -= sum(map(_size, records)) if is_packed else 0
+            unpacked += sum(map(_size, records)) if is_packed else 0
             found += records
         unread.next_fetch_offset = batch.next_offset
-    return found
+    return found, unpacked
 
 
 def _size(record: InputRecord) -> int:

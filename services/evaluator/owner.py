@@ -27,6 +27,8 @@ from services.runtime.logs import get_logger
 
 MARKER_OFFSETS = 1
 """What the end of one transaction takes in a log."""
+QUEUED_TOGETHER_BYTES_MAX = 256 << 20
+"""Of all partitions of a process: each alone may hold what one fetch unpacks to, and there may be dozens."""
 STOP_TIMEOUT_S = 8.0
 """How long giving a partition up may wait for its last commit; then the next owner's fencing settles it."""
 
@@ -77,7 +79,8 @@ class Owned:
 class PartitionOwner:
     """Recovers and runs the assigned partitions.
 
-    The consumer's loop calls `feed`, and before each fetch `take_seeks`; it must not fetch partitions in `paused`.
+    The consumer's loop calls `feed`, and before each fetch `take_seeks`; it must not fetch partitions in `paused`, nor
+    any while `is_full`.
     """
 
     partition_type = Partition
@@ -111,6 +114,12 @@ class PartitionOwner:
         """Whether no record waits here, nor anything for a commit."""
         workers = [owned.worker for owned in self.owned.values() if owned.worker is not None]
         return not any(worker.queued or worker.partition.has_outputs for worker in workers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits in all partitions together that none is to be fetched for now."""
+        workers = [owned.worker for owned in self.owned.values() if owned.worker is not None]
+        return sum(worker.queued_bytes for worker in workers) >= QUEUED_TOGETHER_BYTES_MAX
 
     @property
     def held(self) -> dict[int, int]:

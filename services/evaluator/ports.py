@@ -17,6 +17,8 @@ from services.runtime.errors import ServiceError
 Headers = Sequence[tuple[str, bytes]]
 TopicPart = tuple[Topic, int]
 """One partition of a topic."""
+RECORD_BYTES = 200
+"""What a record takes in memory besides its key, value and headers, about."""
 
 
 class LogError(ServiceError):

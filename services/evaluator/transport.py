@@ -152,7 +152,7 @@ class Consumer(driver.Consumer):
                 for partition, offset in self.owner.take_seeks().items():
                     await self.seek(TP(self.input_topic, partition), offset)
                 wanted = {at for at in self._get_active_partitions() if at.partition not in self.owner.paused}
-                if not wanted or not self.flow_active:
+                if not wanted or not self.flow_active or self.owner.is_full:
                     await asyncio.sleep(IDLE_WAIT_S)
                     continue
                 for at, records in (await self._getmany(wanted, FETCH_TIMEOUT_S)).items():

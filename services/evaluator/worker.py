@@ -19,7 +19,7 @@ from segmentation.model import Change, InstantMs
 from services.evaluator.background import BackgroundTurns
 from services.evaluator.commit_gap import CommitGap, ProcessCommits
 from services.evaluator.partition import Partition
-from services.evaluator.ports import InputRecord, LogError, TransactionalLog
+from services.evaluator.ports import RECORD_BYTES, InputRecord, LogError, TransactionalLog
 
 COMMIT_AFTER_MS = 100
 COMMIT_GAP_MS = 5
@@ -163,6 +163,11 @@ class PartitionWorker:
         self._sent_s = 0.0
         self._records_since = 0
         self._stamps: list[int] = []
+
+    @property
+    def queued_bytes(self) -> int:
+        """What the queue takes in memory, about."""
+        return self._queued_bytes + self.queued * RECORD_BYTES
 
     def feed(self, records: Sequence[InputRecord]) -> None:
         """Take records of the log, in order, each once."""

@@ -86,6 +86,11 @@ def unread(fetched: bytes, aborted: Sequence[tuple[int, int]], start: int, isola
     return PartitionRecords(AT, MemoryRecords(fetched), list(aborted), start, None, None, False, isolation)
 
 
+def read(records: PartitionRecords) -> list[Any]:
+    """All that one fetch of a partition gives."""
+    return fetching._read(records, fetching.UNPACKED_TOGETHER_BYTES)[0]
+
+
 def told(records: Sequence[Any]) -> list[tuple[Any, ...]]:
     return [(each.offset, each.timestamp, each.key, each.value, list(each.headers)) for each in records]
 
@@ -106,7 +111,7 @@ def test_whatever_a_fetch_holds_it_is_read_as_the_client_reads_it(
 ) -> None:
     fetched = as_fetched(batches)
     theirs, ours = (unread(fetched, aborted, start, isolation) for _ in range(2))
-    assert told(fetching._read(ours)) == told(list(theirs))
+    assert told(read(ours)) == told(list(theirs))
     assert ours.next_fetch_offset == theirs.next_fetch_offset
 
 
@@ -115,7 +120,7 @@ def test_a_damaged_batch_is_refused() -> None:
     damaged[-1] ^= 1
     records = PartitionRecords(AT, MemoryRecords(bytes(damaged)), [], 0, None, None, True, READ_COMMITTED)
     with pytest.raises(CorruptRecordException):
-        fetching._read(records)
+        read(records)
 
 
 class Place:

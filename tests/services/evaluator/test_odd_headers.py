@@ -14,12 +14,11 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
 from schemas.topics import Topic, topic_name
-from services.evaluator import fetching
 from services.evaluator.fetching import fetch
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
-from tests.services.evaluator.test_fetching import AT, NOW, Batch, as_fetched, told
+from tests.services.evaluator.test_fetching import AT, NOW, Batch, as_fetched, read, told
 from tidegate.kafka.batches import Records
 
 CRC_AT, SUMMED_FROM = 17, 21
@@ -63,9 +62,9 @@ def moved(raw: bytes, base_offset: int) -> bytes:
 def test_every_record_is_read_and_the_odd_name_as_far_as_it_is_text(start: int) -> None:
     before = as_fetched([Batch(4)]) if start == 0 else b""  # a broker begins with the batch in which the start is
     fetched = before + moved(odd_batch(), 4) + moved(as_fetched([Batch(2)]), 7)
-    assert told(list(unread(Records(fetched), start))) == told(fetching._read(unread(Records(fetched), start)))
+    assert told(list(unread(Records(fetched), start))) == told(read(unread(Records(fetched), start)))
     records = unread(Records(fetched), start)
-    found = fetching._read(records)
+    found = read(records)
     assert [each.offset for each in found] == list(range(start, 9))
     odd = next(each for each in found if each.offset == 5)
     assert told([odd]) == [(5, NOW + 1, b"k1", b"v", [(READ_AS, b"x"), ("empty", None)])]
@@ -75,7 +74,7 @@ def test_every_record_is_read_and_the_odd_name_as_far_as_it_is_text(start: int) 
 def test_other_records_of_its_batch_are_as_the_client_reads_them() -> None:
     theirs = unread(MemoryRecords(odd_batch().replace(NAME, NAMED)))
     theirs._check_crcs = False
-    ours = fetching._read(unread(Records(odd_batch())))
+    ours = read(unread(Records(odd_batch())))
     expected = told(list(theirs))
     assert [told([each]) for each in (ours[0], ours[2])] == [expected[:1], expected[2:]]
 
@@ -83,7 +82,7 @@ def test_other_records_of_its_batch_are_as_the_client_reads_them() -> None:
 def test_the_client_by_itself_cannot_read_it() -> None:
     """When it can, the module can go."""
     with pytest.raises(UnicodeDecodeError):
-        fetching._read(unread(MemoryRecords(odd_batch())))
+        read(unread(MemoryRecords(odd_batch())))
 
 
 @pytest.mark.broker
@@ -108,12 +107,12 @@ async def test_a_broker_takes_it_and_what_comes_behind_is_read(
     async def by_the_client(consumer: AIOKafkaConsumer) -> list[Any]:
         return list((await consumer.getmany(at, timeout_ms=1_000)).get(at, []))
 
-    for read in (by_batches, by_the_client):
+    for reading in (by_batches, by_the_client):
         async with AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False) as consumer:
             consumer.assign([at])
             consumer.seek(at, 0)
             found: list[Any] = []
             while len(found) < 2:
-                found += await read(consumer)
+                found += await reading(consumer)
         assert [each.key for each in found] == [b"odd", b"behind"]
         assert list(found[0].headers) == [(READ_AS, b"x")]

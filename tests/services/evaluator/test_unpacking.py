@@ -20,7 +20,7 @@ from services.evaluator.fetching import fetch
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
-from tests.services.evaluator.test_fetching import CODECS, NOW, Batch, as_fetched, told
+from tests.services.evaluator.test_fetching import CODECS, NOW, Batch, as_fetched, fetched, read, ready, told
 from tests.services.evaluator.test_odd_headers import moved, unread
 from tidegate.kafka import mend_client, unpacking
 from tidegate.kafka.batches import Records
@@ -68,7 +68,7 @@ def test_one_record_says_so_in_the_place_of_the_batch(limit: int, code: int, sta
     mend_client()
     before, behind = as_fetched([Batch(4)]) if start == 0 else b"", moved(as_fetched([Batch(2)]), 6)
     records = unread(Records(before + moved(packed(code, 4 * limit), 4) + behind), start)
-    found = fetching._read(records)
+    found = read(records)
     assert [each.offset for each in found] == [*([0, 1, 2, 3] if start == 0 else []), 5, 6, 7]
     (said,) = (each for each in found if each.offset == 5)
     assert (said.key, said.timestamp) == (b"", NOW + 1)
@@ -91,16 +91,38 @@ def test_many_batches_of_one_fetch_are_not_unpacked_together_and_all_are_read(
     position = 0
     for _ in range(3):
         rest = unread(Records(b"".join(log[position // 2 :])), position)
-        found.append([record.offset for record in fetching._read(rest)])
+        found.append([record.offset for record in read(rest)])
         position = rest.next_fetch_offset
     assert position == 10
     assert found == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
+async def test_batches_of_many_partitions_are_not_unpacked_together_and_all_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetching, "UNPACKED_TOGETHER_BYTES", LIMIT)
+    mend_client()
+    fetcher = fetched(**{f"p{number}": ready([]) for number in range(5)})
+    for result in fetcher._records.values():
+        log = packed(CODES[-1], LIMIT * 3 // 4) + moved(packed(CODES[-1], LIMIT * 3 // 4), 2)
+        result._partition_records = unread(Records(log))
+    found: list[dict[int, list[int]]] = []
+    while fetcher._records:
+        taken = fetching._take(fetcher, set(fetcher._records), 1_000)
+        found.append({at.partition: [record.offset for record in records] for at, records in taken.items()})
+    assert found == [{number: [0, 1, 2, 3]} for number in range(5)]
+
+
+async def test_what_came_as_it_is_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "UNPACKED_TOGETHER_BYTES", 1)
+    fetcher = fetched(p0=ready([Batch(2), Batch(2)]), p1=ready([Batch(2), Batch(2)]))
+    assert [len(found) for found in fetching._take(fetcher, set(fetcher._records), 100).values()] == [4, 4]
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_a_batch_up_to_the_limit_is_read(limit: int, code: int) -> None:
     mend_client()
-    found = fetching._read(unread(Records(packed(code, limit - 100))))
+    found = read(unread(Records(packed(code, limit - 100))))
     assert [(each.key, len(each.value or b"")) for each in found] == [(b"k", limit - 100), (b"l", 1)]
 
 
