@@ -41,6 +41,14 @@ def test_of_two_racing_edits_the_first_in_the_log_wins() -> None:
     assert registry.version_of(SegmentId("pro")) == 2
 
 
+@pytest.mark.parametrize(("version", "replaces"), [(2, 0), (2, 2), (1, 1), (3, 1)])
+def test_a_version_and_what_it_replaces_must_both_follow_on_the_newest(version: int, replaces: int) -> None:
+    registry = SegmentRegistry()
+    assert define(registry, "pro") is None
+    proposed = Definition(SegmentId("pro"), version, replaces, SegmentState.ACTIVE, PLAIN)
+    assert code(registry.accept(proposed)) is RefusalCode.LOST_RACE
+
+
 def test_two_racing_creations_have_one_winner() -> None:
     registry = SegmentRegistry()
     assert define(registry, "pro", replaces=0) is None
@@ -77,6 +85,16 @@ def test_a_referenced_segment_cannot_be_deleted_until_nobody_refers_to_it() -> N
     assert define(registry, "pro", state=SegmentState.DELETED) is None
 
 
+def test_a_deleted_segment_refers_to_nothing_whatever_its_last_expression_names() -> None:
+    registry = SegmentRegistry()
+    define(registry, "pro")
+    define(registry, "vip", refers_to("pro"))
+    assert registry.referrers(SegmentId("pro")) == ["vip"]
+    assert define(registry, "vip", refers_to("pro"), state=SegmentState.DELETED) is None
+    assert registry.referrers(SegmentId("pro")) == []
+    assert define(registry, "pro", state=SegmentState.DELETED) is None
+
+
 def test_a_circle_is_refused_and_named() -> None:
     registry = SegmentRegistry()
     define(registry, "a")
@@ -87,6 +105,7 @@ def test_a_circle_is_refused_and_named() -> None:
     assert refusal is not None
     assert "a → c → b → a" in refusal.message
     assert code(define(registry, "a", refers_to("a"))) is RefusalCode.REFERENCE_CYCLE
+    assert code(define(registry, "new", refers_to("new"))) is RefusalCode.REFERENCE_CYCLE
 
 
 @pytest.mark.parametrize("edit_at_the_bottom", [True, False])
