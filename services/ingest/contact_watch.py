@@ -56,11 +56,13 @@ class ContactWatch:
         ends = await self._consumer.end_offsets(self._places)
         await self.up_to({place.partition: end for place, end in ends.items()})
 
-    async def up_to(self, ends: Mapping[int, int]) -> None:
-        """Return if none of the contacts is in what stands before these offsets."""
+    async def up_to(self, ends: Mapping[int, int], own: Collection[tuple[int, int]] = ()) -> None:
+        """Return if none of the contacts is in what stands before these offsets, but for `own`, by their places."""
         while behind := [at for at in self._places if await self._consumer.position(at) < ends[at.partition]]:
             for place, records in (await self._consumer.getmany(*behind, timeout_ms=POLL_TIMEOUT_MS)).items():
                 for record in records:
+                    if (place.partition, record.offset) in own:
+                        continue
                     if record.key in self._keys and record.offset < ends[place.partition]:
                         raise ContactsChangedError(
                             "a contact was written since it was read",

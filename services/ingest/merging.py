@@ -151,12 +151,13 @@ class Merging:
         return Appended(sent.partition, sent.offset)
 
     async def _unless_changed(self, producer: Any, watch: ContactWatch, sent: list[Appended]) -> None:
-        """End the transaction if something came before its records. Errors: ContactsChangedError, KafkaError."""
-        firsts: dict[int, int] = {}
-        for record in sent:
-            firsts[record.partition] = min(record.offset, firsts.get(record.partition, record.offset))
+        """End the transaction if something came before its records, or between those that share a partition.
+
+        Errors: ContactsChangedError, KafkaError.
+        """
+        own = sorted((record.partition, record.offset) for record in sent)
         try:
-            await watch.up_to(firsts)
+            await watch.up_to(dict(own), own)  # of a partition the last offset
         except ContactsChangedError:
             await producer.abort_transaction()
             raise

@@ -254,6 +254,30 @@ async def test_what_is_written_while_contacts_are_merged_is_not_erased_unread(
         assert left["a"]["first"] == 1
 
 
+@pytest.mark.parametrize("written", ["a", "c"])
+async def test_what_is_written_between_the_two_records_of_a_merge_in_one_partition_is_not_erased_unread(
+    ingest_settings: IngestSettings, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    assert partition_for(ContactId("a"), PARTITIONS) == partition_for(ContactId("c"), PARTITIONS)
+    real = Merging._sent
+    late = {"attributes": {"late": 1}}
+    async with merging_by(ingest_settings, LogOwner(ingest_settings)) as http:
+        assert (await http.post("/api/v2/contacts", json={"id": "a", "attributes": {"first": 1}})).status_code == 202
+        times = 1
+
+        async def sent(merging: Merging, producer: Any, record: Admitted) -> Any:
+            nonlocal times
+            if record.contact_id == "a" and times:
+                times -= 1
+                assert (await http.patch(f"/api/v2/contacts/{written}", json=late)).status_code == 202
+            return await real(merging, producer, record)
+
+        monkeypatch.setattr(Merging, "_sent", sent)
+        answer = await http.post("/api/v2/contacts/a/merge", json={"into": "c"})
+    assert answer.status_code == 202, answer.text
+    assert await contacts_on(ingest_settings) == {"c": {"first": 1, "late": 1}}
+
+
 async def test_merges_of_two_processes_at_the_same_time_lose_nothing_of_their_contacts(
     ingest_settings: IngestSettings, tmp_path: Path
 ) -> None:
