@@ -2,11 +2,10 @@
 
 Rule: a connection that does not finish a request's headers in time, sends more of them than anybody needs, or says what
 is no HTTP, is answered with a problem document and closed, behind the answers that are still under way on it; one whose
-request was answered before its body came whole is closed soon after, and one that takes nothing of its answer is cut
-off. How long a body may take is its reader's business;
-what is said around it (sizes of chunks, fields behind the last one) is bounded like headers, and read by nobody. Who
-offers another protocol (`Upgrade`, as Java's client does of itself) is answered in this one. The usual request, whose
-headers come at once, costs no timer.
+request was answered before its body came whole is closed soon after, and one that takes nothing of its answer, or of
+the last part of it, is cut off. How long a body may take is its reader's business; what is said around it (sizes of
+chunks, fields behind the last one) is bounded like headers, and read by nobody. Who offers another protocol (`Upgrade`,
+as Java's client does of itself) is answered in this one. The usual request, whose headers come at once, costs no timer.
 """
 
 from __future__ import annotations
@@ -48,6 +47,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._refusal: tuple[HTTPStatus, str] | None = None
         self._untaken: asyncio.TimerHandle | None = None
+        self._requests = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as in the base
         """A connection that never says anything counts as headers that never end."""
@@ -63,12 +63,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The peer takes less than it is sent; one that takes nothing would hold its request for ever."""
         super().pause_writing()
+        self._forget_untaken()
         self._watch_untaken()
 
     def resume_writing(self) -> None:
-        """The peer has taken what waited."""
+        """The peer has taken most of what waited; the last of an answer has to be taken too."""
         self._forget_untaken()
         super().resume_writing()
+        if not self._is_answering():
+            self._watch_untaken()
 
     def data_received(self, data: bytes) -> None:
         """Pass on, then see whether headers are still under way, or what is said around a body."""
@@ -84,6 +87,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        self._requests += 1
         self._awaiting = _Awaiting.HEADERS
         self._header_bytes = 0
         self._body_came = False
@@ -117,8 +121,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is out; a body that nobody reads has to end soon."""
+        """The answer is out, though it may wait to be taken; a body that nobody reads has to end soon."""
         super().on_response_complete()
+        if self._untaken is None:
+            self._watch_untaken()
         if self._refusal is not None:
             self._refuse(*self._refusal)
         if self._awaiting is _Awaiting.BODY and not self.transport.is_closing():
@@ -165,11 +171,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _watch_untaken(self) -> None:
+        """See in a while whether the peer has taken some of what waits, for which a connection to be closed stays."""
         waiting = self.transport.get_write_buffer_size()
-        self._untaken = self.loop.call_later(UNTAKEN_ANSWER_S, self._cut_off_unless_taken, waiting)
+        self._untaken = (
+            self.loop.call_later(UNTAKEN_ANSWER_S, self._cut_off_unless_taken, waiting, self._requests)
+            if waiting
+            else None
+        )
 
-    def _cut_off_unless_taken(self, waiting: int) -> None:
-        if self.transport.get_write_buffer_size() < waiting:
+    def _cut_off_unless_taken(self, waiting: int, requests: int) -> None:
+        """Whoever asks again may have taken all of it, and what waits now be of another answer."""
+        if self.transport.get_write_buffer_size() < waiting or self._requests != requests:
             self._watch_untaken()
         else:
             self.transport.abort()
