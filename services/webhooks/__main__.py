@@ -16,7 +16,7 @@ async def main(context: ServiceContext[WebhookSettings]) -> None:
     listening = listen(settings.host, settings.webhooks_port)
     if not await context.came_about(verify_topics(settings, (Topic.WEBHOOKS, Topic.MEMBERSHIPS))):
         return
-    async with running(settings) as (app, working):
+    async with running(settings, context.stopping) as (app, working):
         await serve(app, listening, context.stopping, lambda: context.health.ready("delivering"), [working])
 
 

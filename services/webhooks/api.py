@@ -6,6 +6,7 @@ changes something is in the log, by the key and the request.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -42,6 +43,8 @@ WEBHOOK_ID_DIGITS: Final = 16
 LIFE_BYTES: Final = 4
 FAILURES_SHOWN: Final = 100
 SOON: Final = {"Retry-After": "1"}
+NOTED_WITHIN_S: Final = 1.0
+"""How long the end waits for what became of replays whose attempts are over."""
 
 log = get_logger("audit")
 
@@ -62,7 +65,16 @@ class WebhookRoutes:
         self._guard = guard
         self.admit = guard.admit
         self._replays = Answers()
+        self._at_work: set[asyncio.Task[Response]] = set()
         self._names = Names()
+
+    async def close(self) -> None:
+        """Have noted what became of the replays. One that is at work even now is cut off, and its claim given back."""
+        if self._at_work:
+            _, at_work = await asyncio.wait(self._at_work, timeout=NOTED_WITHIN_S)
+            for replay in at_work:
+                replay.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)
 
     def router(self) -> APIRouter:
         """All of them, for `admin` only."""
@@ -162,13 +174,17 @@ class WebhookRoutes:
             detail = "its answer is this one's too; ask again in a moment"
             raise ProblemError(503, "being_replayed", "another request replays it now", detail, headers=SOON)
         _tell("webhook failure replayed", request, webhook=webhook_id, failure=failure_id)
-        return await self._deliver(failure, mine, follower)
+        # Not the request's own: a stop cuts requests off, and what became of the delivery is to be noted all the same.
+        replaying = asyncio.create_task(self._deliver(failure, mine, follower), name="replay")
+        self._at_work.add(replaying)
+        replaying.add_done_callback(self._at_work.discard)
+        return await asyncio.shield(replaying)
 
     async def _deliver(self, failure: WebhookFailureRecord, mine: WebhookReplayRecord, follower: Follower) -> Response:
         """Try it, and say in the log how it went."""
         try:
             reason = await follower.replay(failure)
-        except StoppedError as error:
+        except (StoppedError, asyncio.CancelledError) as error:
             await self._registry.release(mine)
             raise ProblemError(503, "stopping", "the webhook is being stopped", "try again", headers=SOON) from error
         if reason is not None:

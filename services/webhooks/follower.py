@@ -91,6 +91,8 @@ class Follower:
         self._held: dict[TopicPartition, tuple[Read, ...]] = {}
         """What was read of a delivery whose last changes were not, by partition. Its position is before them."""
         self.round = asyncio.Lock()
+        self._replays: set[asyncio.Future[None]] = set()
+        """One for each under way."""
 
     async def run(self) -> None:
         """Deliver until stopped, and connect again for as long as the broker is away."""
@@ -103,6 +105,8 @@ class Follower:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._stopping.wait(), RECONNECT_S)
         finally:
+            if self._replays:
+                await asyncio.wait(self._replays)
             await self._sender.close()
 
     def stop(self) -> None:
@@ -110,8 +114,16 @@ class Follower:
         self._stopping.set()
 
     async def replay(self, failure: WebhookFailureRecord) -> str | None:
-        """Try a given-up delivery once more, once. Gives the reason if it failed again."""
-        outcome = await self._sender.deliver(failure.delivery_id, failure.body.encode(), attempts_max=1)
+        """Try a given-up delivery once more, once. Gives the reason if it failed again. Errors: StoppedError."""
+        if self._stopping.is_set():
+            raise StoppedError
+        ended = asyncio.get_running_loop().create_future()
+        self._replays.add(ended)
+        try:
+            outcome = await self._sender.deliver(failure.delivery_id, failure.body.encode(), attempts_max=1)
+        finally:
+            self._replays.remove(ended)
+            ended.set_result(None)
         return outcome.reason
 
     async def _connected(self) -> None:

@@ -38,9 +38,10 @@ log = get_logger("webhooks")
 class Followers:
     """The followers of this process, one a webhook."""
 
-    def __init__(self, settings: WebhookSettings, registry: Registry) -> None:
+    def __init__(self, settings: WebhookSettings, registry: Registry, stopping: asyncio.Event) -> None:
         self._settings = settings
         self._registry = registry
+        self._stopping = stopping
         self._at_work: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
 
     def get(self, webhook_id: str) -> Follower | None:
@@ -49,19 +50,28 @@ class Followers:
         return None if found is None else found[0]
 
     async def run(self) -> None:
-        """Start and stop followers as webhooks come and go. Errors: what a follower fails with is ours to crash on."""
+        """Start and stop followers as webhooks come and go. Errors: what a follower fails with is ours to crash on.
+
+        Told to stop, it has them end at once, and goes on itself until it is cancelled: requests may still be in hand.
+        """
         try:
-            while True:
+            while not self._stopping.is_set():
                 self._registry.changed.clear()
                 self._start_new()
                 await self._stop_gone()
                 self._start_new()
                 await self._forget_old()
                 await self._await_news()
+            # What is awaited here is not cancelled with this task: deliveries in hand are finished.
+            await asyncio.shield(self._stop_all())
+            await asyncio.get_running_loop().create_future()
         finally:
-            for follower, _ in self._at_work.values():
-                follower.stop()
-            await asyncio.gather(*(task for _, task in self._at_work.values()), return_exceptions=True)
+            await self._stop_all()
+
+    async def _stop_all(self) -> None:
+        for follower, _ in self._at_work.values():
+            follower.stop()
+        await asyncio.gather(*(task for _, task in self._at_work.values()), return_exceptions=True)
 
     def _start_new(self) -> None:
         for webhook_id, webhook in self._registry.webhooks.items():
@@ -86,18 +96,21 @@ class Followers:
 
     async def _await_news(self) -> None:
         news = asyncio.create_task(self._registry.changed.wait())
+        stop = asyncio.create_task(self._stopping.wait())
         others = [self._registry.reading, *(task for _, task in self._at_work.values())]
         try:
-            await asyncio.wait({news, *others}, timeout=FORGET_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({news, stop, *others}, timeout=FORGET_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             news.cancel()
+            stop.cancel()
         raise_ended(others)
 
 
 @contextlib.asynccontextmanager
-async def running(settings: WebhookSettings) -> AsyncIterator[tuple[Any, asyncio.Task[None]]]:
+async def running(settings: WebhookSettings, stopping: asyncio.Event) -> AsyncIterator[tuple[Any, asyncio.Task[None]]]:
     """Start everything and stop it at the end; gives the API and the task that delivers.
 
+    Once `stopping` is set no further delivery is begun, though requests in hand go on until the end.
     Errors: ServiceError when the broker cannot be reached.
     """
     producer = AIOKafkaProducer(acks="all", linger_ms=0, max_request_size=FAILURE_BYTES_MAX, **client_options(settings))
@@ -109,11 +122,13 @@ async def running(settings: WebhookSettings) -> AsyncIterator[tuple[Any, asyncio
             raise ServiceError(f"no Kafka broker answers at {settings.kafka_bootstrap}") from error
         registry = Registry(settings, producer)
         await stack.enter_async_context(registry.following())
-        followers = Followers(settings, registry)
+        followers = Followers(settings, registry, stopping)
+        guard = Guard(KeyFile(settings.keys_path), Rates(settings.webhooks_rate_limit_per_s, clock.monotonic))
+        routes = WebhookRoutes(settings, registry, followers.get, guard)
+        stack.push_async_callback(routes.close)
         working = asyncio.create_task(followers.run(), name="webhooks")
         stack.push_async_callback(_ended, working)
-        guard = Guard(KeyFile(settings.keys_path), Rates(settings.webhooks_rate_limit_per_s, clock.monotonic))
-        yield served(build_app(WebhookRoutes(settings, registry, followers.get, guard))), working
+        yield served(build_app(routes)), working
 
 
 async def _ended(working: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,7 +55,7 @@ async def _described(answer: httpx.Response) -> None:
 async def service(settings: WebhookSettings, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
     """The service at work, and a client of its API whose key has these scopes (`admin` if none is named)."""
     token = KeyFile(settings.keys_path).create("test", frozenset(scopes or (Scope.ADMIN,))).token
-    async with running(settings) as (app, working):
+    async with running(settings, asyncio.Event()) as (app, working):
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app),
             base_url="http://webhooks/api/v2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -44,7 +45,7 @@ class Request:
 class Receiver:
     """The server. `plan` has, by contact, what to do with the next requests: a status, "stall" or "hold"; then 204.
 
-    A request that is held is answered 410 once `let_go` is set.
+    A request that is held is answered 410 once `let_go` is set; one that stalls never is, and `broken_off` ends it.
     """
 
     url: str = ""
@@ -52,6 +53,7 @@ class Receiver:
     requests: list[Request] = field(default_factory=list)
     accepted: list[Request] = field(default_factory=list)
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    broken_off: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -61,7 +63,8 @@ class Receiver:
                 steps = self.plan[request.content["contact_id"]] if request.body else []
                 step = steps.pop(0) if steps else 204
                 if step == "stall":
-                    await asyncio.sleep(STALL_S)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self.broken_off.wait(), STALL_S)
                     return
                 if step == "hold":
                     await self.let_go.wait()

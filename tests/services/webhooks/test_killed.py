@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,63 +11,17 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local.ports import free_ports
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
 from tests.services.sdk.conftest import Workspace
-from tests.services.sdk.stream import PARTITIONS, Step, Stream
+from tests.services.sdk.stream import Step, Stream
+from tests.services.webhooks.process import Process
 from tests.services.webhooks.receiver import WAIT_S, Receiver
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker
-ROOT = Path(__file__).parents[3]
 KILLS = 2
 CONTACTS = 8
 TURNS = 60
-STOP_S = 90.0
-
-
-class Process:
-    """`python -m services.webhooks`, to be started again and again on one port."""
-
-    def __init__(self, workspace: Workspace, directory: Path) -> None:
-        self.port, self._admin_port = free_ports(2)
-        self._log = directory / "webhooks.log"
-        self._environment = {
-            **os.environ,
-            "TIDEGATE_KAFKA_BOOTSTRAP": workspace.bootstrap,
-            "TIDEGATE_TOPIC_PREFIX": workspace.prefix,
-            "TIDEGATE_PARTITIONS": str(PARTITIONS),
-            "TIDEGATE_DATA_DIR": str(directory),
-            "TIDEGATE_WEBHOOKS_PORT": str(self.port),
-            "TIDEGATE_ADMIN_PORT": str(self._admin_port),
-            "TIDEGATE_WEBHOOKS_ALLOW_LOCAL": "true",
-            "TIDEGATE_WEBHOOK_WAIT_FIRST_MS": "20",
-        }
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        """Start it, and return when it is ready."""
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.webhooks", cwd=ROOT, env=self._environment, stdout=log, stderr=log
-            )
-        async with httpx.AsyncClient() as http:
-            await until(lambda: self._is_ready(http), WAIT_S, "the service to be ready")
-
-    async def end(self, how: signal.Signals) -> int:
-        """Send a signal and await the end; the exit code."""
-        assert self._process is not None
-        self._process.send_signal(how)
-        return await asyncio.wait_for(self._process.wait(), STOP_S)
-
-    async def _is_ready(self, http: httpx.AsyncClient) -> bool:
-        assert self._process is not None
-        assert self._process.returncode is None, self._log.read_text()
-        try:
-            answer = await http.get(f"http://127.0.0.1:{self._admin_port}/ready")
-        except httpx.TransportError:
-            return False
-        return answer.status_code == 200
 
 
 @pytest.mark.timeout(600)
