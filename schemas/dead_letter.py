@@ -23,6 +23,8 @@ REPLAYED_FROM = "tidegate.replayed_from"
 ERROR_MESSAGE_CHARACTERS_MAX = 4_000
 
 UNKNOWN = -1
+NUMBER_DIGITS_MAX = 18
+"""A broker gives no larger offset, and no record has more bytes."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -71,4 +73,4 @@ def original_headers(headers: Headers) -> list[tuple[str, bytes]]:
 
 def _number(text: str) -> int:
     """A partition or offset; a stranger's header may say anything."""
-    return int(text) if text.isdecimal() and text.isascii() else UNKNOWN
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= NUMBER_DIGITS_MAX else UNKNOWN

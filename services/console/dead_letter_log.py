@@ -56,7 +56,7 @@ class DeadLetter:
             said=said,
             key=record.key,
             value=None if value is None else bytes(value[:value_bytes_max]),
-            value_bytes=(said.value_left_out or 0) if value is None else len(value),
+            value_bytes=max(0, said.value_left_out or 0) if value is None else len(value),
             headers=tuple(original_headers(headers)),
         )
 

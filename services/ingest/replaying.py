@@ -59,7 +59,7 @@ def replay(letter: DeadLetter, repaired: Mapping[str, object] | None) -> Replay 
     """The record to write; `repaired` in the place of the value that died, None for that value itself."""
     said = DeadLetterHeaders.read_from(letter.headers)
     if repaired is None:
-        if said.value_left_out is not None:
+        if letter.value is None and said.value_left_out is not None:
             message = f"the value of {said.value_left_out} bytes was too large to keep"
             return Rejection((Problem("value_left_out", message, _SEND_ONE, pointer="/value"),))
         headers = original_headers(letter.headers)

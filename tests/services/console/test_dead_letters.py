@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from tenacity import AsyncRetrying, stop_after_delay, wait_fixed
 
 from deploy.workspace.broker import connected
-from schemas.dead_letter import DeadLetterHeaders
+from schemas.dead_letter import VALUE_LEFT_OUT, DeadLetterHeaders, Headers
 from schemas.topics import Topic, topic_name
 from services.console import dead_letter_log
 from services.console.log import open_log
@@ -43,6 +43,7 @@ class Letters:
         key: bytes | None = b"u",
         partition: int = 0,
         left_out: int | None = None,
+        headers: Headers = (("ce_type", b"contact.changed"),),
     ) -> int:
         said = DeadLetterHeaders(
             code=code,
@@ -59,7 +60,7 @@ class Letters:
                 key=key,
                 partition=partition,
                 timestamp_ms=NOW + at,
-                headers=said.added_to([("ce_type", b"contact.changed")]),
+                headers=said.added_to(headers),
             )
         await self._until_readable(partition, sent.offset)
         return int(sent.offset)
@@ -176,6 +177,16 @@ async def test_a_value_that_was_too_large_for_a_dead_letter_is_told_as_cut_and_n
     offset = await letters.write(1, value=None, left_out=9_000_000)
     whole = (await letters.world.get(f"/dead-letters/0/{offset}")).json()
     assert (whole["value"], whole["value_bytes"], whole["value_is_cut"]) == (None, 9_000_000, True)
+
+
+@pytest.mark.parametrize(("said", "told"), [(b"7", 7), (b"9" * 5_000, 0), (b"-1", 0)])
+async def test_what_a_producer_says_in_the_place_of_a_number_holds_up_no_list(
+    letters: Letters, said: bytes, told: int
+) -> None:
+    await letters.write(1, value=None, headers=((VALUE_LEFT_OUT, said),))
+    await letters.write(2, value=b"{", headers=((VALUE_LEFT_OUT, said),))
+    ((broken, empty),) = await letters.pages()
+    assert (broken["value_bytes"], empty["value_bytes"]) == (1, told)
 
 
 async def test_bytes_that_are_no_text_are_told_as_base64(letters: Letters) -> None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from schemas.codec import decode_input
-from schemas.dead_letter import REPLAYED_FROM, DeadLetterHeaders
+from schemas.dead_letter import REPLAYED_FROM, UNKNOWN, VALUE_LEFT_OUT, DeadLetterHeaders
 from schemas.events import CONTACT_CHANGED_HEADERS, SEGMENT_DEFINED_HEADERS, TICK_HEADERS, Headers
 from segmentation.errors import Rejection
 from services.evaluator.dead_letters import DEAD_LETTER_BYTES_MAX, dead_letter
@@ -73,6 +73,18 @@ def test_a_record_that_died_twice_names_only_its_last_death() -> None:
 def test_a_tombstone_is_replayed_and_a_value_that_was_left_out_is_not_taken_for_one() -> None:
     assert replayed(letter(b"u_1", None)).value is None
     assert codes(letter(b"u_1", None, left_out=9_000_000)) == ["value_left_out"]
+
+
+def test_a_value_that_is_there_is_replayed_whatever_its_producer_says_of_it_in_a_header() -> None:
+    named = [*CONTACT_CHANGED_HEADERS, (VALUE_LEFT_OUT, b"7")]
+    assert replayed(letter(b"u_1", VALUE, named)).value == VALUE
+    assert codes(letter(b"u_1", None, named)) == ["value_left_out"]
+
+
+@pytest.mark.parametrize("said", [b"9" * 5_000, b"9" * 19, "٣".encode(), b"-1", b""])
+def test_a_number_that_no_broker_gives_is_none(said: bytes) -> None:
+    written = dead_letter(Died(VALUE, headers=((VALUE_LEFT_OUT, said),)), "no_key", "…", "contact-changes", 2)
+    assert DeadLetterHeaders.read_from(written.headers).value_left_out == UNKNOWN
 
 
 def test_the_evaluator_says_that_it_left_a_value_out() -> None:
