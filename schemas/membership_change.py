@@ -19,23 +19,23 @@ KEY_SEPARATOR = "|"
 
 
 LONG_MAX = (1 << 63) - 1
-"""The greatest timestamp or offset that a broker can give, and what a database keeps as an integer."""
+"""The greatest timestamp or offset that a broker can give, and what a database or JSON keeps as an integer."""
 
 
 class ChangeCause(Record):
     """What made the change, and which of the contact's changes at this version it is."""
 
     kind: Annotated[CauseKind, Field(strict=False)]
-    partition: Annotated[int, Field(ge=0)]
-    index: Annotated[int, Field(ge=0)]
-    count: Annotated[int, Field(ge=1)]
+    partition: Annotated[int, Field(ge=0, le=LONG_MAX)]
+    index: Annotated[int, Field(ge=0, le=LONG_MAX)]
+    count: Annotated[int, Field(ge=1, le=LONG_MAX)]
 
 
 class MembershipChangeRecord(Record):
     """One enter or exit. `offset` is the causing record's, or -1 when time caused it."""
 
     segment_id: WireSegmentId
-    segment_version: int
+    segment_version: Annotated[int, Field(ge=-LONG_MAX - 1, le=LONG_MAX)]
     contact_id: WireContactId
     change: Annotated[ChangeKind, Field(strict=False)]
     member: bool

@@ -78,7 +78,7 @@ class Owners:
             try:
                 content = None if body is None else orjson.dumps(body)
                 answer = await self._http.request(method, address + INTERNAL + path, params=known, content=content)
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.InvalidURL) as error:
                 why = f"the owner of partition {partition} does not answer ({type(error).__name__})"
                 if isinstance(error, httpx.TimeoutException) and self._board.owner(partition) == address:
                     break  # Frozen or cut off: it would take as long again, and hold a connection that others need.
@@ -100,7 +100,7 @@ class Owners:
         params = {"partition": partition, "limit": 1}
         try:
             answer = await self._http.get(f"{address}{INTERNAL}/contacts", params=params, timeout=PROBE_TIMEOUT_S)
-        except httpx.TransportError:
+        except (httpx.TransportError, httpx.InvalidURL):
             return False
         return answer.is_success
 

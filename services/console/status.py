@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Final
 
 from schemas.evaluator_status import PartitionState, PartitionStatusRecord, SegmentStatusRecord
 from segmentation.model import SegmentId
 
 WHOLE_PERCENT: Final = 100.0
+COUNT_MAX: Final = (1 << 53) - 1
+"""Of one partition."""
 COUNTED_AT_ONCE_MAX: Final = 50
 """Segments, before others get a turn: with 64 partitions about fifteen milliseconds of work."""
 
@@ -51,7 +54,11 @@ class StatusBoard:
     touched: set[SegmentId] = field(default_factory=set)
 
     def take(self, record: PartitionStatusRecord | SegmentStatusRecord) -> None:
-        """Take a newer status."""
+        """Take a newer status. Errors: ValueError for one that no evaluator of this workspace can have written."""
+        if record.partition >= self.partitions:
+            raise ValueError("there is no such partition")
+        if not _is_counted(record):
+            raise ValueError("a count is none")
         if isinstance(record, PartitionStatusRecord):
             self.owners[record.partition] = record
             return
@@ -112,6 +119,14 @@ class StatusBoard:
         """The segments whose counts changed since this was last asked."""
         touched, self.touched = self.touched, set()
         return touched
+
+
+def _is_counted(record: PartitionStatusRecord | SegmentStatusRecord) -> bool:
+    """Whether what is added up over partitions stays within what JSON keeps."""
+    if isinstance(record, PartitionStatusRecord):
+        return record.lag_ms <= COUNT_MAX
+    counts = [record.members, record.entered, record.exited, *(entry.count for entry in record.unreadable)]
+    return max(counts) <= COUNT_MAX and isfinite(record.settled_percent)
 
 
 def _by_attribute(parts: Iterable[SegmentStatusRecord]) -> tuple[dict[str, Any], ...]:

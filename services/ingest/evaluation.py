@@ -135,7 +135,7 @@ class Evaluation:
                 )
                 if answer.status_code == httpx.codes.OK:
                     return orjson.loads(answer.content)
-            except (httpx.HTTPError, orjson.JSONDecodeError) as error:
+            except (httpx.HTTPError, httpx.InvalidURL, orjson.JSONDecodeError) as error:
                 log.info("the owner did not answer", partition=partition, error=type(error).__name__)
             await asyncio.sleep(min(RETRY_WAIT_S, left_s))
         return None

@@ -14,14 +14,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
+from schemas.membership_change import LONG_MAX
 from schemas.topics import Topic, topic_name
 from schemas.webhook import (
     FAILURE_KEY,
     REPLAY_KEY,
+    WEBHOOK_KEY,
     WebhookFailureRecord,
     WebhookRecord,
     WebhookReplayRecord,
@@ -143,7 +146,7 @@ class Registry:
         for record in records:
             try:
                 self._apply(record.key.decode(), record.value)
-            except (ValidationError, UnicodeDecodeError) as error:
+            except (ValidationError, UnicodeDecodeError, ServiceError) as error:
                 pass_by(record, error)
         metrics.FAILURES_KEPT.set(len(self._failures))
 
@@ -153,14 +156,16 @@ class Registry:
             self._replays.apply(name, None if value is None else WebhookReplayRecord.decode(value))
             return
         if f"{kind}|" == FAILURE_KEY:
-            self._failures.apply(name, None if value is None else WebhookFailureRecord.decode(value))
+            self._failures.apply(name, None if value is None else _failure(value))
             if value is not None:
                 self._replays.apply(name, None)  # given up anew
             return
+        if f"{kind}|" != WEBHOOK_KEY:
+            raise ServiceError("its key names no kind that there is")
         if value is None:
             self._webhooks.pop(name, None)
         else:
-            self._webhooks.setdefault(name, WebhookRecord.decode(value))
+            self._webhooks.setdefault(name, _webhook(value))
         self.changed.set()
 
     async def _forget_surplus(self) -> None:
@@ -176,3 +181,23 @@ class Registry:
                 await self._following.passed(self._partition, written.offset)
         except (KafkaError, TimeoutError) as error:
             raise ServiceError("the broker did not take a record and give it back in time", topic=topic) from error
+
+
+def _webhook(value: bytes) -> WebhookRecord:
+    """The webhook that a record tells. Errors: pydantic's ValidationError; ServiceError if it begins at no offset."""
+    webhook = WebhookRecord.decode(value)
+    if webhook.start is not None and not all(0 <= offset <= LONG_MAX for offset in webhook.start.offsets):
+        raise ServiceError("it begins at an offset that no broker gives")
+    return webhook
+
+
+def _failure(value: bytes) -> WebhookFailureRecord:
+    """The failure that a record tells. Errors: pydantic's ValidationError; ServiceError if it cannot be shown."""
+    failure = WebhookFailureRecord.decode(value)
+    if failure.attempts > LONG_MAX:
+        raise ServiceError("nobody makes so many attempts")
+    try:
+        orjson.loads(failure.body)
+    except orjson.JSONDecodeError as error:
+        raise ServiceError("what it says was sent is no JSON") from error
+    return failure

@@ -89,7 +89,7 @@ class OwnersLookup:
             )
             answer.raise_for_status()
             found: dict[ContactId, Attributes] = orjson.loads(answer.content)["contacts"]
-        except (httpx.HTTPError, orjson.JSONDecodeError, KeyError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, orjson.JSONDecodeError, KeyError) as error:
             raise ContactsUnavailableError(f"{owner} does not answer: {error!r}", partition=partition) from error
         self._owners[partition] = owner
         return found

@@ -7,6 +7,8 @@ import orjson
 import pytest
 
 from schemas.evaluator_status import PartitionState
+from segmentation.model import SegmentId
+from services.console.follow import _take_status
 from services.runtime.keys import Scope
 from tests.services.console.evaluators import World
 
@@ -43,6 +45,37 @@ async def test_a_probe_tells_an_owner_that_was_killed_from_one_that_serves(world
     status = (await world.get("/status", probe="true")).json()
     assert status["complete"] is False
     assert [part["answers"] for part in status["partitions"]] == [True, False]
+
+
+STRANGE = (
+    b'{"kind":"partition","partition":7,"owner":"http://else","state":"ready","reported_at":1,"lag_ms":99}',
+    b'{"kind":"segment","segment_id":"a","partition":7,"version":1,"reported_at":1,"members":1}',
+    b'{"kind":"segment","segment_id":"a","partition":1,"version":1,"reported_at":1,"members":36893488147419103232}',
+    b'{"kind":"segment","segment_id":"a","partition":1,"version":1,"reported_at":1,"settled_percent":NaN}',
+    b'{"kind":"segment","segment_id":"a","partition":1,"version":1,"reported_at":1,"settled_percent":1e999}',
+    b'{"kind":"else"}',
+    b"null",
+)
+
+
+@pytest.mark.parametrize("value", STRANGE)
+async def test_a_status_without_sense_is_refused_and_changes_no_count(world: World, value: bytes) -> None:
+    world.count("a", 0, 3)
+    world.count("a", 1, 4)
+    with pytest.raises(ValueError, match=r"no such partition|a count is none|validation error"):
+        _take_status(world.board, b"whatever", value)
+    count = world.board.count(SegmentId("a"), 1)
+    assert (count.members, count.settled_percent, count.lag_ms) == (7, 100.0, 0)
+
+
+async def test_an_owner_at_no_address_and_an_instant_beyond_all_calendars_are_told_as_they_are(world: World) -> None:
+    status = b'{"kind":"partition","partition":1,"owner":"http://[::1","state":"ready","reported_at":%d}' % (1 << 63)
+    _take_status(world.board, b"partition|1", status)
+    world.owner = lambda _request: httpx.Response(200, json={"contacts": [], "next": None})
+    told = (await world.get("/status", probe="true")).json()["partitions"][1]
+    assert (told["owner"], told["answers"], told["reported_at"]) == ("http://[::1", False, str(1 << 63))
+    answer = await world.get("/contacts")
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
 
 
 async def test_attributes_are_named_from_a_sample_of_every_partition(world: World) -> None:

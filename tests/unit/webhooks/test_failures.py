@@ -85,7 +85,7 @@ async def test_whoever_gives_up_another_forgets_the_oldest_for_it(monkeypatch: p
 
     monkeypatch.setattr(registry, "_append", append)
     for number in range(10):
-        await registry.give_up(failure("w", number, "x" * 10_000))
+        await registry.give_up(failure("w", number, f'"{"x" * 10_000}"'))
     assert [one.failure_id for one in registry.failures("w")] == ["9", "8", "7"]
     forgotten = [key for key, value in log if value is None]
     assert forgotten == [failure_key("w", str(number)) for number in range(7)]
