@@ -12,14 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK, free_ports
+from services.runtime.keys import KEY_FILE_NAME
 
 EVALUATORS_MAX = 16
 PORT_BASE_MIN = 1024
 PORT_BASE_MAX = 65_500
+SECURITY_PROTOCOL: Final = "PLAINTEXT"
+REPLICATION_FACTOR: Final = 1
+"""How the one broker, which listens on loopback only, is spoken to, and what it can keep."""
+NOT_PASSED_ON: Final = frozenset({"TIDEGATE_READ_ADDRESS"})
+"""Each evaluator is reached where it listens: an address of another deployment would be nobody's, or one for all."""
 SERVICE_STOP_GRACE_MS = 9_000
 """How long a service may finish its work in hand; the supervisor waits a little longer before it kills."""
 
@@ -138,6 +144,10 @@ class StackPlan:
         """The settings that all services share, by variable name."""
         return {
             "TIDEGATE_KAFKA_BOOTSTRAP": self.bootstrap,
+            # Of another cluster, these would keep the services from this broker, or from the key that is announced.
+            "TIDEGATE_KAFKA_SECURITY_PROTOCOL": SECURITY_PROTOCOL,
+            "TIDEGATE_REPLICATION_FACTOR": str(REPLICATION_FACTOR),
+            "TIDEGATE_KEY_FILE": str(self.data_directory / KEY_FILE_NAME),
             "TIDEGATE_PARTITIONS": str(self.partitions),
             "TIDEGATE_DATA_DIR": str(self.data_directory),
             "TIDEGATE_ADMIN_HOST": LOOPBACK,
@@ -145,6 +155,7 @@ class StackPlan:
             "TIDEGATE_LOG_FORMAT": "console",
             "TIDEGATE_INGEST_PORT": str(self.ports.ingest),
             "TIDEGATE_CONSOLE_PORT": str(self.ports.console),
+            "TIDEGATE_READ_API_HOST": LOOPBACK,
             "TIDEGATE_READ_API_PORT": str(self.ports.read_api),
             "TIDEGATE_WEBHOOKS_PORT": str(self.ports.webhooks),
             "TIDEGATE_INGEST_URL": self.ingest_url,
@@ -168,4 +179,5 @@ class StackPlan:
 
     def environment(self, service: str) -> dict[str, str]:
         """Everything in a service's environment. What the person set is kept, except where the stack decides."""
-        return {**os.environ, **self.settings(), **self.own_settings(service)}
+        kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+        return {**kept, **self.settings(), **self.own_settings(service)}

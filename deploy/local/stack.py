@@ -22,12 +22,12 @@ from deploy.local.filelock import FileLock
 from deploy.local.kafka import LocalKafka
 from deploy.local.local_key import local_key
 from deploy.local.output import Output
-from deploy.local.plan import KAFKA, SERVICE_STOP_GRACE_MS, StackPlan
+from deploy.local.plan import KAFKA, REPLICATION_FACTOR, SECURITY_PROTOCOL, SERVICE_STOP_GRACE_MS, StackPlan
 from deploy.local.ports import require_free
 from deploy.local.supervised import State, Supervised
 from services.runtime import clock
 from services.runtime.errors import ServiceError, StartRefusedError
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import RuntimeSettings, load_settings
 from services.runtime.topics import ensure_topics
 
 READY_TIMEOUT_S = 90
@@ -163,13 +163,13 @@ class LocalStack:
             ) from error
 
     def _start_broker(self) -> None:
+        settings = self._settings()
         self._output.say("Starting Kafka …")
         self._kafka.prepare()
         self._continue_or_stop()
         self._broker.start(clock.monotonic())
         self._kafka.await_ready()
         self._output.say("Creating topics …")
-        settings = RuntimeSettings(kafka_bootstrap=self._plan.bootstrap, partitions=self._plan.partitions)
         try:
             asyncio.run(ensure_topics(settings))
         except StartRefusedError as error:
@@ -177,6 +177,19 @@ class LocalStack:
             raise LocalStackError(f"The topics cannot be used: {error}; {told}.") from error
         except ServiceError as error:
             raise LocalStackError(f"The topics cannot be used: {error}") from error
+
+    def _settings(self) -> RuntimeSettings:
+        """What the environment says of what all services share, but for what the stack decides."""
+        try:
+            return load_settings(
+                RuntimeSettings,
+                kafka_bootstrap=self._plan.bootstrap,
+                kafka_security_protocol=SECURITY_PROTOCOL,
+                partitions=self._plan.partitions,
+                replication_factor=REPLICATION_FACTOR,
+            )
+        except StartRefusedError as error:
+            raise LocalStackError(f"The stack cannot start: {error}; repair or unset it.") from error
 
     def _start_stage(self, stage: tuple[str, ...]) -> None:
         """Start services together and return when all of them are ready."""

@@ -89,13 +89,13 @@ class PublicSettings(RuntimeSettings):
 Settings = TypeVar("Settings", bound=RuntimeSettings)
 
 
-def load_settings(kind: type[Settings]) -> Settings:
-    """Read the settings from the environment.
+def load_settings(kind: type[Settings], **decided: object) -> Settings:
+    """Read the settings from the environment, but for those that are `decided`, by their names here.
 
     Errors: raises `StartRefusedError` that names each variable, what was found and what is expected.
     """
     try:
-        return kind()
+        return kind(**decided)  # type: ignore[arg-type]  # checked as it is read
     except ValidationError as error:
         problems = "; ".join(
             f"{ENV_PREFIX}{'_'.join(str(step) for step in problem['loc']).upper()}: "
