@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from deploy.local.child import Child
+from deploy.local.errors import LocalStackError
 from deploy.local.say import Say
 from services.runtime.application import EXIT_REFUSED
 
@@ -51,8 +52,12 @@ class Supervised:
         return self._child
 
     def start(self, now: float) -> None:
-        """Launch the process."""
-        self._child = self._launch()
+        """Launch the process. Errors: `LocalStackError` when the system lets none begin, or its files are gone."""
+        try:
+            self._child = self._launch()
+        except OSError as error:
+            of = f" of {error.filename}" if error.filename else ""
+            raise LocalStackError(f"{self.name} cannot be started: {error.strerror}{of}.") from error
         self._started_at = now
         self.state = State.RUNNING
 

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from deploy.local.child import Child
+from deploy.local.errors import LocalStackError
 from deploy.local.supervised import (
     RESTART_DELAY_MAX_S,
     RESTART_DELAY_MIN_S,
@@ -107,6 +108,31 @@ def test_a_refusal_to_start_is_never_answered_with_a_restart(
     assert not part.check(10_000.0)
     assert (part.state, len(launcher.launched)) == (State.REFUSED, 1)
     assert said == ["evaluator refused to start, and stays down until what its output says is repaired."]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "/data/kafka/kafka.log"),
+            "No such file or directory of /data/kafka/kafka.log",
+        ),
+        (BlockingIOError(11, "Resource temporarily unavailable"), "Resource temporarily unavailable"),
+    ],
+)
+def test_a_part_that_the_system_does_not_let_begin_again_is_one_line(
+    part: Supervised, launcher: Launcher, monkeypatch: pytest.MonkeyPatch, error: OSError, told: str
+) -> None:
+    def refused() -> Child:
+        raise error
+
+    launcher.launched[0].code = 1
+    part.check(1.0)
+    monkeypatch.setattr(part, "_launch", refused)
+    with pytest.raises(LocalStackError) as refusal:
+        part.check(1.0 + RESTART_DELAY_MIN_S)
+    assert str(refusal.value) == f"evaluator cannot be started: {told}."
+    assert part.stop(0)
 
 
 def test_a_stopped_part_is_not_taken_for_a_crashed_one(part: Supervised, launcher: Launcher) -> None:
