@@ -8,7 +8,7 @@ rewrites `kafka.lock`; that is the only place where its versions are chosen.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -45,15 +45,18 @@ class LockedJar:
         return context.project(self.group, self.artifact).at_version(self.version).artifact()
 
 
-def kafka_jars(say: Say) -> list[Path]:
+def kafka_jars(say: Say, between_jars: Callable[[], None] = lambda: None) -> list[Path]:
     """Return the paths of all jars of the broker, fetching those that are missing.
 
-    Errors: raises `LocalStackError` when one cannot be fetched or is not the locked one.
+    `between_jars` is called as each is fetched; what it raises ends the fetching. Errors: raises `LocalStackError` when
+    one cannot be fetched or is not the locked one.
     """
-    return locked_jars("Apache Kafka", read_lock(), say)
+    return locked_jars("Apache Kafka", read_lock(), say, between_jars)
 
 
-def locked_jars(name: str, jars: list[LockedJar], say: Say) -> list[Path]:
+def locked_jars(
+    name: str, jars: list[LockedJar], say: Say, between_jars: Callable[[], None] = lambda: None
+) -> list[Path]:
     """Return the paths of these jars, which are `name`, as `kafka_jars` does."""
     cache = cache_directory()
     with _claimed(cache):
@@ -61,7 +64,7 @@ def locked_jars(name: str, jars: list[LockedJar], say: Say) -> list[Path]:
         missing = [jar for jar in jars if not _is_intact(jar, _path(jar, context))]
         if missing:
             say(f"Fetching {name}: {len(missing)} of {len(jars)} jars, once, into {cache}")
-            _fetch_all(missing, context, say)
+            _fetch_all(missing, context, say, between_jars)
     return [_path(jar, context) for jar in jars]
 
 
@@ -100,11 +103,16 @@ def _claimed(cache: Path) -> Iterator[None]:
         yield
 
 
-def _fetch_all(jars: list[LockedJar], context: MavenContext, say: Say) -> None:
+def _fetch_all(jars: list[LockedJar], context: MavenContext, say: Say, between_jars: Callable[[], None]) -> None:
     with ThreadPoolExecutor(DOWNLOADS_MAX, thread_name_prefix="jars") as pool:
-        for done, _ in enumerate(pool.map(lambda jar: _fetch(jar, context), jars), start=1):
-            if done % 10 == 0:
-                say(f"  {done} of {len(jars)} jars")
+        try:
+            for done, _ in enumerate(pool.map(lambda jar: _fetch(jar, context), jars), start=1):
+                between_jars()
+                if done % 10 == 0:
+                    say(f"  {done} of {len(jars)} jars")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _fetch(jar: LockedJar, context: MavenContext) -> None:

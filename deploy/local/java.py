@@ -38,7 +38,12 @@ def java_major(java: Path) -> int | None:
     """Return a Java's major version, or None when it does not run."""
     try:
         told = subprocess.run(  # noqa: S603 - a path that this module found
-            [java, "-version"], capture_output=True, errors="replace", timeout=VERSION_TIMEOUT_S, check=False
+            [java, "-version"],
+            capture_output=True,
+            errors="replace",
+            timeout=VERSION_TIMEOUT_S,
+            check=False,
+            start_new_session=True,  # a Ctrl-C is not meant for it: a Java that it ended would seem to be none
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -101,7 +100,7 @@ class LocalKafka:
         *,
         as_in_production: bool = False,
     ) -> None:
-        """`between_polls` is called while the broker gets ready; what it raises ends the wait.
+        """`between_polls` is called while something is waited for; what it raises ends the wait.
 
         `properties` come after the broker's own and replace those of the same name. `as_in_production` gives the broker
         the heap, the collector and both compilers that Kafka's own start script gives it: it is slower for its first
@@ -152,7 +151,7 @@ class LocalKafka:
         repair = "stop what listens there, or choose other ports with --port-base"
         require_free(self._port, "Kafka", repair)
         require_free(self._controller_port, "Kafka's controller", repair)
-        jars = kafka_jars(self._say)
+        jars = kafka_jars(self._say, self._between_polls)
         if FOLDERS_SEPARATOR in str(self._directory):
             raise LocalStackError(
                 f"{self._directory} has a comma in its name, where Kafka takes another folder to begin; choose another "
@@ -222,14 +221,22 @@ class LocalKafka:
         identity = ["--cluster-id", cluster_id(uuid.uuid4())]
         command = [*self._command, "kafka.tools.StorageTool", "format", "--standalone", *identity]
         with self.log_file.open("wb") as log:
-            done = subprocess.run(  # noqa: S603 - the broker's own tool
-                [str(part) for part in (*command, "--config", self._properties_file)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=FORMAT_TIMEOUT_S,
-                check=False,
-            )
-        if done.returncode != 0:
+            tool = Child("kafka", [*command, "--config", self._properties_file], output=log)
+        try:
+            self._await_formatted(tool)
+        finally:
+            tool.stop(STOP_GRACE_S)
+
+    def _await_formatted(self, tool: Child) -> None:
+        deadline = clock.monotonic() + FORMAT_TIMEOUT_S
+        while (code := tool.exit_code()) is None:
+            if clock.monotonic() > deadline:
+                raise LocalStackError(
+                    f"Kafka's storage tool did not end within {FORMAT_TIMEOUT_S} s; its log is {self.log_file}"
+                )
+            self._between_polls()
+            time.sleep(POLL_INTERVAL_S)
+        if code != 0:
             raise LocalStackError(explain_failure(self.log_file, self._directory))
 
 

@@ -2,7 +2,7 @@
 
 Rule: standard output carries results alone (the ready line in the JSON form), everything else goes to standard error in
 that form. Every failure that a person can repair is one line. The first SIGINT, SIGTERM or SIGHUP stops everything in
-order; a second one at once.
+order; a second one at once. A SIGHUP that whoever started it has it ignore, as nohup does, is none.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _stop_guest(guest: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _signals(stopping: Event, stack: LocalStack) -> Iterator[None]:
-    """Turn the first stop signal into a request, and a second into an end at once."""
+    """Turn the first stop signal into a request, and a second into an end at once; under nohup none is SIGHUP."""
 
     def on_signal(_number: int, _frame: object) -> None:
         if not stopping.is_set():
@@ -174,8 +174,10 @@ def _signals(stopping: Event, stack: LocalStack) -> Iterator[None]:
         stack.kill()
         os._exit(EXIT_CUT_OFF)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    heeded = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        heeded.remove(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in heeded}
     try:
         yield
     finally:

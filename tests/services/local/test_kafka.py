@@ -7,12 +7,14 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from deploy.local.errors import LocalStackError
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
+from deploy.local.stack import StopRequestedError
 from schemas.topics import Topic, topic_name
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
@@ -51,6 +53,24 @@ def test_records_outlive_a_stop_a_kill_and_a_change_of_ports(tmp_path: Path) -> 
         finally:
             os.kill(kafka.child.pid, ending)
             assert kafka.stop()
+
+
+def test_a_stop_while_the_folder_is_made_ready_reaches_the_storage_tool_through_us_alone(tmp_path: Path) -> None:
+    """A Ctrl-C goes to every process of the terminal's group: a tool that it ended would look like a failed start."""
+    groups: list[int] = []
+
+    def told_to_stop() -> None:
+        started = [each for each in psutil.Process().children() if each not in before]
+        groups.extend(os.getpgid(each.pid) for each in started)
+        raise StopRequestedError
+
+    port, controller_port = free_ports(2)
+    before = set(psutil.Process().children())
+    with pytest.raises(StopRequestedError):
+        LocalKafka(tmp_path, port, controller_port, between_polls=told_to_stop).prepare()
+    assert groups
+    assert os.getpgrp() not in groups
+    assert set(psutil.Process().children()) <= before
 
 
 @pytest.mark.broker

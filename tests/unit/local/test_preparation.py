@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from deploy.local.kafka import cluster_id
 from deploy.local.kafka_failure import explain_failure
 from deploy.local.plan import StackPorts
 from deploy.local.say import quiet
+from deploy.local.stack import StopRequestedError
 
 CONTENT = b"what the jar holds"
 
@@ -32,8 +35,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def locked(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    import hashlib
-
     jar = LockedJar("org.example", "sample", "1.0", hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(jars_module, "read_lock", lambda: [jar])
 
@@ -86,6 +87,30 @@ def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(cache: Path, m
     with pytest.raises(LocalStackError, match=r"sample-1\.0\.jar .* is not the one that is locked"):
         kafka_jars(quiet)
     assert list(cache.rglob("*.jar")) == []
+
+
+def test_a_stop_that_is_asked_for_while_jars_are_fetched_is_not_kept_until_all_are_there(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    jars = [LockedJar("org.example", f"sample{number}", "1.0", digest) for number in range(100)]
+    monkeypatch.setattr(jars_module, "read_lock", lambda: jars)
+    asked = delivering(monkeypatch, CONTENT)
+    resolve = Artifact.resolve
+
+    def slowly(artifact: Artifact) -> Path:
+        time.sleep(0.01)
+        return resolve(artifact)
+
+    monkeypatch.setattr(Artifact, "resolve", slowly)
+
+    def stop() -> None:
+        raise StopRequestedError
+
+    with pytest.raises(StopRequestedError):
+        kafka_jars(quiet, stop)
+    assert 1 <= len(asked) < len(jars) / 2
+    assert len(kafka_jars(quiet)) == len(jars)
 
 
 def test_no_network_is_one_line_that_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

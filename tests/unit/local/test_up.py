@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import cast
 
@@ -54,6 +56,20 @@ def test_a_stack_in_the_usual_folder_needs_no_word_about_it(monkeypatch: pytest.
 def test_data_that_is_removed_at_the_end_is_not_said_to_stay(tmp_path: Path) -> None:
     assert announced(tmp_path)[0].endswith(f"Ctrl-C stops it; the data stays in {tmp_path}.")
     assert announced(tmp_path, up.UpOptions(ephemeral=True))[0].endswith("Ctrl-C stops it and removes all data.")
+
+
+@pytest.mark.parametrize(("before", "is_heeded"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_a_terminal_that_is_gone_stops_a_stack_unless_nohup_started_it(
+    before: signal.Handlers, is_heeded: bool
+) -> None:
+    stopping, former = Event(), signal.signal(signal.SIGHUP, before)
+    try:
+        with up._signals(stopping, cast("LocalStack", SimpleNamespace())):
+            signal.raise_signal(signal.SIGHUP)
+            assert stopping.is_set() is is_heeded
+        assert signal.getsignal(signal.SIGHUP) is before
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 def announced(folder: Path, options: up.UpOptions | None = None) -> list[str]:
