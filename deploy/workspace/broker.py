@@ -24,6 +24,7 @@ from services.runtime.topics import UNKNOWN_TOPIC, create_topics
 
 OWN_SETTING = 1
 """Kafka's mark of a setting that was made on the topic itself."""
+NOTE_PARTITION = 0
 READ_RECORDS_MAX = 5_000
 READ_POLL_MS = 20
 FETCH_WAIT_MS = 50
@@ -95,12 +96,25 @@ class Broker:
 
     async def commit_offsets(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Put a group without members at offsets."""
+        await self._commit(
+            group, {TopicPartition(topic, each): OffsetAndMetadata(offset, "") for each, offset in offsets.items()}
+        )
+
+    async def note(self, group: str, topic: str) -> str:
+        """What was written down last under a group's name, beside a topic; empty if nothing."""
+        found = await self._admin.list_consumer_group_offsets(group)
+        return next((str(kept.metadata) for at, kept in found.items() if at.topic == topic), "")
+
+    async def write_note(self, group: str, topic: str, text: str) -> None:
+        """Write a short text down under a group's name, beside a topic, for a later command to read."""
+        await self._commit(group, {TopicPartition(topic, NOTE_PARTITION): OffsetAndMetadata(0, text)})
+
+    async def _commit(self, group: str, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         consumer = AIOKafkaConsumer(**self.client, group_id=group, enable_auto_commit=False)
         await consumer.start()
         try:
-            places = {TopicPartition(topic, partition): offset for partition, offset in offsets.items()}
-            consumer.assign(list(places))
-            await consumer.commit({at: OffsetAndMetadata(offset, "") for at, offset in places.items()})
+            consumer.assign(list(offsets))
+            await consumer.commit(dict(offsets))
         finally:
             await consumer.stop()
 

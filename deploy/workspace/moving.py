@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
+from pydantic import TypeAdapter, ValidationError
 
 from deploy.workspace.broker import Broker, Shape
 from deploy.workspace.comparing import Inventory, differences, take_inventory
@@ -39,6 +40,8 @@ SEALED_BYTES = {
 EVALUATED = (Topic.MEMBERSHIPS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
 """What the evaluators' transactions end in."""
 SIZE_SETTING = "max.message.bytes"
+SIZES_GROUP = "before-repartition"
+"""Under this name the broker keeps what the sealed topics of a workspace had; nobody reads with it."""
 TIMESTAMP_SETTING = "message.timestamp.type"
 COPIED_TIMESTAMPS = "CreateTime"
 """A copy has the time of what it copies."""
@@ -47,6 +50,7 @@ COPY_ROUNDS_MAX = 20
 COMPARE_ROUNDS_MAX = 5
 
 Say = Callable[[str], None]
+_SIZES: TypeAdapter[dict[Topic, str | None]] = TypeAdapter(dict[Topic, str | None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Move:
         self._options = options
         self._say = say
         self._sizes: dict[Topic, str | None] = {}
-        """What sealed topics had of their own before."""
+        """What the topics to be sealed have of their own when they are not."""
+        self._sealed: set[Topic] = set()
 
     async def run(self) -> Moved:
         """Move. Errors: `OperationRefusedError`; the workspace then goes on as before."""
@@ -89,6 +94,7 @@ class Move:
         target = Workspace(self._options.prefix, self._options.partitions)
         self._check(source, target)
         await self._refuse_finished(target)
+        await self._keep_sizes(source)
         copier = Copier(self._broker, source, target)
         await self._create(source, target, copier)
         await copier.start()
@@ -107,6 +113,7 @@ class Move:
         """Open the doors of a workspace that a killed move left sealed. Errors: `OperationRefusedError` once moved."""
         source = await self._source()
         await self._refuse_finished(Workspace(self._options.prefix, self._options.partitions))
+        await self._keep_sizes(source)
         await self._unseal(source)
 
     async def _sealed_move(self, copier: Copier) -> Moved:
@@ -203,14 +210,25 @@ class Move:
         settings = await self._broker.own_settings(name)
         if topic in SEALED_BYTES:
             settings.pop(SIZE_SETTING, None)
+            if size := self._sizes[topic]:
+                settings[SIZE_SETTING] = size
         return Shape(target.count(topic), shapes[name].replicas), {**SPECS[topic].config, **settings}
+
+    async def _keep_sizes(self, source: Workspace) -> None:
+        """Know what each topic takes unsealed, and write it down on the broker, for whoever comes after a kill."""
+        group, beside = f"{source.prefix}{SIZES_GROUP}", source.name(Topic.CONTACT_CHANGES)
+        noted = _read_sizes(await self._broker.note(group, beside))
+        for topic, seal in SEALED_BYTES.items():
+            had = (await self._broker.own_settings(source.name(topic))).get(SIZE_SETTING)
+            usual = SPECS[topic].config.get(SIZE_SETTING)
+            self._sizes[topic] = noted.get(topic, usual) if had == str(seal) else had
+        if self._sizes != noted:
+            await self._broker.write_note(group, beside, _SIZES.dump_json(self._sizes).decode())
 
     async def _seal(self, source: Workspace, *topics: Topic) -> None:
         for topic in topics:
-            name, seal = source.name(topic), str(SEALED_BYTES[topic])
-            had = (await self._broker.own_settings(name)).get(SIZE_SETTING)
-            self._sizes[topic] = SPECS[topic].config.get(SIZE_SETTING) if had == seal else had
-            await self._broker.change_settings(name, {SIZE_SETTING: seal})
+            self._sealed.add(topic)
+            await self._broker.change_settings(source.name(topic), {SIZE_SETTING: str(SEALED_BYTES[topic])})
 
     async def _refuse_opened(self, source: Workspace) -> None:
         """A seal that somebody took away in between has let writes through that may be on neither side."""
@@ -230,12 +248,11 @@ class Move:
             self._say("Nothing has been switched: the workspace takes writes again.")
 
     async def _unseal(self, source: Workspace) -> None:
-        """Give topics what they had; what they are created with where a run that was killed has sealed them."""
-        for topic, size in SEALED_BYTES.items():
+        """Give topics that this run or one before it has sealed what they had."""
+        for topic, seal in SEALED_BYTES.items():
             name = source.name(topic)
-            usual = SPECS[topic].config.get(SIZE_SETTING)
-            if topic in self._sizes or (await self._broker.own_settings(name)).get(SIZE_SETTING) == str(size):
-                await self._broker.change_settings(name, {SIZE_SETTING: self._sizes.get(topic, usual)})
+            if topic in self._sealed or (await self._broker.own_settings(name)).get(SIZE_SETTING) == str(seal):
+                await self._broker.change_settings(name, {SIZE_SETTING: self._sizes[topic]})
 
     async def _until(self, awaited: str, left: Callable[[], Awaitable[str]]) -> None:
         """Wait until nothing is left of what `left` tells."""
@@ -340,7 +357,9 @@ class Move:
             try:
                 await self._broker.commit_offsets(name, topic, ends)
             except KafkaError as error:
-                raise OperationRefusedError(f"group {name} cannot be moved while it has members: {error!r}") from error
+                raise OperationRefusedError(
+                    f"group {name} cannot be put behind the copies ({error}): stop its consumers, and repeat the move"
+                ) from error
             moved.append(name)
         return moved
 
@@ -354,3 +373,11 @@ class Move:
         input_log = await self._as_in(source, target, Topic.CONTACT_CHANGES)
         await self._refuse_opened(source)
         await self._broker.create({target.name(Topic.CONTACT_CHANGES): input_log})
+
+
+def _read_sizes(note: str) -> dict[Topic, str | None]:
+    """What `_keep_sizes` wrote down; nothing if it is not there, or of another version."""
+    try:
+        return _SIZES.validate_json(note)
+    except ValidationError:
+        return {}

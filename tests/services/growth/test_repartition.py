@@ -74,6 +74,10 @@ async def test_a_move_to_fewer_partitions_that_is_killed_again_and_again_ends_as
     before = Workspace(broker, f"{topic_prefix}old-", seed=45, partitions=4)
     after = Workspace(broker, f"{topic_prefix}new-", seed=46, partitions=3)
     await before.create()
+    sizes = {Topic.CONTACT_CHANGES: "5000000", Topic.SEGMENTS: "12000000"}
+    async with connected(before.settings) as admin:
+        for topic, size in sizes.items():
+            await admin.change_settings(before.name(topic), {SIZE_SETTING: size})
     async with evaluated(before, tmp_path / "old"):
         await before.load(600, rate_per_s=2_000)
         await before.settled()
@@ -87,6 +91,9 @@ async def test_a_move_to_fewer_partitions_that_is_killed_again_and_again_ends_as
         # The last kill may have come too late on a busy machine: then the move is over, and nothing is left to repeat.
         if not await is_moved(after):
             assert "Going on with the copies of an earlier run." in await asyncio.to_thread(run_move, before, after)
+    async with connected(after.settings) as admin:
+        moved = {topic: (await admin.own_settings(after.name(topic)))[SIZE_SETTING] for topic in sizes}
+    assert moved == sizes, "what an operator had set outlives every kill"
     async with evaluated(after, tmp_path / "new"):
         await load_later(before, after, 300)
         await after.settled()
