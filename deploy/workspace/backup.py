@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import Checkpoint
 from segmentation.model import InstantMs
+from services.runtime.audit import AUDIT_FILE_NAME, Audit
 
 MANIFEST_FILE = "backup.json"
 STATE_FOLDER = "evaluator"
@@ -54,6 +55,13 @@ class Backup:
     def missing(self) -> list[int]:
         """The partitions that are not in it."""
         return sorted(set(range(self.partition_count)) - set(self.partitions))
+
+
+class Restored(NamedTuple):
+    """A backup that is in place. `left` is what the directory had of the kept files and folders, and has still."""
+
+    backup: Backup
+    left: list[str]
 
 
 _TOLD: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -103,9 +111,17 @@ def read_backup(source: Path) -> Backup:
     return backup
 
 
-def restore_backup(source: Path, data_dir: Path, now: InstantMs) -> Backup:
+def restore_backup(source: Path, data_dir: Path, now: InstantMs) -> Restored:
     """Put a backup into a data directory that holds no state yet. Errors: `OperationRefusedError`; then nothing is."""
     backup = read_backup(source)
+    try:
+        return Restored(backup, _restored(source, backup, data_dir, now))
+    except OSError as error:
+        raise OperationRefusedError(f"{source} could not be restored to {data_dir}: {error}") from error
+
+
+def _restored(source: Path, backup: Backup, data_dir: Path, now: InstantMs) -> list[str]:
+    """Check and copy; what the directory had before, and is left. Errors: `OperationRefusedError`, OSError."""
     age_ms = now - backup.oldest
     if age_ms > TOO_OLD_MS:
         raise OperationRefusedError(
@@ -128,23 +144,23 @@ def restore_backup(source: Path, data_dir: Path, now: InstantMs) -> Backup:
             shutil.copy2(source / name, unfinished / name)
         note = {"prefix": backup.prefix, "partitions": backup.partition_count}
         (unfinished / STATE_FOLDER / NOTE_FILE).write_bytes(orjson.dumps(note))
-        _move_in(unfinished, data_dir)
-    except OSError as error:
-        raise OperationRefusedError(f"{data_dir} could not be written: {error}") from error
+        return _move_in(unfinished, data_dir)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return backup
 
 
-def _move_in(unfinished: Path, data_dir: Path) -> None:
-    """Give what is restored its place, the state last; kept files that the directory has are left as they are."""
-    for path in unfinished.iterdir():
-        if path.name != STATE_FOLDER and not (data_dir / path.name).exists():
-            path.rename(data_dir / path.name)
+def _move_in(unfinished: Path, data_dir: Path) -> list[str]:
+    """Give what is restored its place, the state last; what the directory has besides is left, and returned."""
+    kept = sorted(path.name for path in unfinished.iterdir() if path.name != STATE_FOLDER)
+    left = [name for name in kept if (data_dir / name).exists()]
+    for name in kept:
+        if name not in left:
+            (unfinished / name).rename(data_dir / name)
     state = data_dir / STATE_FOLDER
     if state.exists():
         state.rmdir()
     (unfinished / STATE_FOLDER).rename(state)
+    return left
 
 
 def _copy_checkpoint(checkpoint: Checkpoint, target: Path, stopping: Event) -> None:
@@ -160,11 +176,14 @@ def _copy_checkpoint(checkpoint: Checkpoint, target: Path, stopping: Event) -> N
 
 def _copy_kept(source: Path, target: Path, stopping: Event) -> None:
     """Copy the small files that exist, and folders that others work in: what ends meanwhile is left out."""
-    for path in sorted(source.glob("*")):
-        if path.is_file() and _is_kept_file(path.name):
-            _copy_file(path, target / path.name, stopping)
-        elif path.is_dir() and path.name in KEPT_FOLDERS:
-            _copy_folder(path, target / path.name, stopping, _unless_gone)
+    # A full file of the audit that is set aside between two copies would be in neither, or missing from under one.
+    with Audit(source / AUDIT_FILE_NAME).standing_still():
+        for path in sorted(source.glob("*")):
+            if path.is_file() and _is_kept_file(path.name):
+                _copy_file(path, target / path.name, stopping)
+    for name in KEPT_FOLDERS:
+        if (source / name).is_dir():
+            _copy_folder(source / name, target / name, stopping, _unless_gone)
 
 
 def _is_kept_file(name: str) -> bool:

@@ -88,6 +88,15 @@ class Audit:
                 f"the audit log {self._path} cannot be written: {error.strerror}; free space or mend the permissions"
             ) from error
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Hold off every append for the body, so that the files are those of one instant. Errors: OSError."""
+        if not self._path.exists():
+            yield
+            return
+        with self._locked():
+            yield
+
     def newest_first(self) -> Iterator[AuditEntry]:
         """Every kept entry. Errors: AuditError. Cost: one file at a time is read whole."""
         last: int | None = None

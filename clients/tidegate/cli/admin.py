@@ -175,12 +175,17 @@ def restore(
     except OperationRefusedError as error:
         complain(str(error))
         raise typer.Exit(EXIT_REFUSED) from error
-    if restored.missing:
+    if missing := restored.backup.missing:
         advise(
-            f"partitions {restored.missing} of {restored.partition_count} are not in the backup: the evaluator "
+            f"partitions {missing} of {restored.backup.partition_count} are not in the backup: the evaluator "
             "rebuilds them from the changelogs"
         )
-    _tell(restored, as_json, f"Restored to {data_dir}")
+    if restored.left:
+        advise(
+            f"{data_dir} had {', '.join(restored.left)} already, left as they are: to have those of the backup, copy "
+            f"them from {source}"
+        )
+    _tell(restored.backup, as_json, f"Restored to {data_dir}")
 
 
 @app.command("clear-erased")

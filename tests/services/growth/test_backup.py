@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -21,7 +21,8 @@ from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.quarantine import OUTDATED_AFTER_MS
 from services.evaluator.state_directory import claimed_state_directory
-from services.runtime import clock
+from services.runtime import audit, clock
+from services.runtime.audit import AUDIT_FILE_NAME, ON_THE_MACHINE, Audit, AuditEvent
 from tests.faults.process import Evaluator
 from tests.faults.workspace import Workspace
 from tidegate.cli.main import app
@@ -87,7 +88,9 @@ def test_a_backup_is_restored_file_by_file_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "evaluator" / "0" / "000008.sst").read_bytes() == b"rows"
     assert (tmp_path / "new" / "keys.json").read_text() == "{}"
     assert (tmp_path / "new" / "imports" / "i1" / "import.json").exists()
-    assert (restored.prefix, restored.partition_count, restored.contacts) == ("p-", 1, 7)
+    assert restored.left == []
+    found = restored.backup
+    assert (found.prefix, found.partition_count, found.contacts) == ("p-", 1, 7)
     with claimed_state_directory(tmp_path / "new" / "evaluator", "p-", 1):
         assert (tmp_path / "new" / "evaluator" / "0").exists(), "the restored state is its own workspace's"
 
@@ -113,6 +116,35 @@ def test_imports_that_end_while_they_are_copied_are_left_out_of_a_backup(
     monkeypatch.setattr(shutil, "copy2", ending)
     made = write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
     assert [name for name in made.files if name.startswith("imports")] == ["imports/i1/import.json"]
+
+
+def test_no_event_of_the_audit_is_missing_from_a_backup_while_full_files_are_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "FILE_BYTES_MAX", 300)
+    kept, copy, writers = Audit(data_dir(tmp_path) / AUDIT_FILE_NAME), shutil.copy2, []
+    event = AuditEvent("key.created", "k", ON_THE_MACHINE)
+
+    def append(events: int) -> None:
+        for _ in range(events):
+            kept.append(event)
+
+    while not (data_dir(tmp_path) / "audit.2.jsonl").exists():
+        append(1)
+    before = [entry.number for entry in kept.newest_first()]
+
+    def busy(source: Path, target: Path) -> None:
+        copy(source, target)
+        if source.name == "audit.1.jsonl":
+            writers.append(Thread(target=append, args=(3,)))
+            writers[0].start()
+            writers[0].join(0.5)
+
+    monkeypatch.setattr(shutil, "copy2", busy)
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
+    writers[0].join()
+    assert [entry.number for entry in Audit(tmp_path / "backup" / AUDIT_FILE_NAME).newest_first()] == before
+    assert next(kept.newest_first()).number == before[0] + 3
 
 
 def test_an_import_that_cannot_be_copied_fails_the_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +196,26 @@ def test_only_what_a_backup_names_is_restored_and_what_it_lacks_is_told(tmp_path
         "imports/i1/import.json",
         "keys.json",
     ]
+
+
+def test_what_a_directory_had_already_is_left_and_told(tmp_path: Path) -> None:
+    made, new = tmp_path / "backup", tmp_path / "new"
+    write_backup(made, [checkpoint(tmp_path, written=clock.now_ms())], data_dir(tmp_path), Event())
+    (new / "imports").mkdir(parents=True)
+    (new / "keys.json").write_text('{"newer": {}}')
+    said = CliRunner().invoke(app, ["admin", "restore", str(made), "--data-dir", str(new)])
+    assert said.exit_code == 0, said.output
+    told = f"{new} had imports, keys.json already, left as they are: to have those of the backup, copy them from {made}"
+    assert told in said.stderr.replace("\n", " ")
+    assert (new / "keys.json").read_text() == '{"newer": {}}'
+
+
+def test_a_directory_that_cannot_be_looked_into_is_one_line(tmp_path: Path) -> None:
+    write_backup(tmp_path / "backup", [checkpoint(tmp_path, written=1_000)], data_dir(tmp_path), Event())
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "evaluator").touch()
+    with pytest.raises(OperationRefusedError, match=r"could not be restored to .*/new: .*Not a directory"):
+        restore_backup(tmp_path / "backup", tmp_path / "new", InstantMs(1_000))
 
 
 @pytest.mark.parametrize("name", ["../keys.json", "evaluator/../../x", "/etc/hostname", "evaluator//x", "stack.json"])
