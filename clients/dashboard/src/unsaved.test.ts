@@ -4,6 +4,7 @@ import { answer, guardHistory, holdTab, keep, leaving, leavingFor, letGo, questi
 const EDITOR = "http://console.example/segments/pro";
 let tab: EventTarget;
 let place: URL;
+let kept: unknown;
 const back = vi.fn();
 const onRouter = vi.fn();
 
@@ -13,7 +14,8 @@ beforeEach(() => {
   vi.stubGlobal("addEventListener", tab.addEventListener.bind(tab));
   vi.stubGlobal("removeEventListener", tab.removeEventListener.bind(tab));
   vi.stubGlobal("location", { get href() { return place.href; }, get pathname() { return place.pathname; } });
-  vi.stubGlobal("history", { back, pushState: (_state: unknown, _title: string, href: string) => { place = new URL(href); } });
+  kept = null;
+  vi.stubGlobal("history", { back, get state() { return kept; }, pushState: (state: unknown, _title: string, href: string) => { place = new URL(href); kept = state; } });
   guardHistory();
   tab.addEventListener("popstate", onRouter);
 });
@@ -26,9 +28,10 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** The browser goes to another of its addresses, and tells so afterwards. */
-function goThroughHistory(href: string): void {
+/** The browser goes to another of its addresses, with what it keeps of it, and tells so afterwards. */
+function goThroughHistory(href: string, state: unknown = null): void {
   place = new URL(href, EDITOR);
+  kept = state;
   tab.dispatchEvent(new Event("popstate"));
 }
 const isUnloadHeld = () => !tab.dispatchEvent(new Event("beforeunload", { cancelable: true }));
@@ -104,6 +107,19 @@ test("what is open behind the path is left like a page, and the place within it 
   expect([go.mock.calls.length, questionNow()?.says]).toEqual([2, "The mapping would be lost."]);
   goThroughHistory("/imports?import=imp_2");
   expect([onRouter.mock.calls.length, place.search]).toEqual([0, "?import=imp_1"]);
+});
+
+test("a page that is gone back to for what is not saved is as it was, with what was asked and kept of it since", () => {
+  keep("The condition would be lost.");
+  place = new URL("?at=now", EDITOR);
+  kept = { page: 2 };
+  tab.dispatchEvent(new Event("replaceState"));
+  goThroughHistory("/", { page: 7 });
+  expect([place.href, kept]).toEqual([`${EDITOR}?at=now`, { page: 2 }]);
+  goThroughHistory("?at=now", { page: 1 });
+  expect([onRouter.mock.calls.length, kept]).toEqual([1, { page: 1 }]);
+  goThroughHistory("/");
+  expect(kept).toEqual({ page: 1 });
 });
 
 test("an answer to a question that is no longer asked does nothing", () => {

@@ -4,8 +4,8 @@
  */
 import { useEffect, useSyncExternalStore } from "react";
 
-/** What would be lost, in words, and the page that it stands on. */
-interface Unsaved { says: string; href: string; letTabGo: () => void }
+/** What would be lost, in words. */
+interface Unsaved { says: string; letTabGo: () => void }
 /** A way away from what is not saved. */
 export interface Question { says: string; go: () => void }
 type Listener = () => void;
@@ -13,10 +13,13 @@ type Listener = () => void;
 const watchers = new Set<Listener>();
 const unsaved = new Set<Unsaved>();
 let question: Question | null = null;
+/** The page that is shown, with what the browser keeps of it. */
+let here = { href: "", state: null as unknown };
 
 /** Hold what stands on this page until it is let go of; the answer does that. */
 export function keep(says: string): () => void {
-  const held = { says, href: location.href, letTabGo: holdTab() };
+  const held = { says, letTabGo: holdTab() };
+  arrive();
   unsaved.add(held);
   return () => release([held]);
 }
@@ -65,13 +68,22 @@ function isSamePage(one: string, other: string): boolean {
  * hears that it was another one. To be called before whatever else listens to the history.
  */
 export function guardHistory(): void {
+  arrive();
+  // What the router tells after it has changed the address, which no browser tells by itself.
+  for (const name of ["pushState", "replaceState"]) addEventListener(name, arrive);
   addEventListener("popstate", (event) => {
-    const [held] = unsaved;
-    if (held === undefined || isSamePage(held.href, location.href)) return;
+    if (unsaved.size === 0 || isSamePage(here.href, location.href)) {
+      arrive();
+      return;
+    }
     event.stopImmediatePropagation();
-    history.pushState(null, "", held.href);
+    history.pushState(here.state, "", here.href);
     leaving(() => history.back());
   }, true);
+}
+
+function arrive(): void {
+  here = { href: location.href, state: history.state };
 }
 
 /** Answer a question that is still asked. */

@@ -1,11 +1,12 @@
 import { createElement } from "react";
 import { renderToString } from "react-dom/server";
 import { SWRConfig } from "swr";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Router } from "wouter";
 import { contactPath, Problem, type Contact, type Explanation } from "../api";
 import { ContactPage } from "./contact";
 
+vi.stubGlobal("location", new URL("http://console.example/contacts/u_17"));
 const CONTACT: Contact = { id: "u_17", attributes: {}, memberships: [{ segment_id: "pro", since: "2026-01-01T00:00:00Z" }], next_deadline: null, as_of: null };
 const EXPLAIN = `${contactPath("u_17")}/explain?segment=pro`;
 

@@ -5,6 +5,7 @@ import { Link } from "wouter";
 import { contactPath, isGone, type Change, type Contact, type Explanation, type PastMembership, type Segment } from "../api";
 import { age, instant } from "../format";
 import { useChangesTogether, type LiveChange } from "../live";
+import { useTyped } from "../parts/asked";
 import { Attributes } from "../parts/attributes";
 import { ChangeLine } from "../parts/change-line";
 import { ExplainTree } from "../parts/explain-tree";
@@ -20,10 +21,10 @@ const REFRESH_AGAIN_MS = 1_000;
 export function ContactPage({ id }: { id: string }) {
   const path = contactPath(id);
   const { data: contact, error, mutate } = useSWR<Contact>(path, { refreshInterval: 10_000 });
-  const pages = usePages();
+  const pages = usePages("history");
   const { data: history, error: historyError, mutate: again } = useSWR<{ changes: Change[]; next: string | null }>(
     contact ? `${path}/changes?limit=${HISTORY}${pages.after ? `&after=${encodeURIComponent(pages.after)}` : ""}` : null);
-  const [explained, setExplained] = useState("");
+  const [explained, setExplained] = useTyped("segment");
   const [round, setRound] = useState(0);
   const refresh = useCallback(async () => {
     setRound((before) => before + 1);
@@ -82,7 +83,7 @@ export function ContactPage({ id }: { id: string }) {
           {historyError && !isGone(historyError) && <Trouble error={historyError} retry={() => void again()} />}
           {history && history.changes.length === 0 && <p className="hint">This contact has never entered a segment.</p>}
           <ol className="changes">{history?.changes.map((change) => <ChangeLine key={change.event_id} change={change} dated without="contact" />)}</ol>
-          {history && <Pager pages={pages} next={history.next} of="history" />}
+          <Pager pages={pages} next={history?.next ?? null} of="history" />
           {history && history.changes.length > 0 && !history.next && <p className="hint">A contact’s latest changes are kept here; all of them stand in the memberships topic.</p>}
         </section>
       )}
@@ -152,7 +153,7 @@ const UNKNOWN: Record<string, string> = {
 
 /** Whether the contact was in the segment at an instant, from what is kept of its history. */
 function AsOf({ id, segment }: { id: string; segment: string }) {
-  const [at, setAt] = useState("");
+  const [at, setAt] = useTyped("at");
   const asked = at && !Number.isNaN(Date.parse(`${at}Z`)) ? new Date(`${at}Z`).toISOString() : "";
   const query = new URLSearchParams({ segment, at: asked });
   const { data, error, mutate } = useSWR<PastMembership>(asked ? `${contactPath(id)}/membership?${query.toString()}` : null, {

@@ -13,7 +13,7 @@ const PAGE = 100;
 export function Contacts() {
   const [prefix, setPrefix] = useTyped("prefix");
   const wanted = useDeferredValue(prefix);
-  const pages = usePages(wanted);
+  const pages = usePages("contacts", wanted);
   const [, go] = useLocation();
   const asked = new URLSearchParams({ prefix: wanted, limit: String(PAGE), ...(pages.after ? { after: pages.after } : {}) });
   const { data, error, isLoading, mutate } = useSWR<{ contacts: { id: string }[]; next: string | null }>(`/contacts?${asked.toString()}`);
@@ -37,7 +37,7 @@ export function Contacts() {
       {data && data.contacts.length > 0 && (
         <ul className="ids">{data.contacts.map(({ id }) => <li key={id}><ContactLink id={id} /></li>)}</ul>
       )}
-      {data && <Pager pages={pages} next={data.next} of="contacts" names={["Earlier", "Later"]} />}
+      <Pager pages={pages} next={data?.next ?? null} of="contacts" names={["Earlier", "Later"]} />
       {data && data.contacts.length === 0 && !isLoading && !error && (
         <Empty title={wanted ? `No id begins with “${wanted}”` : "No contacts yet"}>
           <p>Contacts appear with their first write. Send one with <code>tidegate contacts set u_17 plan=pro</code>, or upload a file under <Link href="/imports">Imports</Link>.</p>

@@ -1,12 +1,13 @@
 import { createElement, type ReactNode } from "react";
 import { renderToString } from "react-dom/server";
 import { SWRConfig } from "swr";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Router } from "wouter";
 import { contactPath, Problem, segmentPath, type Contact, type Segment } from "../api";
 import { ContactPage } from "./contact";
 import SegmentPage from "./segment";
 
+vi.stubGlobal("location", new URL("http://console.example/contacts/u_17"));
 const CONTACT: Contact = { id: "u_17", attributes: { plan: "pro" }, memberships: [], next_deadline: null, as_of: null };
 const problem = (status: number) => new Problem(status, "said", "the API said this", "", []);
 

@@ -35,7 +35,7 @@ const MAPPED_AFTER_MS = 300;
 
 export default function Imports() {
   const [open, setOpen] = useOpened("import");
-  const pages = usePages();
+  const pages = usePages("imports");
   const { data, error, mutate } = useSWR<{ imports: Import[]; next: string | null }>(
     `/imports${pages.after ? `?cursor=${encodeURIComponent(pages.after)}` : ""}`, { refreshInterval: pages.number === 1 ? 3_000 : 0 });
   const uploaded = useUpload();
@@ -86,7 +86,7 @@ export default function Imports() {
           </table>
         </div>
       )}
-      {data && <Pager pages={pages} next={data.next} of="imports" />}
+      <Pager pages={pages} next={data?.next ?? null} of="imports" />
     </>
   );
 }

@@ -311,8 +311,8 @@ function Outlook({ draft, saved, isChanged, onTree }: { draft: Draft; saved: Seg
 }
 
 function Population({ id }: { id: string }) {
-  const pages = usePages();
-  const changePages = usePages();
+  const pages = usePages("members");
+  const changePages = usePages("changes");
   const isNewest = changePages.number === 1;
   const { data: members, error, mutate } = useSWR<{ members: { contact_id: string; since: string }[]; next: string | null }>(
     `${segmentPath(id)}/members?limit=50${cursor(pages.after)}`, { refreshInterval: 10_000 });
@@ -341,14 +341,14 @@ function Population({ id }: { id: string }) {
                 <td title={instant(each.since)}>{age(each.since, now)}</td></tr>))}</tbody>
           </table>
         )}
-        {members && <Pager pages={pages} next={members.next} of="members" names={["Earlier", "Later"]} />}
+        <Pager pages={pages} next={members?.next ?? null} of="members" names={["Earlier", "Later"]} />
       </section>
       <section>
         <h2>Changes</h2>
         {historyError && <Trouble error={historyError} retry={() => void again()} />}
         {changes && changes.length === 0 && <p className="hint">Nobody has entered or left yet.</p>}
         <ol className="changes">{changes?.map((change) => <ChangeLine key={change.event_id} change={change} dated without="segment" />)}</ol>
-        {history && <Pager pages={changePages} next={history.next} of="changes" />}
+        <Pager pages={changePages} next={history?.next ?? null} of="changes" />
       </section>
     </div>
   );

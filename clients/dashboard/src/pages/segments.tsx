@@ -6,7 +6,7 @@ import { Link, useLocation } from "wouter";
 import { segmentPath, type Cost, type Segment, type Status } from "../api";
 import { age, count, counted, microseconds } from "../format";
 import { newestCount, useCount } from "../live";
-import { useTyped } from "../parts/asked";
+import { useTop, useTyped } from "../parts/asked";
 import { useNow } from "../parts/now";
 import { Sparkline } from "../parts/sparkline";
 import { Empty, Skeleton, Trouble } from "../parts/states";
@@ -93,7 +93,8 @@ function List({ segments, order, since, onOrder }: {
 }) {
   const now = useNow(5_000);
   const scroller = useRef<HTMLDivElement>(null);
-  const rows = useVirtualizer({ count: segments.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_PX, overscan: 8 });
+  const { top, onScroll } = useTop();
+  const rows = useVirtualizer({ count: segments.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_PX, overscan: 8, initialOffset: top });
   return (
     <div className="table segments" role="table" aria-label="Segments" aria-rowcount={segments.length + 1}>
       <div role="row" className="row titles" aria-rowindex={1}>
@@ -113,7 +114,7 @@ function List({ segments, order, since, onOrder }: {
           <button type="button" onClick={() => onOrder("saved_at")}>Saved<span aria-hidden="true">{order.by === "saved_at" ? (order.down ? " ↓" : " ↑") : ""}</span></button>
         </div>
       </div>
-      <div ref={scroller} className="scroller" role="rowgroup" tabIndex={0} aria-label="Segment rows">
+      <div ref={scroller} className="scroller" role="rowgroup" tabIndex={0} aria-label="Segment rows" onScroll={(event) => onScroll(event.currentTarget)}>
         <div style={{ height: rows.getTotalSize(), position: "relative" }}>
           {rows.getVirtualItems().map((item) => (
             <Row key={segments[item.index]!.id} segment={segments[item.index]!} top={item.start} index={item.index} now={now} />

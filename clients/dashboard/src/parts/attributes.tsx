@@ -6,6 +6,7 @@ import { useCallback, useEffect, useMemo, useRef, useState, type FormEvent } fro
 import { ask, contactPath, type Value } from "../api";
 import { count, kindOf, readValue, writeValue } from "../format";
 import { holdTab, useUnsaved } from "../unsaved";
+import { useTyped } from "./asked";
 import { Trouble } from "./states";
 
 /** How many rows are drawn at first, and with each further press: of thousands, each key typed would take long. */
@@ -49,14 +50,14 @@ export function Attributes({ id, attributes, onWritten }: { id: string; attribut
     else after.delete(name);
     return after;
   }), []);
-  const [wanted, setWanted] = useState("");
+  const [wanted, setWanted] = useTyped("find");
   const [most, setMost] = useState(SHOWN);
   const names = useMemo(() => [...new Set([...Object.keys(attributes), ...edited])].sort(), [attributes, edited]);
   const { shown, fitting } = useMemo(() => narrowed(names, wanted, most, edited), [names, wanted, most, edited]);
   return (
     <>
       {trouble !== null && <Trouble error={trouble} />}
-      {names.length > SHOWN && (
+      {(names.length > SHOWN || wanted !== "") && (
         <div className="filters">
           <label>Find <input type="search" value={wanted} placeholder="any part of a name" spellCheck={false} onChange={(event) => { setWanted(event.target.value); setMost(SHOWN); }} /></label>
           <span role="status">{count(shown.length)} of {count(names.length)} attributes are shown</span>

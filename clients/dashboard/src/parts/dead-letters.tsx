@@ -1,26 +1,30 @@
 /** Records that could not be evaluated: what is wrong with each, what it held, and sending it again, repaired or as it was. */
-import { Fragment, useState } from "react";
+import { Fragment, useRef, useState } from "react";
 import useSWR from "swr";
-import { ask, Problem, type DeadLetter } from "../api";
+import { ask, isGone, Problem, type DeadLetter } from "../api";
 import { parseExactly } from "../exact";
 import { age, count, instant } from "../format";
+import { useUnsaved } from "../unsaved";
+import { useOpened, useTyped } from "./asked";
 import { useNow } from "./now";
 import { Pager, usePages } from "./pager";
-import { leaving, useUnsaved } from "../unsaved";
 import { Skeleton, Trouble } from "./states";
 
 const PAGE = 20;
 const READ_EVERY_MS = 5_000;
 const VALUE_SHOWN_CHARACTERS = 4_096;
+/** A partition and an offset, as they stand in an address. */
+const PLACE = /^\d+\/\d+$/;
 
 export function DeadLetters() {
-  const [code, setCode] = useState("");
-  const pages = usePages(code);
-  const [open, setOpen] = useState<DeadLetter | null>(null);
+  const [code, setCode] = useTyped("code");
+  const pages = usePages("letters", code);
+  const [place, setPlace] = useOpened("letter");
   const asked = new URLSearchParams({ limit: String(PAGE), ...(code ? { code } : {}), ...(pages.after ? { after: pages.after } : {}) });
   const { data, error, isLoading, mutate } = useSWR<{ dead_letters: DeadLetter[]; next: string | null }>(`/dead-letters?${asked.toString()}`, {
     refreshInterval: pages.number === 1 ? READ_EVERY_MS : 0,
   });
+  const { open, error: openError } = useLetter(place, data?.dead_letters);
   const now = useNow(5_000);
   if (error instanceof Problem && error.status === 403) {
     return <p className="hint">Dead letters hold whatever was sent, so only a key with the scope <code>admin</code> may read them. Log in with one, or use <code>tidegate dead-letters list</code>.</p>;
@@ -32,6 +36,7 @@ export function DeadLetters() {
   return (
     <>
       {failure}
+      {openError !== undefined && (isGone(openError) ? <p className="hint" role="status">Dead letter {place} is not kept any more.</p> : <Trouble error={openError} of={`Dead letter ${place}`} />)}
       {!(isEmpty && code === "") && (
         <div className="filters">
           <label>Code <input value={code} placeholder="any, for example no_key" spellCheck={false} onChange={(event) => setCode(event.target.value.trim())} /></label>
@@ -44,17 +49,17 @@ export function DeadLetters() {
           <table className="plain letters">
             <thead><tr><th scope="col">When</th><th scope="col">Code</th><th scope="col">What is wrong</th><th scope="col">Key</th><th scope="col">Source</th><th><span className="unseen">Show</span></th></tr></thead>
             <tbody>{letters.map((letter) => {
-              const place = placeOf(letter);
-              const isOpen = open !== null && placeOf(open) === place;
+              const at = placeOf(letter);
+              const isOpen = at === place;
               return (
-                <Fragment key={place}>
+                <Fragment key={at}>
                   <tr>
                     <td title={instant(letter.at)}>{age(letter.at, now)}</td>
                     <td><code>{letter.code}</code></td>
                     <td>{letter.message}</td>
                     <td className="key"><code>{shownKey(letter)}</code></td>
                     <td className="muted">{letter.source.topic} {letter.source.partition}, offset {count(letter.source.offset)}</td>
-                    <td><button type="button" className="quiet" aria-expanded={isOpen} aria-label={`${isOpen ? "Hide" : "Show"} dead letter ${place}`} onClick={() => leaving(() => setOpen(isOpen ? null : letter))}>{isOpen ? "Hide" : "Show"}</button></td>
+                    <td><button type="button" className="quiet" aria-expanded={isOpen} aria-label={`${isOpen ? "Hide" : "Show"} dead letter ${at}`} onClick={() => setPlace(isOpen ? "" : at)}>{isOpen ? "Hide" : "Show"}</button></td>
                   </tr>
                   {isOpen && <tr className="opened"><td colSpan={6}><Opened letter={letter} onReplayed={() => void mutate()} /></td></tr>}
                 </Fragment>
@@ -71,6 +76,16 @@ export function DeadLetters() {
 
 function placeOf({ partition, offset }: Pick<DeadLetter, "partition" | "offset">): string {
   return `${partition}/${offset}`;
+}
+
+/** The letter at the place that is open, also while it is on no page that is read; `listed` is undefined until a page is. */
+function useLetter(place: string, listed: readonly DeadLetter[] | undefined): { open: DeadLetter | null; error: unknown } {
+  const last = useRef<DeadLetter>(undefined);
+  const isKnown = (letter: DeadLetter | undefined) => letter !== undefined && placeOf(letter) === place;
+  const found = listed?.find(isKnown) ?? (isKnown(last.current) ? last.current : undefined);
+  const { data, error } = useSWR<DeadLetter>(listed && !found && PLACE.test(place) ? `/dead-letters/${place}` : null, { keepPreviousData: false });
+  last.current = found ?? data;
+  return { open: last.current ?? null, error: last.current ? undefined : error as unknown };
 }
 
 /** The listed letters, and the opened one also when newer ones or a filter have put it off the page: it may be edited. */

@@ -1,17 +1,24 @@
-/** Going through the pages of a list by cursors. Rule: the first page is the newest and stays live; the others stand still. */
-import { useState } from "react";
+/**
+ * Going through the pages of a list by cursors. Rule: the first page is the newest and stays live; the others stand still,
+ * are steps that can be gone back, and are found again by a reload. A link that is passed on begins at the first one.
+ */
+import { useLocation } from "wouter";
+import { addressNow, useKept } from "./asked";
 
 export interface Pages { after: string | null; number: number; go: (next: string | null) => void; back: () => void }
 
-/** `of` is what the list is asked for: another list begins at its first page. */
-export function usePages(of = ""): Pages {
-  const [gone, setGone] = useState<{ of: string; cursors: (string | null)[] }>({ of, cursors: [null] });
-  const cursors = gone.of === of ? gone.cursors : [null];
+/** `of` is what the list by this name is asked for: another list begins at its first page. */
+export function usePages(name: string, of = ""): Pages {
+  const kept = useKept();
+  const [, open] = useLocation();
+  const gone = kept.pages?.[name];
+  const cursors = gone?.of === of ? gone.cursors : [null];
+  const turn = (to: (string | null)[]) => open(addressNow(), { state: { ...kept, pages: { ...kept.pages, [name]: { of, cursors: to } } } });
   return {
     after: cursors[cursors.length - 1] ?? null,
     number: cursors.length,
-    go: (next) => setGone({ of, cursors: [...cursors, next] }),
-    back: () => { if (cursors.length > 1) setGone({ of, cursors: cursors.slice(0, -1) }); },
+    go: (next) => turn([...cursors, next]),
+    back: () => { if (cursors.length > 1) turn(cursors.slice(0, -1)); },
   };
 }
 
