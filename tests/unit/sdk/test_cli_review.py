@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from bench.waiting import until
 from tidegate.cli.connection import EXIT_INTERRUPTED
 
 ROWS = "email,plan\na@x.example,pro\n"
@@ -47,6 +49,8 @@ def test_ctrl_c_at_a_question_ends_the_command_and_cancels_the_import(at: int, t
             read(screen, question)
             os.write(screen, b"\n")
         read(screen, QUESTIONS[at])
+        # A signal that comes between the question and the wait for its answer is not heard before there is one.
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING, SHOWN_S_MAX, "the question waits")
         os.write(screen, b"\x03")
         assert "asked: cancel" in read(screen)
         assert process.wait(SHOWN_S_MAX) == EXIT_INTERRUPTED
