@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 
 import orjson
 import typer
 
 from tidegate.cli.connection import AsJson, Key, Url, talk
+from tidegate.cli.instants import date_time
 from tidegate.cli.output import print_json, print_table
 from tidegate.responses import AuditEntry
 
@@ -45,7 +47,7 @@ def show(kind: str | None, limit: int, url: str | None, key: str | None, as_json
 def _row(entry: AuditEntry) -> tuple[object, ...]:
     by = f"{entry.by.key_name} ({entry.by.key_id})" if entry.by.key_id is not None else entry.by.key_name
     before, after = _changed(entry.before, entry.after)
-    return entry.at, by, entry.action, entry.subject, before, after
+    return date_time(datetime.fromisoformat(entry.at)), by, entry.action, entry.subject, before, after
 
 
 def _changed(before: dict[str, object] | None, after: dict[str, object] | None) -> tuple[str, str]:

@@ -1,18 +1,20 @@
 """`tidegate contacts`: set attributes, look one up, erase one.
 
 Rule: `name=value` reads the value as JSON when it is JSON (numbers, true, null, lists), as text otherwise; `null`
-removes the attribute. A number that would be rounded is text, as it is in an import and in the dashboard: an order's
-number of 20 digits is no quantity.
+removes the attribute. A number that would be rounded is text, in a list too, as it is in an import and in the
+dashboard: an order's number of 20 digits is no quantity.
 """
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Annotated, Any
 
 import orjson
 import typer
 
+from schemas.strict_json import INVALID_JSON, JsonRefusedError, load_strictly
 from tidegate.cli.connection import AsJson, Key, Url, an_id, talk
 from tidegate.cli.instants import date_time
 from tidegate.cli.output import complain, print_json, print_table, say
@@ -67,17 +69,28 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name:
         complain(f"{text!r} is not NAME=VALUE", ["hint: for example plan=pro"])
         raise typer.Exit(2)
-    return name, _read(value)
+    try:
+        return name, _read(value)
+    except JsonRefusedError as refused:
+        complain(f"the value of {name!r} cannot be used: {refused.message}", ["hint: text stands in JSON quotes"])
+        raise typer.Exit(2) from refused
 
 
 def _read(text: str) -> Any:
-    """What a value means."""
+    """What a value means. Errors: JsonRefusedError for JSON that names a key twice or is too deep."""
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return text if is_number and Decimal(text) != Decimal(repr(float(value))) else value
+        load_strictly(text.encode())
+    except JsonRefusedError as refused:
+        if refused.code == INVALID_JSON:
+            return text
+        raise
+    return json.loads(text, parse_int=_number, parse_float=_number)
+
+
+def _number(text: str) -> int | float | str:
+    """A number, or its text where it would be rounded."""
+    value: int | float = orjson.loads(text)
+    return value if Decimal(text) == Decimal(repr(float(value))) else text
 
 
 def _shown(value: Any) -> str:

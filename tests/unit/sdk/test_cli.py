@@ -153,6 +153,18 @@ def test_a_number_that_would_be_rounded_stays_the_text_that_was_typed(service: S
     written = (*(f"{name}={text}" for name, text in typed.items()), "mrr=1.10", "huge=1e23", "exact=9007199254740992")
     assert run("contacts", "set", "u1", *written, 'zip="12345"').exit_code == 0
     assert orjson.loads(service.asked[0].content)["attributes"] == {**typed, **kept}
+    assert (
+        run("contacts", "set", "u1", 'orders=[12345678901234567890123, 7, "a"]', 'o={"id": 9007199254740993}').exit_code
+        == 0
+    )
+    nested = {"orders": ["12345678901234567890123", 7, "a"], "o": {"id": "9007199254740993"}}
+    assert orjson.loads(service.asked[1].content)["attributes"] == nested
+
+
+def test_a_value_that_the_api_would_not_take_is_a_wrong_command_line(service: Service) -> None:
+    for value in ('{"a": 1, "a": 2}', "[" * 100 + "]" * 100):
+        result = run("contacts", "set", "u1", f"o={value}")
+        assert (result.exit_code, "the value of 'o' cannot be used" in result.stderr, service.asked) == (2, True, [])
 
 
 def test_an_assignment_without_a_value_is_a_wrong_command_line(service: Service) -> None:
@@ -346,7 +358,7 @@ def test_the_audit_shows_who_and_only_what_differs(service: Service) -> None:
     service.on("GET", "/audit", body={"entries": [AUDIT], "next": None})
     result = run("audit", "--kind", "segment", "--limit", "7")
     at, by, action, subject, before, after = result.stdout.rstrip("\n").split("\t")
-    assert (at, by, action, subject) == ("2026-05-01T12:00:00.000Z", "crm (k1)", "segment.edited", "pros")
+    assert (at, by, action, subject) == (date_time(1_777_636_800_000), "crm (k1)", "segment.edited", "pros")
     assert (orjson.loads(before), orjson.loads(after)) == (
         {"version": 1, "text": "a is 1"},
         {"version": 2, "text": "a is 2"},
