@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Final, Literal
@@ -29,7 +30,10 @@ _ID_NAMES: Final = ("contact_id", "id", "user_id", "customer_id", "external_id",
 """Names of columns that usually tell contacts apart, the likeliest first."""
 _PLAIN_ID_NAMES: Final = frozenset({"contact_id", "id"})
 """An id column of this name says nothing that the contact's id does not."""
-_WORD_BREAK: Final = re.compile(r"[^0-9a-z.]+")
+_SIMILAR_CHARACTERS_MIN: Final = 4
+"""Of a shorter name one letter more or less is another word: `arr` is not `mrr`."""
+_WORDS: Final = re.compile(r"[^_]+")
+_DIGITS: Final = re.compile(r"\d+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -186,12 +190,23 @@ def _suggest_attribute(name: str, known: Mapping[str, str]) -> tuple[str, str]:
     plain = _plain(name)
     if plain in known:
         return known[plain], "an attribute of this name is there already"
-    near = nearest_name(plain, known)
+    near = None if len(plain) < _SIMILAR_CHARACTERS_MIN else nearest_name(plain, _numbered_alike(plain, known))
     if near is not None:
         return known[near], f"similar to the attribute {known[near]!r}, which is there already"
-    return plain or name, "named after the column"
+    return plain, "named after the column"
+
+
+def _numbered_alike(plain: str, known: Iterable[str]) -> list[str]:
+    """The names with the same numbers: `phone_2` is no misspelt `phone_1`."""
+    numbers = _DIGITS.findall(plain)
+    return [name for name in known if _DIGITS.findall(name) == numbers]
 
 
 def _plain(name: str) -> str:
-    """A column's name as attributes are usually written: `First Name` and `firstName` are `first_name`."""
-    return _WORD_BREAK.sub("_", _CAMEL.sub("_", name).lower()).strip("_.")
+    """A column's name as attributes are usually written: `First Name` and `firstName` are `first_name`.
+
+    The letters of every script stay: `größe` and `grüße` are two names. So does a name that has none.
+    """
+    lowered = unicodedata.normalize("NFC", _CAMEL.sub("_", name).lower())
+    spaced = "".join(letter if letter == "." or unicodedata.category(letter)[0] in "LMN" else "_" for letter in lowered)
+    return "_".join(_WORDS.findall(spaced)).strip("_.") or name

@@ -32,6 +32,34 @@ def test_a_column_is_suggested_the_attribute_that_exists_by_its_name() -> None:
     assert suggested["Notes"].samples == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("column", "known", "attribute"),
+    [
+        ("Город", "Имя", "город"),
+        ("Ñandú", "and", "ñandú"),
+        ("Телефон 2", "Адрес 2", "телефон_2"),
+        ("都市", "住所", "都市"),
+        ("नाम पता", "नाम", "नाम_पता"),
+        ("???", "!!!", "???"),
+        ("phone 2", "phone_1", "phone_2"),
+        ("ARR", "mrr", "arr"),
+    ],
+)
+def test_a_column_is_not_suggested_the_attribute_of_another_name(column: str, known: str, attribute: str) -> None:
+    (suggested,) = suggest_columns([column], [], [known])
+    assert (suggested.attribute, suggested.attribute_reason) == (attribute, "named after the column")
+
+
+@pytest.mark.parametrize(
+    ("column", "known"),
+    [("ИМЯ", "Имя"), ("Gro\u0308ße", "größe"), ("Stra\u00dfen-Name", "straßen_name"), ("!!!", "!!!")],
+)
+def test_a_column_is_suggested_its_attribute_in_every_script(column: str, known: str) -> None:
+    (suggested,) = suggest_columns([column], [], [known])
+    assert suggested.attribute == known
+    assert "of this name" in suggested.attribute_reason
+
+
 def test_a_version_is_told_from_a_number_by_its_name() -> None:
     names = ["App Version", "osVersion", "conversion", "price"]
     suggested = suggest_columns(names, [["2.10", "14", "2.10", "2.10"]], [])
