@@ -239,6 +239,28 @@ export function hinderedJourneys(at) {
     assert.equal(await mrr.inputValue(), "4711");
     await page.unroute("**/api/v2/contacts/u_9");
   });
+
+  test("a part of the page that cannot be loaded takes nothing else with it, and nothing that is written there", async () => {
+    const { page, stack } = at();
+    await stack.api("POST", "/segments", { id: "in_parts", where: "mrr > 99" });
+    for (const part of ["chart", "builder"]) {
+      const cut = await page.context().newPage();
+      // Only while it is read for the first time, so that there is something to lose.
+      let wanted;
+      const isWanted = new Promise((tell) => { wanted = tell; });
+      await cut.route(new RegExp(`/assets/${part}-.*js$`), async (route) => { await new Promise((go) => wanted(go)); await route.abort(); });
+      await cut.goto(`${stack.console}/segments/in_parts`);
+      const text = cut.locator(".cm-content", { hasText: "mrr > 99" });
+      await text.click();
+      await cut.keyboard.press("ControlOrMeta+End");
+      await cut.keyboard.type("0");
+      (await isWanted)();
+      await cut.locator("[role=alert]", { hasText: `The ${part}: ` }).waitFor();
+      assert.equal(await cut.locator(".cm-content").textContent(), "mrr > 990");
+      await cut.getByRole("button", { name: "Save new version" }).and(cut.locator(":enabled")).waitFor();
+      await cut.close();
+    }
+  });
 }
 
 /** An answer as the API gives one that is an error. */

@@ -11,7 +11,7 @@ import { isEdited, useDraft, type Draft } from "../parts/draft";
 import { MissingChoices } from "../parts/missing-choices";
 import { useNow } from "../parts/now";
 import { Pager, usePages } from "../parts/pager";
-import { Empty, Skeleton, Trouble } from "../parts/states";
+import { Empty, ErrorBoundary, Skeleton, Trouble } from "../parts/states";
 import type { Group } from "../query";
 import { letGo, useUnsaved } from "../unsaved";
 import { Badges } from "./segments";
@@ -82,7 +82,7 @@ function Standing({ segment }: { segment: Segment }) {
           <p className="hint">Enters and exits counted since {instant(segment.last_hour.since).slice(11, 16)} UTC{segment.counted_at && <>; members last changed {age(segment.counted_at, now)}</>}.</p>
           {segment.settling && <p className="hint" role="status"><progress value={segment.settled_percent} max={100} aria-label="How many contacts have been brought to this version" /> {Math.floor(segment.settled_percent)} % of the contacts have been brought to version {segment.version}{segment.settles_at && Date.parse(segment.settles_at) > now && <>, the last of them {age(segment.settles_at, now)}</>}.</p>}
         </div>
-        {members !== null && <Suspense fallback={<div className="chart" />}><Chart trend={segment.last_hour.trend} members={members} now={now} /></Suspense>}
+        {members !== null && <ErrorBoundary of="The chart"><Suspense fallback={<div className="chart" />}><Chart trend={segment.last_hour.trend} members={members} now={now} /></Suspense></ErrorBoundary>}
       </div>
       {segment.unreadable_attributes.length > 0 && (
         <div className="notice" data-testid="unreadable">
@@ -210,12 +210,16 @@ function Editor({ saved, isDeleted, reread }: { saved: Segment | null; isDeleted
       {saved === null && id === "" && name.trim() !== "" && <p className="hint" role="status">This name has no letters for an id. Give it one of a to z, 0 to 9, - and _.</p>}
       <div className="forms">
         <div className="visual" aria-label="Condition, visually" role="group">
-          <Suspense fallback={<Skeleton lines={4} />}><Builder tree={draft.tree} known={{ attributes, segments }} onTree={setTree} /></Suspense>
+          <ErrorBoundary of="The builder">
+            <Suspense fallback={<Skeleton lines={4} />}><Builder tree={draft.tree} known={{ attributes, segments }} onTree={setTree} /></Suspense>
+          </ErrorBoundary>
         </div>
         <div className="written">
-          <Suspense fallback={<Skeleton lines={4} />}>
-            <TextEditor text={draft.text} faults={draft.faults} attributes={attributes} segments={segments} onText={setText} onSave={saveExpression} />
-          </Suspense>
+          <ErrorBoundary of="The text">
+            <Suspense fallback={<Skeleton lines={4} />}>
+              <TextEditor text={draft.text} faults={draft.faults} attributes={attributes} segments={segments} onText={setText} onSave={saveExpression} />
+            </Suspense>
+          </ErrorBoundary>
           <Reading draft={draft} again={again} />
         </div>
       </div>

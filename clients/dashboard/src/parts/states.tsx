@@ -25,7 +25,7 @@ export function Empty({ title, children }: { title: string; children: ReactNode 
  * What went wrong, `of` what where the page does not say. `retry` is for what is only read, which is also asked again by
  * itself; nobody writes twice unasked.
  */
-export function Trouble({ error, retry, of }: { error: unknown; retry?: () => void; of?: string }) {
+export function Trouble({ error, retry, of }: { error: unknown; retry?: () => void; of?: string | undefined }) {
   const problem = error instanceof Problem ? error : null;
   if (problem && isLoggedOut(problem)) return <Ended error={problem} retry={retry} />;
   return (
@@ -62,8 +62,8 @@ function sentence(text: string): string {
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 
-/** Keeps the rest of the page usable when one part of it fails. */
-export class ErrorBoundary extends Component<{ children: ReactNode }, { error: unknown }> {
+/** Keeps the rest of the page usable when one part of it fails, `of` what: a part that is loaded later may never come. */
+export class ErrorBoundary extends Component<{ children: ReactNode; of?: string }, { error: unknown }> {
   override state = { error: null as unknown };
 
   static getDerivedStateFromError(error: unknown) {
@@ -72,6 +72,6 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error: u
 
   override render() {
     if (this.state.error === null) return this.props.children;
-    return <Trouble error={this.state.error} retry={() => location.reload()} />;
+    return <Trouble error={this.state.error} of={this.props.of} retry={() => location.reload()} />;
   }
 }
