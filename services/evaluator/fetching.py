@@ -79,13 +79,16 @@ def _take(fetcher: Fetcher, partitions: Collection[TopicPartition], records_max:
 
 
 def _taken(fetcher: Fetcher, at: TopicPartition, result: FetchResult, room: int) -> tuple[list[InputRecord], int]:
+    unread = result._partition_records
     try:
         if not result.check_assignment(at):
             return [], 0
-        read = _read(result._partition_records, room)
+        read = _read(unread, room)
         result._update_position()
         return read
     finally:
+        # Never begun, it refers back to them: only a collection would free what was fetched.
+        unread._records_iterator = None
         # Also of one that cannot be read: it is fetched again from where the position stands.
         _forget(fetcher, at)
 

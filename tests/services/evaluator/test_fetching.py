@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
@@ -173,6 +175,20 @@ async def test_what_was_taken_has_its_partition_fetched_on_at_once() -> None:
     fetcher = fetched(p0=ready([Batch(1)]))
     fetching._take(fetcher, set(fetcher._records), 100)
     assert fetcher._wait_consume_future.done()
+
+
+@pytest.mark.parametrize("active", [True, False])
+async def test_what_was_fetched_goes_when_it_was_taken_or_dropped_without_a_collection(active: bool) -> None:
+    place = Place()
+    place.active = active
+    fetcher = fetched(p0=ready([Batch(3)], place))
+    left = weakref.ref(fetcher._records[TopicPartition("t", 0)]._partition_records)
+    gc.disable()
+    try:
+        taken = fetching._take(fetcher, set(fetcher._records), 100)
+        assert (len(taken), left()) == (active, None)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("name", "value"), [("active", False), ("paused", True), ("position", 7)])

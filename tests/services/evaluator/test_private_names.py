@@ -61,6 +61,7 @@ TOUCHED: Mapping[str, Mapping[str, type]] = {
         "_notify": fetcher.Fetcher,
         "_partition_records": fetcher.FetchResult,
         "_records": fetcher.Fetcher,
+        "_records_iterator": fetcher.PartitionRecords,
         "_subscriptions": fetcher.Fetcher,
         "_tp": fetcher.PartitionRecords,
         "_update_position": fetcher.FetchResult,
