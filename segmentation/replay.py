@@ -119,19 +119,21 @@ class _View:
         return found - {segment_id}
 
     def _in_reference_order(self, segment_ids: set[SegmentId]) -> list[SegmentId]:
-        """Each after the segments that it refers to; by id otherwise. Circles were refused at acceptance."""
-        ordered: dict[SegmentId, None] = {}
+        """Each after the segments that it refers to; by id otherwise, and within a circle, which acceptance refuses."""
+        ordered: list[SegmentId] = []
+        waiting = set(segment_ids)
 
         def visit(segment_id: SegmentId) -> None:
-            if segment_id in ordered or segment_id not in segment_ids:
+            if segment_id not in waiting:
                 return
+            waiting.remove(segment_id)
             for reference in sorted(self._segments[segment_id].references):
                 visit(reference)
-            ordered[segment_id] = None
+            ordered.append(segment_id)
 
         for segment_id in sorted(segment_ids):
             visit(segment_id)
-        return list(ordered)
+        return ordered
 
     def _next_due(self, after: InstantMs) -> InstantMs | None:
         instants = (

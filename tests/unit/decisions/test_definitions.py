@@ -9,6 +9,7 @@ import pytest
 
 from segmentation.definitions import DefinitionLog, PlacedDefinition
 from segmentation.model import CatalogueSeq, ContactId, InstantMs, Offset, SegmentId, SegmentState
+from tests.unit.decisions.timeline import Partition
 from tests.unit.index.builders import plan_is, segment
 
 SEGMENTS = [SegmentId(name) for name in ("a", "b", "c")]
@@ -102,3 +103,17 @@ def test_a_scan_goes_forward_and_does_not_end_without_the_skipped() -> None:
     kept.log.skipped.add(CONTACTS[1])
     with pytest.raises(AssertionError, match="1 contacts were skipped"):
         kept.log.finish_backfill()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_circle_of_references_that_arrives_all_the_same_loops_nowhere(lazy: bool) -> None:
+    """Acceptance refuses one, but whoever writes to the input log may say anything."""
+    partition = Partition(lazy)
+    for step in (
+        {"write": {"id": "ann", "attributes": {"plan": "pro"}}},
+        {"define": {"id": "a", "where": "in segment b OR plan is pro"}},
+        {"define": {"id": "b", "where": "in segment a"}},
+    ):
+        partition.step({"at": "2026-01-01", **step})
+    partition.settle()
+    assert partition.contacts[ContactId("ann")].members.keys() == {"a", "b"}
