@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.evaluator.commit_gap import COMMITS_AT_ONCE, GAP_COMMITS, CommitGap, ProcessCommits
+from services.evaluator.commit_gap import COMMITS_AT_ONCE, GAP_COMMITS, REMEMBERED_COMMITS, CommitGap, ProcessCommits
 
 COMMIT_S = 0.004
 
@@ -53,3 +53,14 @@ def test_the_gap_is_never_below_the_configured_least_and_one_slow_commit_does_no
     for took_s in (0.001, 3.0):
         gap.took(took_s, 0.0)
     assert gap.seconds == 0.05
+
+
+def test_commits_that_stay_slow_widen_the_gap_and_quick_ones_narrow_it_at_once() -> None:
+    gap = CommitGap(0.0, ProcessCommits())
+    gap.took(COMMIT_S, 0.0)
+    for number in range(REMEMBERED_COMMITS):
+        assert gap.seconds == pytest.approx(GAP_COMMITS * COMMIT_S)
+        gap.took(10 * COMMIT_S, float(number))
+    assert gap.seconds == pytest.approx(GAP_COMMITS * 10 * COMMIT_S)
+    gap.took(COMMIT_S, 9.0)
+    assert gap.seconds == pytest.approx(GAP_COMMITS * COMMIT_S)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -18,10 +18,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.topics import Topic, topic_name
 from services.evaluator.kafka_log import KafkaTransactionalLog
-from services.evaluator.ledger import OUTPUTS
+from services.evaluator.ledger import OUTPUTS, WROTE_HEADER
 from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.owner import Owned, PartitionOwner
-from services.evaluator.ports import Bounds, LogError, TopicPart
+from services.evaluator.ports import Bounds, Drained, LogError, TopicPart
 from services.evaluator.surroundings import Workspace
 from services.evaluator.unmarked import Fenced, settle
 from services.evaluator.worker import Pace
@@ -278,3 +278,39 @@ async def test_markers_that_stay_away_are_waited_for_within_a_limit(monkeypatch:
     with pytest.raises(LogError, match="does not write its markers"):
         await settle({0: Fenced(log, 0, None)}, Undecided(1_000))
     assert log.aborts == 1
+
+
+class OneTopicUndecided(RecordedChangelogs):
+    """Memberships are undecided from 5 on; whoever drains is given whole batches, which begin and end where they do."""
+
+    def __init__(self, committed: Sequence[int]) -> None:
+        super().__init__()
+        row = Record(0, 0, b"clock", b'{"clock":1,"offset":1}', ((WROTE_HEADER, b'{"memberships":[3,4]}'),))
+        self._records[Topic.CONTROL_CHANGELOG] = [row, Record(1, 0, b"cursor", b'{"passed":0}')]
+        self._records[Topic.MEMBERSHIPS] = [Record(offset, 0, b"s|c", None) for offset in committed]
+        self.decided: list[bool] = []
+        self.begun: Mapping[Topic, int] = {}
+
+    async def ends(self, wanted: Collection[TopicPart]) -> dict[TopicPart, Bounds]:
+        if self.decided:  # each topic has a marker more
+            return {at: Bounds(8, 8) if at[0] is Topic.MEMBERSHIPS else Bounds(3, 3) for at in wanted}
+        return {at: Bounds(5, 7) if at[0] is Topic.MEMBERSHIPS else Bounds(2, 2) for at in wanted}
+
+    async def drain(self, starts: Mapping[TopicPart, Bounds], *, undecided: bool = False) -> AsyncIterator[Drained]:
+        for topic, partition in starts:
+            yield Drained(topic, partition, self._records[topic])
+
+    async def decide(self, topics: Sequence[Topic], *, commit: bool) -> None:
+        assert topics == OUTPUTS
+        self.decided.append(commit)
+
+    def begin_at(self, ends: Mapping[Topic, int]) -> None:
+        self.begun = ends
+
+
+@pytest.mark.parametrize(("committed", "is_committed"), [([], True), ([2, 5], True), ([3], False), ([2, 4, 5], False)])
+async def test_only_what_is_committed_within_the_telling_range_tells(committed: list[int], is_committed: bool) -> None:
+    log = OneTopicUndecided(committed)
+    await settle({0: Fenced(log, 0, None)}, log)
+    assert log.decided == [is_committed]
+    assert log.begun == {topic: 8 if topic is Topic.MEMBERSHIPS else 3 for topic in OUTPUTS}
