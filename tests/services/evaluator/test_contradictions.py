@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.control_rows import CLOCK_KEY, CURSOR_KEY, definition_key
 from schemas.topics import Topic
-from segmentation.model import SegmentId
+from segmentation.definitions import DefinitionLog
+from segmentation.model import InstantMs, SegmentId
+from services.evaluator.contradictions import check_members
 from services.evaluator.recovery import Recovery, recover
-from services.evaluator.store import RocksStore
+from services.evaluator.restored import RestoredPartition
+from services.evaluator.rows import EMPTY, Count
+from services.evaluator.store import RocksStore, StoreMemory
+from services.evaluator.unreadable import UnreadableValues
 from tests.services.evaluator.changelogs import AllDecided
 from tests.services.evaluator.inputs import NOW
 from tests.services.evaluator.test_senseless import CONTACTS, CONTROL, Changelogs, refusal
@@ -112,3 +118,18 @@ async def test_a_member_of_a_segment_that_there_is_not_is_refused_until_another_
         changelogs.put(CONTACTS, b"bob", changelogs.kept(CONTACTS, b"bob"))
     restored = (await recover([Recovery(0, store, AllDecided())], changelogs))[0]
     assert restored.counts[PROS].members == 1
+
+
+class NoScans(RocksStore):
+    """Nothing is looked up in it."""
+
+    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        raise AssertionError(f"looked for {start!r}")
+
+
+async def test_nothing_is_looked_up_of_a_segment_that_everybody_has_left(tmp_path: Path) -> None:
+    store = NoScans(tmp_path / "store", StoreMemory(8 << 20))
+    counts = {PROS: Count(members=0, changes=7)}
+    restored = RestoredPartition(EMPTY, InstantMs(0), DefinitionLog(), 0, counts, UnreadableValues(), set())
+    check_members(0, store, restored)
+    store.close()
