@@ -19,8 +19,12 @@ GZIP_RATIO_MAX: Final = 20
 GZIP_FREE_BYTES: Final = 1024 * 1024
 PIECE_BYTES: Final = 256 * 1024
 """How much of a file is read, unpacked or written at a time."""
+UPLOADS_ARRIVING_MAX: Final = 20
+"""At one process at the same time: each holds some three MiB until it is kept."""
 UPLOAD_STALL_MAX_S: Final = 30
-"""An upload of which nothing arrives for this long is given up."""
+"""An upload that is waited for this long before the next `UPLOAD_STALL_BYTES` have come is given up."""
+UPLOAD_STALL_BYTES: Final = 16 * 1024
+"""Who sends slower than this would hold a place among those that arrive for days."""
 SAMPLE_BYTES: Final = 1024 * 1024
 """How much of the beginning is looked at to detect format, types and preview."""
 SAMPLE_ROWS_MAX: Final = 1_000

@@ -78,6 +78,10 @@ class ImportRoutes:
         """Keep a file and look at it; with `commit=true`, write it at once."""
         identity = identity_of(request)
         check_declared_length(request.headers.get("content-length"))
+        with self._imports.place():
+            return await self._upload(request, identity)
+
+    async def _upload(self, request: Request, identity: str | None) -> Response:
         said = request.query_params.multi_items()
         parts = arriving(request.stream())
         content_type = request.headers.get("content-type", "")

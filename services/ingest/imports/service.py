@@ -7,9 +7,10 @@ alone, and durable before it is answered. The work itself is `workshop.py`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +22,7 @@ from services.ingest.imports.dialect import DialectChoice
 from services.ingest.imports.files import ImportFiles, UnreadableImportError
 from services.ingest.imports.inspection import inspect
 from services.ingest.imports.intake import Received, UploadRefusedError
-from services.ingest.imports.limits import IMPORTS_LISTED_MAX
+from services.ingest.imports.limits import IMPORTS_LISTED_MAX, UPLOADS_ARRIVING_MAX
 from services.ingest.imports.mapping import ImportMapping, check_mapping, header_signature
 from services.ingest.imports.offloading import off_loop
 from services.ingest.imports.progress import Progress
@@ -64,6 +65,20 @@ class Imports:
     workshop: Workshop
     known_attributes: Callable[[], Collection[str]]
     now_ms: Callable[[], InstantMs]
+    arriving: int = 0
+    """Uploads that a place was taken for."""
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place among the uploads that arrive, for as long as anything of one is held. Errors: ProblemError 503."""
+        if self.arriving >= UPLOADS_ARRIVING_MAX:
+            title = f"{UPLOADS_ARRIVING_MAX} files are arriving, as many as may at once"
+            raise unavailable("too_many_uploads", title, "send it again in a moment")
+        self.arriving += 1
+        try:
+            yield
+        finally:
+            self.arriving -= 1
 
     async def receive(self, parts: AsyncIterator[bytes]) -> Arrived:
         """Keep a file; it is no import before `upload`. Errors: ProblemError."""

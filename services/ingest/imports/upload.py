@@ -19,10 +19,12 @@ from services.ingest.imports.limits import (
     PIECE_BYTES,
     ROOM_LOOKED_FOR_EVERY_BYTES,
     UPLOAD_BYTES_MAX,
+    UPLOAD_STALL_BYTES,
     UPLOAD_STALL_MAX_S,
 )
 from services.ingest.imports.multipart import MULTIPART
 from services.ingest.imports.offloading import off_loop
+from services.runtime import clock
 from services.runtime.problems import ProblemError, unavailable
 
 KINDS: Final = (
@@ -107,18 +109,26 @@ async def _receive(parts: AsyncIterator[bytes], files: ImportFiles, import_id: s
 
 
 async def arriving(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The parts of a request, each within its time. Errors: ProblemError."""
+    """The parts of a request, so many bytes of them within their time; the time until the next is asked for is ours.
+
+    Errors: ProblemError.
+    """
+    left_s, came = float(UPLOAD_STALL_MAX_S), 0
     while True:
+        began = clock.monotonic()
         try:
-            async with asyncio.timeout(UPLOAD_STALL_MAX_S):
+            async with asyncio.timeout(left_s):
                 part = await anext(parts, None)
         except TimeoutError as error:
-            title = f"nothing of the file arrived for {UPLOAD_STALL_MAX_S} s"
+            title = f"less than {UPLOAD_STALL_BYTES} bytes of the file arrived in {UPLOAD_STALL_MAX_S} s"
             raise ProblemError(408, "body_timeout", title, "send it again") from error
         except ClientDisconnect as error:
             raise ProblemError(400, "upload_broken_off", "the file did not arrive whole", "send it again") from error
         if part is None:
             return
+        left_s, came = left_s - (clock.monotonic() - began), came + len(part)
+        if came >= UPLOAD_STALL_BYTES:
+            left_s, came = float(UPLOAD_STALL_MAX_S), 0
         yield part
 
 

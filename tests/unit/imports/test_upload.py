@@ -11,7 +11,9 @@ from starlette.requests import ClientDisconnect
 
 from services.ingest.imports import upload
 from services.ingest.imports.files import ImportFiles
+from services.ingest.imports.limits import UPLOAD_STALL_BYTES, UPLOAD_STALL_MAX_S
 from services.ingest.imports.multipart import FormUpload
+from services.runtime import clock
 from services.runtime.problems import ProblemError
 
 IMPORT, OTHER = "imp_0000000001", "imp_0000000002"
@@ -92,6 +94,26 @@ async def test_an_upload_that_stalls_is_given_up(files: ImportFiles, monkeypatch
         await upload.receive(stalled(), files, IMPORT)
     assert raised.value.status == 408
     assert files.ids() == []
+
+
+async def test_an_upload_that_trickles_is_given_up_and_one_that_comes_fast_enough_is_not(
+    files: ImportFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+
+    async def parts(size: int) -> AsyncIterator[bytes]:
+        for _ in range(100):
+            passed[0] += UPLOAD_STALL_MAX_S / 10
+            yield b"x\n" * (size // 2)
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(clock, "monotonic", lambda: passed[0])
+    with pytest.raises(ProblemError) as raised:
+        await upload.receive(parts(UPLOAD_STALL_BYTES // 16), files, IMPORT)
+    assert (raised.value.status, raised.value.code) == (408, "body_timeout")
+    assert files.ids() == []
+    received = await upload.receive(parts(UPLOAD_STALL_BYTES // 8), files, OTHER)
+    assert received.bytes_sent == 100 * UPLOAD_STALL_BYTES // 8
 
 
 async def test_an_upload_whose_request_is_cancelled_leaves_nothing(files: ImportFiles) -> None:
