@@ -2,7 +2,8 @@
 
 Rule: the request and its answer pass unchanged, streamed, with the caller's own key; that service decides. Only headers
 that belong to one connection are dropped. Connections to a neighbour are few and everybody's: whoever asks has shown a
-key, and a body takes none before it has begun to come. What must not happen here: reading a body to decide something.
+key, a body takes none before it has begun to come, and long answers, which may be taken slowly, keep few. What must
+not happen here: reading a body to decide something.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ API: Final = "/api/v2"
 TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0, pool=5.0)
 CONNECTIONS_MAX: Final = 200
 READ_AHEAD_BYTES: Final = 64 * 1024
-"""So much of a body, or all of it, is here before a connection is taken: most bodies are smaller."""
+"""So much of a body, or all of it, is here before a connection is taken, and of an answer before it is passed on: most
+are smaller."""
+LONG_ANSWERS_MAX: Final = CONNECTIONS_MAX // 2
+"""Longer answers that one neighbour's connections are held for at a time, however slowly they are taken."""
 ONE_CONNECTION_ONLY: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
      "upgrade", "host"}
@@ -38,6 +42,7 @@ class Neighbour:
 
     def __init__(self, name: str, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._name = name
+        self._long_answers = 0
         self._http = client_between(transport, CONNECTIONS_MAX, base_url=url, timeout=TIMEOUT)
 
     async def close(self) -> None:
@@ -70,13 +75,30 @@ class Neighbour:
             request.method,
             _target(request),
             headers=_as_sent(_passed_on(request.headers.items())),
-            content=await _begun(request) if has_body else None,
+            content=(await _begun(unstalled(request)))[0] if has_body else None,
         )
         try:
             answer = await self._http.send(asked, stream=True)
+            parts, is_whole = await _begun(answer.aiter_raw())
         except httpx.TransportError as error:
             raise self._away(error, is_write=request.method != "GET") from error
-        return StreamingResponse(_body(answer), answer.status_code, dict(_passed_on(answer.headers.items())))
+        headers = dict(_passed_on(answer.headers.items()))
+        if is_whole:
+            return Response(b"".join([part async for part in parts]), answer.status_code, headers)
+        if self._long_answers >= LONG_ANSWERS_MAX:
+            await answer.aclose()
+            detail = f"{LONG_ANSWERS_MAX} long answers are being taken now; ask again"
+            raise unavailable("too_many_readers", "too many read long answers", detail)
+        return StreamingResponse(self._long(answer, parts), answer.status_code, headers)
+
+    async def _long(self, answer: httpx.Response, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self._long_answers += 1
+        try:
+            async for part in parts:
+                yield part
+        finally:
+            self._long_answers -= 1
+            await answer.aclose()
 
     def _away(self, error: httpx.TransportError, *, is_write: bool = False) -> ProblemError:
         """The service cannot be asked, or was and did not answer: then nobody knows what became of a write."""
@@ -94,9 +116,8 @@ class Ingest(Neighbour):
         super().__init__("ingest", url, transport)
 
 
-async def _begun(request: Request) -> AsyncIterator[bytes]:
-    """The body's parts, the first of which have come."""
-    parts = unstalled(request)
+async def _begun(parts: AsyncIterator[bytes]) -> tuple[AsyncIterator[bytes], bool]:
+    """The parts of a body, the first of which have come, and whether they are all."""
     ahead: list[bytes] = []
     size = 0
     async for part in parts:
@@ -112,15 +133,7 @@ async def _begun(request: Request) -> AsyncIterator[bytes]:
         async for part in parts:
             yield part
 
-    return whole()
-
-
-async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for part in answer.aiter_raw():
-            yield part
-    finally:
-        await answer.aclose()
+    return whole(), size < READ_AHEAD_BYTES
 
 
 def _target(request: Request) -> str:

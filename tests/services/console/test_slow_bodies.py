@@ -1,4 +1,4 @@
-"""Bodies that never come or never end: nobody holds what others need, and nothing is held without a bound."""
+"""Bodies that never come or never end, answers that nobody takes: what others need is left, and all is bounded."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from tests.services.console.evaluators import World, streamed
 SOON_S = 0.3
 WAIT_S = 60.0
 CONNECTIONS = 2
+LONG = 32 * 1024 * 1024
+"""More than any socket takes at once."""
 HEAD = "POST /api/v2/contacts HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n"
 
 
@@ -37,7 +39,11 @@ async def served(app: Any) -> AsyncIterator[tuple[str, int]]:
 
 
 async def ingest(scope: Any, receive: Any, send: Any) -> None:
-    """Takes every body whole and says how long it was."""
+    """Takes every body whole and says how long it was; of a path with a number, answers with so many bytes."""
+    if (length := scope["path"].rpartition("/")[2]).isdecimal():
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * int(length)})
+        return
     size = 0
     while True:
         message = await receive()
@@ -53,12 +59,12 @@ class Console:
 
     def __init__(self, world: World, place: tuple[str, int]) -> None:
         self.world = world
-        self._place = place
+        self.place = place
         self._stalled: list[asyncio.StreamWriter] = []
 
     async def stall(self, head: str, body: bytes = b"") -> asyncio.StreamReader:
         """A request whose body does not go on."""
-        reader, writer = await asyncio.open_connection(*self._place)
+        reader, writer = await asyncio.open_connection(*self.place)
         writer.write(f"{head}\r\n".encode() + body)
         await writer.drain()
         self._stalled.append(writer)
@@ -68,7 +74,7 @@ class Console:
         """What an honest caller asks in the meantime."""
         async with httpx.AsyncClient(timeout=WAIT_S) as http:
             headers = {"Authorization": f"Bearer {self.world.key}"}
-            host, port = self._place
+            host, port = self.place
             return await http.post(f"http://{host}:{port}/api/v2/contacts", content=body, headers=headers)
 
     def close(self) -> None:
@@ -123,6 +129,28 @@ async def test_a_large_body_that_stands_still_is_given_up_and_its_connection_is_
 
 async def test_a_body_larger_than_what_is_read_ahead_passes_whole(console: Console) -> None:
     assert (await console.write(b"x" * (5 * forward.READ_AHEAD_BYTES + 1))).text == f"{5 * 64 * 1024 + 1}"
+
+
+async def test_long_answers_that_nobody_takes_leave_connections_for_others(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward, "LONG_ANSWERS_MAX", CONNECTIONS - 1)
+    head = f"GET /api/v2/imports/{LONG} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {console.world.key}\r\n"
+    first, second = [await console.stall(head) for _ in range(2)]
+    answered = sorted([await first_line(first), await first_line(second)])
+    assert answered == [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 503 Service Unavailable\r\n"]
+    assert (await console.write(b"0123456789")).text == "10"
+
+
+async def test_a_long_answer_passes_whole(console: Console) -> None:
+    async with httpx.AsyncClient(timeout=WAIT_S) as http:
+        host, port = console.place
+        for length in (0, 1, forward.READ_AHEAD_BYTES, 5 * forward.READ_AHEAD_BYTES + 1):
+            answer = await http.get(
+                f"http://{host}:{port}/api/v2/imports/{length}",
+                headers={"Authorization": f"Bearer {console.world.key}"},
+            )
+            assert answer.text == "x" * length
 
 
 async def test_a_login_that_stands_still_is_given_up(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
