@@ -30,6 +30,8 @@ from services.runtime.problems import ProblemError, unavailable
 
 KEEP_OPEN_S: Final = 15.0
 """`alive` is told after this much silence, so that proxies keep the connection and both ends notice a dead one."""
+CATCH_UP_S: Final = 60.0
+"""How long a reader may have a turn to read what it missed: the turns are few, and others wait for one."""
 RETRY_MS: Final = 1_000
 ADMITTED_S: Final = 1.0
 """So long an admission holds: whoever has a key that was revoked or has expired is told nothing after that."""
@@ -131,12 +133,16 @@ async def _frames(
     elif resume is not None and behind:  # all readers come back at once when a console was away: most missed nothing
         while not await _in_turn(catching_up):
             yield _frame(Event("alive", {}))
+        until = clock.monotonic() + CATCH_UP_S
         try:
             async with aclosing(replay(settings, resume, joined)) as events:
                 async for event in events:
                     told = event.data
                     if reader.takes(SegmentId(told["segment_id"]), told["contact_id"], told["change"], told["cause"]):
                         yield _frame(event)
+                        if clock.monotonic() > until:
+                            yield _frame(Event("bye", {"reason": "too slow: others wait to read what they missed"}))
+                            return
         except (KafkaError, OSError) as error:
             log.warning("what a reader missed cannot be read", error=repr(error))
             yield _frame(Event("bye", {"reason": "what was missed cannot be read now; ask again in a moment"}))

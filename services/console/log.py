@@ -16,6 +16,8 @@ from services.runtime.kafka import client_options
 
 RECORDS_PER_POLL_MAX: Final = 2_000
 POLL_TIMEOUT_MS: Final = 5_000
+FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of all partitions together, fetched ahead: a reader that takes nothing of what it missed holds no more."""
 FETCH_WAIT_MS: Final = 2_000
 """The broker answers at once when there is something; this is only how long it waits when there is nothing."""
 
@@ -73,6 +75,7 @@ async def open_log(settings: ConsoleSettings, topic: str, partitions: int) -> As
         enable_auto_commit=False,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
+        fetch_max_bytes=FETCH_BYTES_MAX,
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from services.console.feed import (
 from services.console.hour import Hour
 from services.console.settings import ConsoleSettings
 from services.console.status import StatusBoard
+from services.runtime import clock
 
 
 def change(segment: str, at: int = 5) -> MembershipChangeRecord:
@@ -213,6 +214,32 @@ async def test_few_of_those_that_come_back_together_read_what_they_missed_at_onc
     assert all("event: change" in frames[-1] for frames in stayed)
     assert any("event: alive" in frame for frames in stayed for frame in frames), "who waits hears that all is well"
     assert not feed.catching_up.locked()
+
+
+async def test_a_reader_that_takes_what_it_missed_slowly_gives_its_turn_to_others_and_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: passed[0])
+
+    async def replay(_: object, start: Mapping[int, int], end: Mapping[int, int]) -> AsyncGenerator[Event]:
+        for offset in range(start[0], end[0]):
+            yield change_event(change("a", offset), encode_positions({0: offset + 1}))
+
+    monkeypatch.setattr(events, "replay", replay)
+    feed = Feed(1)
+    feed.start({0: 100})
+    settings = ConsoleSettings(partitions=1, data_dir=tmp_path)
+    reader = feed.join(None)
+    assert reader is not None
+    feed.close()
+    told = []
+    async for frame in stream(settings, feed, reader, {0: 0}, {0: 100}, Admission(_admitted)):
+        told.append(frame.decode())
+        passed[0] += events.CATCH_UP_S / 10
+    assert (len(told), "event: bye" in told[-1], "too slow" in told[-1]) == (13, True, True)
+    assert decode_positions(told[-2].split("\n", 1)[0].removeprefix("id: "), 1) == {0: 11}
+    assert (feed.readers, feed.catching_up.locked()) == (0, False)
 
 
 async def test_counts_are_told_twice_a_second_at_most_and_the_last_one_always(monkeypatch: pytest.MonkeyPatch) -> None:
