@@ -7,14 +7,17 @@ about contacts.
 
 from __future__ import annotations
 
+import io
+import socket
 import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import orjson
 
-from services.runtime import metrics
+from services.runtime import clock, metrics
 from services.runtime.errors import StartRefusedError
 from services.runtime.health import Health
 from services.runtime.logs import get_logger
@@ -22,7 +25,8 @@ from services.runtime.logs import get_logger
 STOP_POLL_S = 0.5
 """How soon the serving thread notices that it should end; its only work when idle."""
 REQUEST_TIMEOUT_S = 10
-"""A client that does not finish its request by then is cut off, so that threads cannot pile up."""
+"""A client that does not finish its request by then, however often a byte comes, is cut off, so that threads cannot
+pile up; so is one that does not take its answer."""
 
 log = get_logger("admin")
 
@@ -100,13 +104,39 @@ class _Answers:
         return orjson.dumps({"service": self._service, **facts}) + b"\n"
 
 
+class _Arriving(io.RawIOBase):
+    """What comes on a connection until an instant. Reading on after it is a TimeoutError."""
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        super().__init__()
+        self._connection = connection
+        self._until = until
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, into: Any) -> int:
+        """As much as is there. Errors: OSError."""
+        left_s = self._until - clock.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the request did not come in time")
+        self._connection.settimeout(left_s)
+        return self._connection.recv_into(into)
+
+
 class _AdminHandler(BaseHTTPRequestHandler):
     """One request; keeps no connection open."""
 
     answers: _Answers
-    timeout = REQUEST_TIMEOUT_S
+    timeout: ClassVar[float] = REQUEST_TIMEOUT_S
     server_version = "tidegate"
     sys_version = ""
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Arriving(self.connection, clock.monotonic() + self.timeout))
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -117,6 +147,7 @@ class _AdminHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
+        self.connection.settimeout(self.timeout)
         self.end_headers()
         self.wfile.write(body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import urllib.error
@@ -112,6 +113,26 @@ def test_a_client_that_does_not_finish_its_request_is_cut_off(
     with socket.create_connection(("127.0.0.1", admin.port), timeout=5) as connection:
         connection.sendall(b"GET /live HTTP/1.1\r\n")
         assert connection.recv(1) == b""
+
+
+def test_a_request_that_trickles_is_cut_off_however_often_a_byte_comes(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_AdminHandler, "timeout", 1.0)
+    with socket.create_connection(("127.0.0.1", admin.port), timeout=30) as trickling:
+        trickling.settimeout(0.05)
+        for _ in range(400):
+            with contextlib.suppress(TimeoutError, BrokenPipeError):
+                trickling.send(b"G")
+            try:
+                left = trickling.recv(1)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                left = b""
+            assert left == b""
+            return
+        pytest.fail("a request that never ends was waited for")
 
 
 def test_an_unknown_path_says_which_there_are(admin: AdminServer) -> None:
