@@ -29,6 +29,8 @@ class Hour:
 
     started: InstantMs
     _minutes: dict[SegmentId, dict[int, _Minute]] = field(default_factory=dict)
+    _latest: int = 0
+    """The last minute that began."""
 
     def change(self, segment_id: SegmentId, entered: bool, now: InstantMs) -> None:
         """Count a membership change."""
@@ -58,9 +60,15 @@ class Hour:
         }
 
     def _minute(self, segment_id: SegmentId, now: InstantMs) -> _Minute:
-        """The present minute of a segment; what is older than an hour goes when a new minute begins."""
-        minutes = self._minutes.setdefault(segment_id, {})
+        """The present minute of a segment; what is older than an hour goes when a new minute begins.
+
+        Of a segment in which nothing happened for so long all goes: its last changes may come after it was forgotten.
+        """
         at = now // MINUTE_MS
+        if at > self._latest:
+            self._latest = at
+            self._minutes = {each: kept for each, kept in self._minutes.items() if max(kept) > at - MINUTES_MAX}
+        minutes = self._minutes.setdefault(segment_id, {})
         if at not in minutes:
             for old in [old for old in minutes if old <= at - MINUTES_MAX]:
                 del minutes[old]

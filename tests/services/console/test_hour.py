@@ -55,3 +55,15 @@ def test_a_segment_that_is_gone_leaves_nothing_behind() -> None:
     hour.forget(SEGMENT)
     assert hour._minutes == {}
     assert hour.read(SEGMENT, at(1))["trend"] == []
+
+
+def test_a_segment_whose_last_changes_come_after_it_was_forgotten_is_not_held_for_ever() -> None:
+    hour = Hour(InstantMs(0))
+    for number in range(10):
+        hour.change(SegmentId(f"gone{number}"), True, InstantMs(0))
+        hour.forget(SegmentId(f"gone{number}"))
+        hour.change(SegmentId(f"gone{number}"), False, InstantMs(0))
+    hour.change(SegmentId("late"), True, InstantMs(MINUTE_MS))
+    hour.change(SegmentId("other"), True, InstantMs(60 * MINUTE_MS))
+    assert hour.read(SegmentId("late"), InstantMs(60 * MINUTE_MS))["entered"] == 1
+    assert set(hour._minutes) == {"late", "other"}
