@@ -24,7 +24,7 @@ from deploy.local.local_key import local_key
 from deploy.local.output import Output
 from deploy.local.plan import KAFKA, REPLICATION_FACTOR, SECURITY_PROTOCOL, SERVICE_STOP_GRACE_MS, StackPlan
 from deploy.local.ports import require_free
-from deploy.local.supervised import State, Supervised
+from deploy.local.supervised import State, Supervised, ending
 from services.runtime import clock
 from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.settings import RuntimeSettings, load_settings
@@ -171,12 +171,28 @@ class LocalStack:
         self._kafka.await_ready()
         self._output.say("Creating topics …")
         try:
-            asyncio.run(ensure_topics(settings))
+            asyncio.run(self._topics_made(settings))
         except StartRefusedError as error:
             told = "here that is --partitions, as --data-dir was first used with; or choose another --data-dir"
             raise LocalStackError(f"The topics cannot be used: {error}; {told}.") from error
         except ServiceError as error:
             raise LocalStackError(f"The topics cannot be used: {error}") from error
+
+    async def _topics_made(self, settings: RuntimeSettings) -> None:
+        """Make the topics, unless a stop is asked for meanwhile or the broker ends: who asks it waits for a minute."""
+        making = asyncio.create_task(ensure_topics(settings), name="topics")
+        try:
+            while not making.done():
+                self._continue_or_stop()
+                if (code := self._broker.child.exit_code()) is not None:
+                    raise LocalStackError(
+                        f"Kafka ended while topics were made ({ending(code)}); its log is {self._kafka.log_file}"
+                    )
+                await asyncio.wait({making}, timeout=READY_POLL_S)
+        finally:
+            making.cancel()
+            await asyncio.wait({making})
+        making.result()
 
     def _settings(self) -> RuntimeSettings:
         """What the environment says of what all services share, but for what the stack decides."""

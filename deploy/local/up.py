@@ -7,6 +7,7 @@ order; a second one at once. A SIGHUP that whoever started it has it ignore, as 
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
@@ -60,6 +61,7 @@ def run_stack(options: UpOptions) -> int:
     stream = sys.stderr if options.as_json or options.then else sys.stdout
     colour = options.colour and wants_colour(stream)
     configure_logs("stack", level="ERROR", stream=sys.stderr)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is said in words
     stopping = Event()
     try:
         with _data_directory(options) as directory:

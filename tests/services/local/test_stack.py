@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from deploy.local.local_key import local_key
 from deploy.local.output import Output
 from deploy.local.plan import StackPlan, StackPorts
 from deploy.local.ports import free_ports
-from deploy.local.stack import LocalStack
+from deploy.local.stack import LocalStack, StopRequestedError
 from services.runtime.keys import KEY_FILE_NAME, KeyFile, Scope
 
 SERVICES = tuple(StackPorts.documented().admin)
@@ -251,9 +252,41 @@ def test_a_record_that_cannot_be_written_does_not_end_the_stack(tmp_path: Path, 
     assert "stack.json cannot be written (Is a directory)" in stack.shown.getvalue()
 
 
-def test_a_stop_asked_for_during_the_start_ends_it(tmp_path: Path, ports: StackPorts) -> None:
-    from deploy.local.stack import StopRequestedError
+@pytest.mark.broker
+def test_a_broker_that_ends_while_topics_are_made_is_one_line_at_once(
+    tmp_path: Path, ports: StackPorts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = RunningStack(tmp_path, ports)
 
+    async def cut_off(_settings: object) -> None:
+        os.kill(stack.stack.pids["kafka"], signal.SIGKILL)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("deploy.local.stack.ensure_topics", cut_off)
+    with pytest.raises(LocalStackError) as refusal:
+        stack.start()
+    log = tmp_path / "kafka" / "kafka.log"
+    assert str(refusal.value) == f"Kafka ended while topics were made (signal SIGKILL); its log is {log}"
+    assert all(gone(pid) for pid in stack.stack.pids.values())
+
+
+@pytest.mark.broker
+def test_a_stop_asked_for_while_topics_are_made_is_heeded(
+    tmp_path: Path, ports: StackPorts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = RunningStack(tmp_path, ports)
+
+    async def told_to_stop(_settings: object) -> None:
+        stack.stopping.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("deploy.local.stack.ensure_topics", told_to_stop)
+    with pytest.raises(StopRequestedError):
+        stack.start()
+    assert all(gone(pid) for pid in stack.stack.pids.values())
+
+
+def test_a_stop_asked_for_during_the_start_ends_it(tmp_path: Path, ports: StackPorts) -> None:
     stack = RunningStack(tmp_path, ports)
     stack.stopping.set()
     with pytest.raises(StopRequestedError):
