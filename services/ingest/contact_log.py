@@ -21,7 +21,7 @@ from schemas.partitioner import partition_for_key
 from services.ingest import metrics
 from services.ingest.admission import Admitted
 from services.runtime import clock
-from services.runtime.logs import get_logger
+from services.runtime.logs import Seldom, get_logger
 
 if TYPE_CHECKING:
     from services.runtime.tracing import Tracing
@@ -42,7 +42,7 @@ TRACED_RECORDS_MAX: Final = 10
 """Of one request's records, how many carry its trace: a batch of a thousand need not be followed whole."""
 _UNTRACED: Final[list[tuple[str, bytes]]] = []
 
-log = get_logger("contact_log")
+log = Seldom(get_logger("contact_log"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from services.ingest.request_log import RequestLog
 from services.ingest.request_store import is_over
 from services.runtime import clock
 from services.runtime.errors import ServiceError
-from services.runtime.logs import get_logger
+from services.runtime.logs import Seldom, get_logger
 from services.runtime.problems import ProblemError
 from services.runtime.repeats import REPLAYED
 
@@ -35,7 +35,7 @@ _NOT_NOW: Final = frozenset({408, 429})
 _NOT_CARRIED_OUT: Final = frozenset({401, 403, 404, 405})
 _NOTHING_KEPT: Final = orjson.dumps({"notice": "The request was carried out. Its answer was too long to be kept."})
 
-log = get_logger("once")
+log = Seldom(get_logger("once"))
 
 
 def _whole(answer: Response) -> Iterable[bytes]:

@@ -14,8 +14,12 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from services.runtime import clock
+
 LogFormat = Literal["auto", "json", "console"]
 
+SELDOM_S = 1.0
+"""How far apart at least lines are of what every request may run into: a broker that refuses all is told, not each."""
 QUIET_LIBRARIES = ("aiokafka", "asyncio", "faust", "httpx", "kafka", "mode", "uvicorn", "uvicorn.access")
 """Libraries whose informational chatter would drown ours; their warnings are kept."""
 
@@ -49,6 +53,25 @@ def configure_logs(
     root.setLevel(level)
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Seldom:
+    """Lets each event through once in a while only, of those that every request may run into at once."""
+
+    def __init__(self, log: FilteringBoundLogger, interval_s: float = SELDOM_S) -> None:
+        self._log = log
+        self._interval_s = interval_s
+        self._next_at: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Log the event, a constant, with how many like it were left out since the last; or leave it out too."""
+        now = clock.monotonic()
+        if now < self._next_at.get(event, now):
+            self._left_out[event] = self._left_out.get(event, 0) + 1
+            return
+        self._next_at[event] = now + self._interval_s
+        self._log.warning(event, **facts, left_out=self._left_out.pop(event, 0))
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
-from services.runtime.logs import configure_logs, get_logger
+from services.runtime import clock
+from services.runtime.logs import Seldom, configure_logs, get_logger
 from services.runtime.metrics import MetricNameError, counter, exposition, histogram
 
 
@@ -81,3 +83,19 @@ def test_a_traceback_for_people_shows_no_values_of_variables(restored_logging: N
         get_logger("admission").error("failed", exc_info=error)
     assert "ValueError: 12 characters" in stream.getvalue()
     assert "canary-value" not in stream.getvalue()
+
+
+def test_what_every_request_runs_into_is_told_once_in_a_while_with_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    seldom = Seldom(get_logger("test"), interval_s=1.0)
+    with capture_logs() as lines:
+        for number in range(5):
+            seldom.warning("append failed", records=number)
+        seldom.warning("an answer could not be kept")
+        now[0] += 1.0
+        seldom.warning("append failed", records=5)
+        now[0] += 0.9
+        seldom.warning("append failed", records=6)
+    told = [(line["event"], line.get("records"), line["left_out"]) for line in lines]
+    assert told == [("append failed", 0, 0), ("an answer could not be kept", None, 0), ("append failed", 5, 4)]
