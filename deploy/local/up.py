@@ -70,7 +70,7 @@ def run_stack(options: UpOptions) -> int:
             log_directory = directory / LOG_DIRECTORY if options.then else None
             output = Output(stream, colour=colour, log_directory=log_directory)
             stack = LocalStack(plan, output, stopping)
-            with _signals(stopping, stack):
+            with _signals(stopping, stack, directory if options.ephemeral else None):
                 return _run(stack, plan, options, output)
     except LocalStackError as error:
         sys.stderr.write(f"{error}\n")
@@ -166,14 +166,19 @@ def _stop_guest(guest: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _signals(stopping: Event, stack: LocalStack) -> Iterator[None]:
-    """Turn the first stop signal into a request, and a second into an end at once; under nohup none is SIGHUP."""
+def _signals(stopping: Event, stack: LocalStack, temporary: Path | None) -> Iterator[None]:
+    """Turn the first stop signal into a request, and a second into an end at once; under nohup none is SIGHUP.
+
+    What is `temporary` is removed in either case.
+    """
 
     def on_signal(_number: int, _frame: object) -> None:
         if not stopping.is_set():
             stopping.set()
             return
         stack.kill()
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
         os._exit(EXIT_CUT_OFF)
 
     heeded = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}

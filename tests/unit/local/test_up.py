@@ -64,12 +64,37 @@ def test_a_terminal_that_is_gone_stops_a_stack_unless_nohup_started_it(
 ) -> None:
     stopping, former = Event(), signal.signal(signal.SIGHUP, before)
     try:
-        with up._signals(stopping, cast("LocalStack", SimpleNamespace())):
+        with up._signals(stopping, cast("LocalStack", SimpleNamespace()), None):
             signal.raise_signal(signal.SIGHUP)
             assert stopping.is_set() is is_heeded
         assert signal.getsignal(signal.SIGHUP) is before
     finally:
         signal.signal(signal.SIGHUP, former)
+
+
+class Ended(BaseException):
+    """Where the process would be gone."""
+
+
+@pytest.mark.parametrize("is_temporary", [True, False])
+def test_a_stack_that_is_ended_at_once_leaves_only_data_that_is_to_stay(
+    is_temporary: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(code: int) -> None:
+        assert code == up.EXIT_CUT_OFF
+        raise Ended
+
+    monkeypatch.setattr("os._exit", ended)
+    folder, killed = tmp_path / "data", []
+    (folder / "kafka").mkdir(parents=True)
+    stack = cast("LocalStack", SimpleNamespace(kill=lambda: killed.append(True)))
+    with up._signals(Event(), stack, folder if is_temporary else None):
+        signal.raise_signal(signal.SIGTERM)
+        assert not killed
+        with pytest.raises(Ended):
+            signal.raise_signal(signal.SIGTERM)
+    assert killed
+    assert folder.exists() is not is_temporary
 
 
 def announced(folder: Path, options: up.UpOptions | None = None) -> list[str]:
