@@ -61,6 +61,39 @@ export function changingJourneys(at) {
     assert.equal(await page.locator(".notice").count(), 0);
   });
 
+  test("whoever saves or deletes what somebody else has saved meanwhile is shown that version, and no older one", async () => {
+    const { page, stack, go, shown, writeText, press } = at();
+    const save = () => press("Save new version");
+    const deletion = () => { page.once("dialog", (dialog) => dialog.accept()); return press("Delete"); };
+    for (const [id, act] of [["contested_save", save], ["contested_delete", deletion]]) {
+      await stack.api("POST", "/segments", { id, where: "mrr > 99" });
+      const path = `**/api/v2/segments/${id}`;
+      let isRefused = false;
+      let old;
+      // What is read before the refusal is what stood there before, however soon the page reads again.
+      await page.route(path, async (route) => {
+        const answer = old && !isRefused && route.request().method() === "GET" ? old : await route.fetch();
+        old ??= answer;
+        isRefused ||= answer.status() === 412;
+        await route.fulfill({ response: answer });
+      });
+      await go(`/segments/${id}`);
+      await shown("[data-testid=english]", "99");
+      await writeText("mrr > 4321");
+      await page.getByRole("button", { name: "Save new version" }).and(page.locator(":enabled")).waitFor();
+      await fetch(`${stack.console}/api/v2/segments/${id}`, {
+        method: "PUT", headers: { Authorization: `Bearer ${stack.key}`, "Content-Type": "application/json", "If-Match": old.headers().etag }, body: JSON.stringify({ where: "mrr > 77" }),
+      });
+      await act();
+      await page.locator(".notice", { hasText: "now says" }).waitFor();
+      assert.match(await page.locator(".notice", { hasText: "now says" }).textContent(), /^Version 2 now says mrr > 77/);
+      await press("Keep my text and edit that version");
+      await page.unroute(path);
+      await save();
+      await shown(".notice", "Version 3 is saved");
+    }
+  });
+
   /** Delete a segment as somebody else. */
   async function remove(id) {
     const { stack } = at();

@@ -144,6 +144,12 @@ function Editor({ saved, isDeleted, reread }: { saved: Segment | null; isDeleted
     go(address, options);
   }
 
+  /** Tell why something was not done; what somebody else has done meanwhile is shown as it is now. */
+  function refuse(error: unknown) {
+    setTrouble(error);
+    if (error instanceof Problem && (error.status === 412 || isGone(error))) reread();
+  }
+
   async function save(change: object) {
     // A second click comes before the answer to the first, and would be told that somebody else was quicker.
     if (isSaving.current) return;
@@ -163,8 +169,7 @@ function Editor({ saved, isDeleted, reread }: { saved: Segment | null; isDeleted
       }
       void mutate("/segments?brief=true");
     } catch (error) {
-      setTrouble(error);
-      if (error instanceof Problem && (error.status === 412 || isGone(error))) reread();
+      refuse(error);
     }
     isSaving.current = false;
   }
@@ -181,7 +186,7 @@ function Editor({ saved, isDeleted, reread }: { saved: Segment | null; isDeleted
       void mutate("/segments?brief=true");
       goOn("/");
     } catch (error) {
-      setTrouble(error);
+      refuse(error);
     }
   }
 
@@ -224,7 +229,7 @@ function Editor({ saved, isDeleted, reread }: { saved: Segment | null; isDeleted
         </div>
       </div>
       {trouble !== null && <Trouble error={trouble} />}
-      {trouble instanceof Problem && trouble.status === 412 && saved && (
+      {trouble instanceof Problem && trouble.status === 412 && saved && base && saved.version > base.version && (
         <p className="notice">Version {saved.version} now says <code>{saved.text}</code>.{" "}
           <button type="button" onClick={() => { setBase(saved); setTrouble(null); }}>Keep my text and edit that version</button></p>
       )}
