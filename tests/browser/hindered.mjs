@@ -261,6 +261,31 @@ export function hinderedJourneys(at) {
       await cut.close();
     }
   });
+
+  test("why a contact is in the first of many segments comes into sight, and is where the keys go on", async () => {
+    const { page, stack, go } = at();
+    await stack.api("POST", "/segments", { id: "first_of_many", where: "firsts is 1" });
+    await stack.api("PATCH", "/contacts/u_of_many", { attributes: { firsts: 1 } });
+    await page.route("**/api/v2/contacts/u_of_many", async (route) => {
+      const contact = await (await route.fetch()).json();
+      const others = Array.from({ length: 140 }, (_, n) => ({ segment_id: `other_${n}`, since: "2026-01-01T00:00:00Z" }));
+      await route.fulfill({ json: { ...contact, memberships: [...contact.memberships, ...others] } });
+    });
+    await go("/contacts/u_of_many");
+    const asked = page.getByRole("button", { name: /^Why in / });
+    await page.getByLabel("Why in first_of_many").waitFor();
+    assert.equal(await asked.count(), 100);
+    await page.getByRole("button", { name: /^Show \d+ more$/ }).click();
+    await page.getByLabel("Why in other_139").waitFor();
+    await page.getByLabel("Why in first_of_many").click();
+    const answer = page.locator(".tree");
+    await answer.waitFor();
+    const place = await answer.boundingBox();
+    assert.ok(place.y > 0 && place.y < page.viewportSize().height, `it is at ${place.y}`);
+    await page.keyboard.press("Tab");
+    await page.locator("[list=explainable]:focus").waitFor();
+    await page.unroute("**/api/v2/contacts/u_of_many");
+  });
 }
 
 /** An answer as the API gives one that is an error. */

@@ -25,3 +25,14 @@ test("until when a membership holds is said, waited for, or said not to be known
   expect(until(undefined, new Problem(500, "failed", "it broke", "", []))).toBe("could not be read");
   expect(until({ until_ms: null }, new Problem(503, "away", "it is away", "", []))).toBe("for good");
 });
+
+test("of very many memberships the first are drawn, and it is said how many more there are", () => {
+  const memberships = Array.from({ length: 1_234 }, (_, n) => ({ segment_id: `s_${n}`, since: "2026-01-01T00:00:00Z" }));
+  const path = contactPath("u_17");
+  const provider = () => new Map([[path, { data: { ...CONTACT, memberships }, isLoading: false, isValidating: false, _k: path }]]);
+  const page = renderToString(createElement(Router, { ssrPath: "/", children: createElement(SWRConfig, { value: { provider } }, createElement(ContactPage, { id: "u_17" })) })).replaceAll("<!-- -->", "");
+  expect(page.match(/aria-label="Why in /g)).toHaveLength(100);
+  expect(page).toContain("In 1,234 segments");
+  expect(page).toContain("Show 100 more");
+  expect(page).toContain("1,134 are not shown");
+});

@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import useSWR from "swr";
 import { Link } from "wouter";
 import { contactPath, isGone, type Change, type Contact, type Explanation, type PastMembership, type Segment } from "../api";
-import { age, instant } from "../format";
+import { age, count, instant } from "../format";
 import { useChangesTogether, type LiveChange } from "../live";
 import { useTyped } from "../parts/asked";
 import { Attributes } from "../parts/attributes";
@@ -16,6 +16,8 @@ import { Empty, Skeleton, Trouble } from "../parts/states";
 const HISTORY = 20;
 const NONE = {};
 const UNTIL_ASKED_MAX = 20;
+/** How many memberships are drawn at first, and with each further press: each second all of them are told their ages. */
+const SHOWN = 100;
 const REFRESH_AGAIN_MS = 1_000;
 
 export function ContactPage({ id }: { id: string }) {
@@ -26,6 +28,13 @@ export function ContactPage({ id }: { id: string }) {
     contact ? `${path}/changes?limit=${HISTORY}${pages.after ? `&after=${encodeURIComponent(pages.after)}` : ""}` : null);
   const [explained, setExplained] = useTyped("segment");
   const [round, setRound] = useState(0);
+  const why = useRef<HTMLElement>(null);
+  function explain(segment: string) {
+    setExplained(segment);
+    // Below a long list the answer would come out of sight, and unheard.
+    why.current?.focus({ preventScroll: true });
+    if (why.current && why.current.getBoundingClientRect().top > innerHeight / 2) why.current.scrollIntoView();
+  }
   const refresh = useCallback(async () => {
     setRound((before) => before + 1);
     await Promise.all([mutate(), again()]);
@@ -70,10 +79,12 @@ export function ContactPage({ id }: { id: string }) {
         </section>
         {read && (
           <section>
-            <h2>In {read.memberships.length} {read.memberships.length === 1 ? "segment" : "segments"}</h2>
-            <Memberships contact={read} round={round} onExplain={setExplained} now={now} />
-            <h2>Why, or why not</h2>
-            <Why id={id} segment={explained} round={round} onSegment={setExplained} />
+            <h2>In {count(read.memberships.length)} {read.memberships.length === 1 ? "segment" : "segments"}</h2>
+            <Memberships contact={read} round={round} onExplain={explain} now={now} />
+            <section ref={why} tabIndex={-1} aria-label="Why, or why not">
+              <h2>Why, or why not</h2>
+              <Why id={id} segment={explained} round={round} onSegment={setExplained} />
+            </section>
           </section>
         )}
       </div>
@@ -92,23 +103,28 @@ export function ContactPage({ id }: { id: string }) {
 }
 
 function Memberships({ contact, round, onExplain, now }: { contact: Contact; round: number; onExplain: (id: string) => void; now: number }) {
+  const [most, setMost] = useState(SHOWN);
+  const left = contact.memberships.length - most;
   if (contact.memberships.length === 0) return <p className="hint">No segment's condition holds for this contact now. Choose one below to see why not.</p>;
   return (
-    <div className="scroll-x" tabIndex={0} role="region" aria-label="Memberships">
-      <table className="plain">
-        <thead><tr><th scope="col">Segment</th><th scope="col">Since</th><th scope="col">Until, if nothing is written</th><th /></tr></thead>
-        <tbody>
-          {contact.memberships.map(({ segment_id: segment, since }, at) => (
-            <tr key={segment}>
-              <th scope="row"><Link href={`/segments/${encodeURIComponent(segment)}`}>{segment}</Link></th>
-              <td title={instant(since)}>{age(since, now)}</td>
-              <td>{at < UNTIL_ASKED_MAX ? <Until id={contact.id} segment={segment} round={round} now={now} /> : "–"}</td>
-              <td><button type="button" className="quiet" aria-label={`Why in ${segment}`} onClick={() => onExplain(segment)}>Why</button></td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <>
+      <div className="scroll-x" tabIndex={0} role="region" aria-label="Memberships">
+        <table className="plain">
+          <thead><tr><th scope="col">Segment</th><th scope="col">Since</th><th scope="col">Until, if nothing is written</th><th /></tr></thead>
+          <tbody>
+            {contact.memberships.slice(0, most).map(({ segment_id: segment, since }, at) => (
+              <tr key={segment}>
+                <th scope="row"><Link href={`/segments/${encodeURIComponent(segment)}`}>{segment}</Link></th>
+                <td title={instant(since)}>{age(since, now)}</td>
+                <td>{at < UNTIL_ASKED_MAX ? <Until id={contact.id} segment={segment} round={round} now={now} /> : "–"}</td>
+                <td><button type="button" className="quiet" aria-label={`Why in ${segment}`} onClick={() => onExplain(segment)}>Why</button></td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {left > 0 && <p className="pager"><button type="button" onClick={() => setMost(most + SHOWN)}>Show {count(Math.min(SHOWN, left))} more</button><span className="hint">{count(left)} are not shown; any can be asked about below</span></p>}
+    </>
   );
 }
 
