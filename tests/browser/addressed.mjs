@@ -65,6 +65,9 @@ export function addressedJourneys(at) {
     assert.equal(await page.getByRole("combobox", { name: "Segment", exact: true }).inputValue(), "addressed");
     assert.deepEqual(
       await Promise.all([/^Contact/, /^Change/, /^Cause/].map((name) => page.locator(".filters").getByLabel(name).inputValue())), ["u_", "exit", "time"]);
+    // What no choice shows narrows nothing.
+    await go("/activity?segment=big_spenders&change=entered&cause=nothing");
+    await page.locator(".change").first().waitFor();
   });
 
   test("why a contact is in a segment, and whether it was, is asked again by whoever loads the address", async () => {
@@ -122,6 +125,9 @@ export function addressedJourneys(at) {
     }
     await page.reload();
     await third.waitFor();
+    await page.getByRole("link", { name: "Skip to content" }).press("Enter");
+    await page.locator("main:focus").waitFor();
+    await shown(".pager", "page 3");
     await third.getByRole("link").click();
     await shown("h1", "paged_209");
     await page.goBack();

@@ -1,5 +1,5 @@
 /** The frame around every page: who is logged in, where one can go, and whether what is shown is live. */
-import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type MouseEvent, type ReactNode } from "react";
 import { useSWRConfig } from "swr";
 import { Link, Route, Router, Switch, type AroundNavHandler } from "wouter";
 import { usePathname } from "wouter/use-browser-location";
@@ -111,6 +111,12 @@ function Frame({ session, isHidden, onEnd }: { session: Session; isHidden: boole
     return undefined;
   }, [place, isHidden]);
 
+  /** Not by an address of its own, which would be another page to whatever is kept of this one. */
+  function skip(event: MouseEvent) {
+    event.preventDefault();
+    content.current?.focus();
+  }
+
   async function leave() {
     // Whoever logs out leaves this browser: what another tab has begun ends too.
     const isOver = await sessionNow().then((now) => ask("/session", { method: "DELETE", token: now.csrf_token })).then(() => true, isLoggedOut);
@@ -121,7 +127,7 @@ function Frame({ session, isHidden, onEnd }: { session: Session; isHidden: boole
 
   return (
     <div className="frame" hidden={isHidden}>
-      <a className="skip" href="#content">Skip to content</a>
+      <a className="skip" href="#content" onClick={skip}>Skip to content</a>
       <header className="bar">
         <Link href="/" className="mark"><svg viewBox="0 0 32 32" aria-hidden="true"><path d="M3 12c4.300 0 4.300 3 8.700 3s4.300-3 8.600-3 4.400 3 8.700 3M3 20c4.300 0 4.300 3 8.700 3s4.300-3 8.600-3 4.400 3 8.700 3" /></svg>Tidegate</Link>
         <nav aria-label="Pages">

@@ -9,6 +9,10 @@ import { ChangeLine } from "../parts/change-line";
 import { Empty, Trouble } from "../parts/states";
 
 const KEPT_MAX = 500;
+const KINDS: readonly (readonly [string, string])[] = [["enter", "entered"], ["exit", "left"]];
+const CAUSES: readonly (readonly [string, string])[] = [
+  ["write", "a write"], ["time", "time alone"], ["definition", "an edited segment"], ["delete", "a deletion"],
+];
 
 export function Activity() {
   const [changes, setChanges] = useState<LiveChange[]>([]);
@@ -16,8 +20,10 @@ export function Activity() {
   const [held, setHeld] = useState(false);
   const [segment, setSegment] = useTyped("segment");
   const [contact, setContact] = useTyped("contact");
-  const [kind, setKind] = useTyped("change");
-  const [cause, setCause] = useTyped("cause");
+  const [kindAsked, setKind] = useTyped("change");
+  const [causeAsked, setCause] = useTyped("cause");
+  const kind = oneOf(KINDS, kindAsked);
+  const cause = oneOf(CAUSES, causeAsked);
   const take = useCallback((arrived: readonly LiveChange[]) => {
     setSeen((before) => before + arrived.length);
     setChanges((before) => [...arrived].reverse().concat(before).slice(0, KEPT_MAX));
@@ -50,10 +56,9 @@ export function Activity() {
         <datalist id="segment-ids">{known?.segments.slice(0, 1_000).map((each) => <option key={each.id} value={each.id} />)}</datalist>
         <label>Contact <input value={contact} onChange={(event) => setContact(event.target.value)} placeholder="any part of the id" /></label>
         <label>Change <select value={kind} onChange={(event) => setKind(event.target.value)}>
-          <option value="">both</option><option value="enter">entered</option><option value="exit">left</option></select></label>
+          <option value="">both</option><Options of={KINDS} /></select></label>
         <label>Cause <select value={cause} onChange={(event) => setCause(event.target.value)}>
-          <option value="">any</option><option value="write">a write</option><option value="time">time alone</option>
-          <option value="definition">an edited segment</option><option value="delete">a deletion</option></select></label>
+          <option value="">any</option><Options of={CAUSES} /></select></label>
       </div>
       {knownError && <Trouble error={knownError} retry={() => void readKnown()} />}
       {pastError && <Trouble error={pastError} retry={() => void readPast()} />}
@@ -70,4 +75,13 @@ export function Activity() {
       )}
     </>
   );
+}
+
+/** What an address asks for, if there is such a choice: nothing is narrowed by what no choice shows. */
+function oneOf(choices: readonly (readonly [string, string])[], asked: string): string {
+  return choices.some(([value]) => value === asked) ? asked : "";
+}
+
+function Options({ of }: { of: readonly (readonly [string, string])[] }) {
+  return of.map(([value, name]) => <option key={value} value={value}>{name}</option>);
 }
