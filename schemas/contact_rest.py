@@ -24,4 +24,8 @@ def decode_contact_rest(value: bytes) -> tuple[Mapping[SegmentId, InstantMs], In
     if not value.startswith(_BEGINNING):
         raise ValueError("it does not begin with the contact's attributes")
     row = orjson.loads(b"{" + value[value.rindex(_MEMBERS_FIELD) + 1 :])
+    if not (row["clock"].__class__ is row["offset"].__class__ is row["seq"].__class__ is int):
+        raise ValueError("its place in the log is not three whole numbers")
+    if row["left"].__class__ is not list:
+        raise ValueError("the segments that it was in are not a list")
     return row["members"], row["due"]

@@ -79,6 +79,8 @@ def read_contact(row: bytes) -> ContactState:
     contact = decode_contact(row)
     if contact.due is not None:
         rows.raw_due_key(contact.due, b"")
+    if any(number.__class__ is not int for number in contact.position):
+        raise ValueError("its place in the log is not three whole numbers")
     for since in contact.members.values():
         b"%d" % since
     contact.attributes.items()

@@ -54,7 +54,8 @@ def test_new_contacts_have_the_rows_and_counts_of_a_commit(found: dict[ContactId
 
 def test_of_a_row_without_sense_nothing_is_added() -> None:
     before = ContactState({}, {SegmentId("shared"): InstantMs(1)})
-    row = b'{"attributes":{},"members":{"shared":2,"only_here":3,"bad":"soon"},"due":4}'
+    members, position = b'{"shared":2,"only_here":3,"bad":"soon"}', b'"clock":1,"offset":2,"seq":3'
+    row = b'{"attributes":{},"members":%s,"left":[],%s,"due":4}' % (members, position)
     new, ours, expected = NewContacts(), rows.CommitRows({}), rows.CommitRows({})
     new.add(b"a", encode_contact(before))
     with pytest.raises(TypeError):

@@ -67,6 +67,11 @@ async def refusal(store: RocksStore, changelogs: RecordedChangelogs) -> str:
         ROW % (b"{}", b"9" * 30),
         b'{"attributes":[],"members":{},"left":[],"clock":1,"offset":1,"seq":0,"due":null}',
         b'{"x":1,"members":{},"left":[],"clock":1,"offset":1,"seq":0,"due":null}',
+        b'{"attributes":{},"members":{},"due":null}',
+        b'{"attributes":{},"members":{},"left":null,"clock":1,"offset":1,"seq":0,"due":null}',
+        b'{"attributes":{},"members":{},"left":[],"clock":"x","offset":1,"seq":0,"due":null}',
+        b'{"attributes":{},"members":{},"left":[],"clock":1,"offset":1.5,"seq":0,"due":null}',
+        b'{"attributes":{},"members":{},"left":[],"clock":1,"offset":1,"seq":null,"due":null}',
     ],
 )
 @pytest.mark.parametrize("is_wiped", [True, False])
