@@ -65,7 +65,7 @@ async def test_a_replay_that_a_stop_does_not_wait_for_is_cut_off_and_its_claim_g
     workspace: Workspace, stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
     token = KeyFile(tmp_path / KEY_FILE_NAME).create("test", frozenset({Scope.ADMIN})).token
-    process = Process(workspace, tmp_path, TIDEGATE_WEBHOOK_TIMEOUT_MS="60000", TIDEGATE_STOP_GRACE_MS="7000")
+    process = Process(workspace, tmp_path, TIDEGATE_WEBHOOK_TIMEOUT_MS="60000", TIDEGATE_STOP_GRACE_MS="12000")
     await process.start()
     address = f"http://127.0.0.1:{process.port}/api/v2/webhooks"
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S) as http:
