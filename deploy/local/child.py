@@ -54,7 +54,12 @@ class Child:
             cwd=directory,
             start_new_session=True,
         )
-        self._watchdog = Watchdog(self._process.pid)
+        try:
+            self._watchdog = Watchdog(self._process.pid)
+        except OSError:
+            self._process.kill()  # nothing would end it with us
+            self._process.wait()
+            raise
 
     @property
     def pid(self) -> int:
@@ -117,6 +122,9 @@ class Watchdog:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        except OSError:
+            os.close(self._lifeline)
+            raise
         finally:
             os.close(reading)
         self._ended = False

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -78,3 +79,25 @@ def test_a_child_is_out_of_reach_of_the_terminals_ctrl_c() -> None:
         assert os.getpgid(child.pid) != os.getpgid(0)
     finally:
         child.stop(WAIT_S)
+
+
+def test_a_child_that_cannot_have_a_watchdog_does_not_stay_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that lets no more processes begin."""
+    started: list[subprocess.Popen[bytes]] = []
+    begin = subprocess.Popen
+
+    def second_refused(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(begin(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", second_refused)
+    open_before = psutil.Process().num_fds()
+    with pytest.raises(BlockingIOError):
+        Child("sleeper", SLEEPER, output=subprocess.DEVNULL)
+    try:
+        assert started[0].returncode == -signal.SIGKILL
+        assert psutil.Process().num_fds() <= open_before
+    finally:
+        started[0].kill()
