@@ -30,11 +30,11 @@ from segmentation.expression.jsonform import parse_json
 from segmentation.expression.syntax import Expression
 from segmentation.model import SegmentId
 from services.evaluator import garbage, rows
+from services.evaluator.pace import Pace
 from services.evaluator.partition import Partition
 from services.evaluator.ports import InputRecord
 from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
-from services.evaluator.worker import Pace
 from services.runtime import clock
 from tests.oracle.language import holds
 

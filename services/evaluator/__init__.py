@@ -36,7 +36,8 @@ The live path
     definitions: a segment on the wire, compiled
     rows: the keys and rows of the store
     recent: contacts of the last transactions, decoded, to save reading them again
-    commit_gap: when to commit
+    pace: when to commit and how much to do at once
+    commit_gap: how long between two commits
     dead_letters: what cannot be read
     failures: what can be read and fails, twice: a fault of ours
     tally: what was decided, counted, and not yet sent

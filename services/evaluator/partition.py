@@ -169,6 +169,16 @@ class Partition:
         return bool(self.definitions.pending) and not self.failures.alone_are_behind
 
     @property
+    def unseen_definitions(self) -> int:
+        """How many definitions a contact may not have passed yet: each is evaluated when it is next looked at."""
+        return len(self.definitions.pending) if self.behind_definitions else 0
+
+    @property
+    def uncommitted_behind(self) -> int:
+        """How many contacts the next `backfill` brings along besides those that it is asked for."""
+        return self.changed_contacts if self.behind_definitions and self.definitions.cursor is None else 0
+
+    @property
     def settling(self) -> list[SegmentId]:
         """The segments of which some contacts may still stand at an older definition, in what is committed at least."""
         pending = [placed.segment.segment_id for placed in self.definitions.pending]
@@ -247,6 +257,11 @@ class Partition:
     def changed_contacts(self) -> int:
         """How many contact rows the next commit writes."""
         return len(self._transaction.before)
+
+    @property
+    def uncommitted_changes(self) -> int:
+        """How many membership changes the next commit holds."""
+        return len(self._transaction.changes)
 
     def take_unsent(self) -> Unsent:
         """The outputs since the last call."""

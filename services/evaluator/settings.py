@@ -8,8 +8,8 @@ from pydantic import Field
 
 from schemas.groups import EVALUATOR_GROUP, group_name
 from services.evaluator.column_memory import COLUMNS_BYTES_MAX
+from services.evaluator.pace import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
 from services.evaluator.store import MEMORY_BYTES
-from services.evaluator.worker import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
 from services.runtime.settings import ADMIN_PORT, RuntimeSettings
 
 

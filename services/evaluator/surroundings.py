@@ -19,10 +19,10 @@ from schemas.topics import Topic
 from segmentation.model import InstantMs
 from services.evaluator.kafka_log import KafkaChangelogs, KafkaTransactionalLog, TopicNamer
 from services.evaluator.measures import measure_stores
+from services.evaluator.pace import Pace
 from services.evaluator.ports import Changelogs, LogError, TransactionalLog, Undecided
 from services.evaluator.quarantine import Opened, open_store
 from services.evaluator.store import MEMORY_BYTES, StoreMemory
-from services.evaluator.worker import Pace
 from services.runtime import clock
 
 

@@ -11,60 +11,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas.topics import Topic
 from segmentation.model import Change, InstantMs
 from services.evaluator.background import BackgroundTurns
 from services.evaluator.commit_gap import CommitGap, ProcessCommits
+from services.evaluator.pace import Pace
 from services.evaluator.partition import Partition
 from services.evaluator.ports import RECORD_BYTES, InputRecord, LogError, TransactionalLog
 
-COMMIT_AFTER_MS = 100
-COMMIT_GAP_MS = 5
 TURNS_BETWEEN_SLICES = 5
 """From socket to answer a live record goes through so many turns of the loop; without work a turn is some 20 µs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """When to commit and how much to do at once. Units: milliseconds, records, contacts."""
-
-    batch_records_max: int = 500
-    commit_records: int = 2_000
-    commit_contacts: int = 250
-    """While it commits, its own live records wait; storing what changed holds up those of all partitions besides."""
-    commit_after_ms: int = COMMIT_AFTER_MS
-    """A transaction is open no longer than this under load."""
-    backlog_queue_min: int = 2_000
-    """With so many live records waiting, what is read is late already, and transactions grow: a contact that is written
-    several times in one is encoded, sent and stored once."""
-    backlog_commit_records: int = 8_000
-    backlog_commit_after_ms: int = 1_000
-    """So long it is open with `backlog_queue_min` waiting, and longer as more does: that is later still."""
-    backlog_commit_after_ms_max: int = 4_000
-    commit_gap_ms: int = COMMIT_GAP_MS
-    """Without load it commits at once, but leaves at least this between two commits, and more when they take long."""
-    position_after_ms: int = 5_000
-    """A position alone, with nothing to publish, waits this long."""
-    group_after_ms: int = 1_000
-    """The consumer group is told the position this often: that is a third of a commit, and nothing recovers from it."""
-    doubt_after_ms: int = 10_000
-    """A broker that takes longer to acknowledge a commit may have forgotten some of its markers (`unmarked.py`)."""
-    slice_ms: int = 2
-    slice_contacts: int = 50
-    """Contacts between two looks at the clock in a slice."""
-    queue_records_max: int = 20_000
-    """Beyond it the consumer is asked to stop fetching this partition; a shallow queue starves it."""
-    queue_bytes_max: int = 8 << 20
-    """Likewise beyond so many bytes of values: as many records as above would be gigabytes if they were large."""
-    backfill_queue_max: int = 5_000
-    """With more live records than this waiting, backfill rests; deadlines never do."""
-
-    def backlog_after_ms(self, queued: int) -> float:
-        """How long a transaction may be open behind a backlog of so many records."""
-        return min(self.backlog_commit_after_ms * queued / self.backlog_queue_min, self.backlog_commit_after_ms_max)
 
 
 class Stages(NamedTuple):
@@ -224,7 +182,7 @@ class PartitionWorker:
 
     def _next_batch(self) -> Sequence[InputRecord]:
         pace = self.pace
-        limit = pace.batch_records_max
+        limit = pace.batch_records(self.partition.unseen_definitions)
         batch, size = self._queue.popleft()
         if len(batch) > limit:
             rest = size * (len(batch) - limit) // len(batch)
@@ -273,7 +231,8 @@ class PartitionWorker:
             return False
         began = self._monotonic()
         until = began + self.pace.slice_ms / 1_000
-        while work(self.pace.slice_contacts) and self._monotonic() < until:
+        contacts = self.pace.contacts_of_slice(self.partition.unseen_definitions)
+        while work(contacts) and self._monotonic() < until:
             pass
         self._evaluated_s += self._monotonic() - began
         await self._send()
@@ -289,8 +248,14 @@ class PartitionWorker:
         if self.queued > self.pace.backfill_queue_max:
             return None
         if partition.behind_definitions:
-            return partition.backfill
+            return None if self._must_commit_first() else partition.backfill
         return partition.count_unreadable if partition.unreadable.is_behind else None
+
+    def _must_commit_first(self) -> bool:
+        """A scan begins with all contacts that are not committed, at once: those may be no more than a batch has."""
+        partition, pace = self.partition, self.pace
+        may_begin = self.queued <= pace.backfill_queue_max
+        return may_begin and partition.uncommitted_behind > pace.batch_records(partition.unseen_definitions)
 
     def _is_commit_due(self) -> bool:
         due = self._commit_due_at()
@@ -303,7 +268,9 @@ class PartitionWorker:
             is_backlog = self.queued >= pace.backlog_queue_min
             records = pace.backlog_commit_records if is_backlog else pace.commit_records
             contacts = pace.backlog_commit_records if is_backlog else pace.commit_contacts
-            if self._records_since >= records or self.partition.changed_contacts >= contacts:
+            partition = self.partition
+            is_much = self._records_since >= records or partition.changed_contacts >= contacts
+            if is_much or partition.uncommitted_changes >= pace.commit_changes or self._must_commit_first():
                 return self._last_commit
             after_ms = max(pace.commit_after_ms, pace.backlog_after_ms(self.queued) if is_backlog else 0)
             latest = self._outputs_since + after_ms / 1_000

@@ -17,8 +17,8 @@ import pytest
 
 from deploy.local.kafka import LocalKafka
 from deploy.local.ports import LOOPBACK
+from services.evaluator.pace import Pace
 from services.evaluator.transport import FETCH_RECORDS_MAX
-from services.evaluator.worker import Pace
 from tests.beside import beside
 from tests.faults.network import Network
 from tests.faults.process import Evaluator

@@ -19,11 +19,12 @@ from schemas.topics import Topic, topic_name
 from segmentation.model import InstantMs
 from services.evaluator import rows
 from services.evaluator.owner import Owned, PartitionOwner
+from services.evaluator.pace import Pace
 from services.evaluator.partition import Partition
 from services.evaluator.ports import LogError
 from services.evaluator.quarantine import Opened, is_outdated
 from services.evaluator.surroundings import Workspace
-from services.evaluator.worker import Pace, PartitionWorker
+from services.evaluator.worker import PartitionWorker
 from tests.simulation.broker import offset_of
 from tests.simulation.world import (
     DOUBT_AFTER_MS,
@@ -310,14 +311,17 @@ class Cluster:
         rng = self.rng
         return Pace(
             batch_records_max=rng.choice((1, 3, 10, 500)),
+            batch_evaluations=(evaluations := rng.choice((1, 4, 2_000))),
             commit_records=(most := rng.choice((1, 5, 50))),
             commit_contacts=most,
+            commit_changes=rng.choice((1, 10, 20_000)),
             commit_after_ms=rng.choice((0, 20, 100)),
             commit_gap_ms=rng.choice((0, 20)),
             position_after_ms=rng.choice((50, 5_000)),
             doubt_after_ms=DOUBT_AFTER_MS,
             slice_ms=0,
             slice_contacts=rng.choice((1, 2, 3, 100)),
+            slice_evaluations=evaluations,
             queue_records_max=rng.choice((10, 20_000)),
             backfill_queue_max=rng.choice((0, 5, 5_000)),
         )

@@ -1,4 +1,4 @@
-"""Stores of a test's own, put away at its end."""
+"""Stores of a test's own, put away at its end, and a partition on one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from services.evaluator.partition import Partition
+from services.evaluator.restored import restore
 from services.evaluator.store import RocksStore, StoreMemory
 
 
@@ -22,3 +24,10 @@ def open_store(tmp_path: Path) -> Iterator[Callable[[str], RocksStore]]:
     yield begin
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def partition(open_store: Callable[[str], RocksStore]) -> Partition:
+    """The only partition, empty."""
+    store = open_store("0")
+    return Partition(0, 1, "contact-changes", store, restore(store))

@@ -21,10 +21,10 @@ from services.evaluator.kafka_log import KafkaTransactionalLog
 from services.evaluator.ledger import OUTPUTS, WROTE_HEADER
 from services.evaluator.measures import STORES_DISBELIEVED
 from services.evaluator.owner import Owned, PartitionOwner
+from services.evaluator.pace import Pace
 from services.evaluator.ports import Bounds, Drained, LogError, TopicPart
 from services.evaluator.surroundings import Workspace
 from services.evaluator.unmarked import Fenced, settle
-from services.evaluator.worker import Pace
 from services.runtime.settings import RuntimeSettings
 from services.runtime.topics import ensure_topics
 from tests.brokers import local_broker

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,11 @@ from segmentation.model import ContactId, InstantMs
 from services.evaluator import background
 from services.evaluator.background import BackgroundTurns
 from services.evaluator.commit_gap import CommitGap, ProcessCommits
+from services.evaluator.pace import Pace
 from services.evaluator.partition import Partition
 from services.evaluator.ports import LogError, OutputRecord
 from services.evaluator.restored import restore
-from services.evaluator.store import RocksStore, StoreMemory
-from services.evaluator.worker import TURNS_BETWEEN_SLICES, CommitListener, Committed, Pace, PartitionWorker
+from services.evaluator.worker import TURNS_BETWEEN_SLICES, CommitListener, Committed, PartitionWorker
 from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
 from tests.waiting import until
 
@@ -60,13 +59,6 @@ class RecordingLog:
 
     async def close(self) -> None:
         self._call("close")
-
-
-@pytest.fixture
-def partition(tmp_path: Path) -> Iterator[Partition]:
-    store = RocksStore(tmp_path / "0", StoreMemory(8 << 20))
-    yield Partition(0, 1, "contact-changes", store, restore(store))
-    store.close()
 
 
 class Driven:

@@ -1,0 +1,97 @@
+"""Behind many definitions a contact is much work, so that few are looked at at once: heartbeats share the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from segmentation.model import InstantMs
+from services.evaluator.pace import Pace
+from services.evaluator.partition import Partition
+from services.evaluator.worker import Committed, PartitionWorker
+from tests.services.evaluator.inputs import NOW, definition, write
+from tests.services.evaluator.test_worker import RecordingLog
+from tests.waiting import until
+
+CONTACTS, DEFINITIONS = 40, 100
+AT_ONCE = 2
+"""Contacts, of which each is `DEFINITIONS` changes."""
+PACE = Pace(
+    commit_gap_ms=0,
+    batch_evaluations=AT_ONCE * DEFINITIONS,
+    slice_evaluations=AT_ONCE * DEFINITIONS,
+    slice_ms=0,
+    commit_changes=AT_ONCE * DEFINITIONS,
+)
+WAIT_S = 60.0
+
+
+@pytest.mark.parametrize(
+    ("unseen", "records", "contacts"), [(0, 500, 50), (4, 500, 50), (5, 400, 40), (100, 20, 2), (5_000, 1, 1)]
+)
+def test_the_more_definitions_are_unseen_the_fewer_contacts_are_looked_at_at_once(
+    unseen: int, records: int, contacts: int
+) -> None:
+    assert (Pace().batch_records(unseen), Pace().contacts_of_slice(unseen)) == (records, contacts)
+
+
+class Stepped:
+    """A worker of which each step that nothing interrupts is measured, and each transaction. Units: changes."""
+
+    def __init__(self, partition: Partition, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[int] = []
+        self.transactions: list[int] = []
+        self._partition = partition
+        for name in ("consume", "backfill", "wake_due"):
+            monkeypatch.setattr(partition, name, self._measured(getattr(partition, name)))
+        monotonic = asyncio.get_running_loop().time
+        self.worker = PartitionWorker(
+            partition,
+            RecordingLog(),
+            monotonic=monotonic,
+            now_ms=lambda: InstantMs(NOW),
+            pace=PACE,
+            on_commit=self._committed,
+        )
+
+    def _measured(self, step: Callable[[object], object]) -> Callable[[object], object]:
+        def measured(given: object) -> object:
+            before = self._partition.tally.changes
+            done = step(given)
+            self.steps.append(self._partition.tally.changes - before)
+            return done
+
+        return measured
+
+    def _committed(self, done: Committed) -> None:
+        self.transactions.append(len(done.changes))
+
+
+@pytest.mark.parametrize("are_committed", [True, False])
+async def test_contacts_pass_many_definitions_in_steps_and_transactions_of_few_changes(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch, are_committed: bool
+) -> None:
+    stepped = Stepped(partition, monkeypatch)
+    running = asyncio.create_task(stepped.worker.run())
+    writes = [write(number, f"c{number}", plan="pro") for number in range(CONTACTS)]
+    definitions = [
+        definition(CONTACTS + number, [{"plan": "pro"}], segment_id=f"s{number}") for number in range(DEFINITIONS)
+    ]
+    again = [write(CONTACTS + DEFINITIONS + number, f"c{number}", plan="free") for number in range(CONTACTS)]
+    if are_committed:
+        stepped.worker.feed(writes)
+        await until(lambda: bool(stepped.transactions), WAIT_S, "the writes to be committed")
+        writes = []
+    stepped.worker.feed([*writes, *definitions])
+    await until(lambda: partition.next_offset == CONTACTS + DEFINITIONS, WAIT_S, "the definitions to be read")
+    stepped.worker.feed(again)
+    changes = 2 * CONTACTS * DEFINITIONS
+    await until(lambda: sum(stepped.transactions) == changes, WAIT_S, "everything to be committed")
+    stepped.worker.stop()
+    await running
+    assert sum(stepped.steps) == changes
+    # A write brings its contact in and out again, and a scan begins with what a batch has left uncommitted.
+    assert max(stepped.steps) <= 2 * AT_ONCE * DEFINITIONS
+    assert max(stepped.transactions) <= PACE.commit_changes + 2 * max(stepped.steps)
