@@ -7,6 +7,7 @@ Rule: must give what evaluating every contact at the definition's position would
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from segmentation.definitions import DefinitionLog, PlacedDefinition
@@ -43,21 +44,28 @@ def apply_unseen_definitions(draft: ContactDraft, definitions: DefinitionLog) ->
 
 
 class _View:
-    """The segments that matter to one contact between two definitions, as they were in force then."""
+    """The segments that matter to one contact between two definitions, as they were in force then.
+
+    Rule: a definition costs what refers to it, not how many there are: thousands may be unseen at once.
+    """
 
     def __init__(
         self, draft: ContactDraft, definitions: DefinitionLog, seq: CatalogueSeq, unseen: list[PlacedDefinition]
     ) -> None:
         self._draft = draft
+        self._members = set(draft.members)
         stands_due = draft.due is not None and draft.due <= unseen[-1].clock
         if stands_due:
             scope = definitions.segment_ids()
         else:
             scope = {placed.segment.segment_id for placed in unseen}
-            for segment_id in list(scope):
-                scope.update(definitions.catalogue.dependents(segment_id))
-        in_force = ((segment_id, definitions.as_of(segment_id, seq)) for segment_id in scope)
-        self._segments = {segment_id: segment for segment_id, segment in in_force if segment is not None}
+            scope.update(definitions.catalogue.dependents(scope))
+        self._segments: dict[SegmentId, CompiledSegment] = {}
+        self._referrers: defaultdict[SegmentId, set[SegmentId]] = defaultdict(set)
+        for segment_id in scope:
+            segment = definitions.as_of(segment_id, seq)
+            if segment is not None:
+                self._put(segment)
         # A recorded deadline is the first of all segments in force, so without one none flips before a definition.
         self._due = draft.due if stands_due else None
 
@@ -71,51 +79,66 @@ class _View:
                 if segment.time_dependent or segment.references
             ]
             self._reevaluate(may_flip, Version(at, DEADLINE_OFFSET), CauseKind.TIME)
-            self._due = self._next_due(at)
+            self._due = self._first_due(at)
 
     def apply(self, placed: PlacedDefinition) -> None:
         """Put one definition in force and re-evaluate it and every segment that depends on it."""
         segment = placed.segment
         version = Version(placed.clock, placed.offset)
+        replaced = self._take(segment.segment_id)
+        self._put(segment)
+        dependents = self._dependents(segment.segment_id)
         if segment.state is SegmentState.DELETED:
-            self._segments.pop(segment.segment_id, None)
-            self._reevaluate(self._dependents(segment.segment_id), version, CauseKind.DEFINITION, gone=segment)
+            self._reevaluate(dependents, version, CauseKind.DEFINITION, gone=segment.segment_id)
+            self._take(segment.segment_id)
             self._draft.erase(segment.segment_id)
         else:
-            self._segments[segment.segment_id] = segment
-            affected = {segment.segment_id, *self._dependents(segment.segment_id)}
-            self._reevaluate(affected, version, CauseKind.DEFINITION)
-        self._due = self._next_due(placed.clock)
+            self._reevaluate({segment.segment_id, *dependents}, version, CauseKind.DEFINITION)
+        self._due = self._due_behind(placed.clock, replaced, segment)
+
+    def _put(self, segment: CompiledSegment) -> None:
+        self._segments[segment.segment_id] = segment
+        for reference in segment.references:
+            self._referrers[reference].add(segment.segment_id)
+
+    def _take(self, segment_id: SegmentId) -> CompiledSegment | None:
+        segment = self._segments.pop(segment_id, None)
+        if segment is not None:
+            for reference in segment.references:
+                self._referrers[reference].discard(segment_id)
+        return segment
 
     def _reevaluate(
         self,
         segment_ids: Iterable[SegmentId],
         version: Version,
         cause: CauseKind,
-        gone: CompiledSegment | None = None,
+        gone: SegmentId | None = None,
     ) -> None:
-        draft = self._draft
-        members = set(draft.members)
-        if gone is not None:
-            members.discard(gone.segment_id)
+        members, entered, left = self._members, list[SegmentId](), list[SegmentId]()
+        if gone is not None and gone in members:
+            members.remove(gone)
+            left.append(gone)
         for segment_id in self._in_reference_order(set(segment_ids)):
             segment = self._segments[segment_id]
             if segment.state is not SegmentState.ACTIVE:
                 continue
-            if segment.holds(draft.attributes, version.at, members):
+            holds = segment.holds(self._draft.attributes, version.at, members)
+            if holds and segment_id not in members:
                 members.add(segment_id)
-            else:
-                members.discard(segment_id)
-        known = self._segments if gone is None else {**self._segments, gone.segment_id: gone}
-        draft.emit(members - draft.members.keys(), draft.members.keys() - members, version, cause, known)
+                entered.append(segment_id)
+            elif not holds and segment_id in members:
+                members.remove(segment_id)
+                left.append(segment_id)
+        self._draft.emit(entered, left, version, cause, self._segments)
 
     def _dependents(self, segment_id: SegmentId) -> set[SegmentId]:
         found = {segment_id}
-        grown = True
-        while grown:
-            more = {other for other, segment in self._segments.items() if not found.isdisjoint(segment.references)}
-            grown = not more <= found
+        pending = [segment_id]
+        while pending:
+            more = self._referrers.get(pending.pop(), set()) - found
             found |= more
+            pending += more
         return found - {segment_id}
 
     def _in_reference_order(self, segment_ids: set[SegmentId]) -> list[SegmentId]:
@@ -135,10 +158,24 @@ class _View:
             visit(segment_id)
         return ordered
 
-    def _next_due(self, after: InstantMs) -> InstantMs | None:
-        instants = (
-            segment.next_flip(self._draft.attributes, after)
-            for segment in self._segments.values()
-            if segment.time_dependent and segment.state is SegmentState.ACTIVE
-        )
+    def _due_behind(
+        self, clock: InstantMs, replaced: CompiledSegment | None, segment: CompiledSegment
+    ) -> InstantMs | None:
+        """The first deadline behind a definition: as before, since none has passed, unless it was this segment's.
+
+        Deadlines behind the last definition may be missing: here they fire nothing.
+        """
+        if replaced is not None and self._due is not None and self._next_due(replaced, clock) == self._due:
+            return self._first_due(clock)
+        own = self._next_due(segment, clock)
+        return own if self._due is None or (own is not None and own < self._due) else self._due
+
+    def _first_due(self, after: InstantMs) -> InstantMs | None:
+        instants = (self._next_due(segment, after) for segment in self._segments.values())
         return min((instant for instant in instants if instant is not None), default=None)
+
+    def _next_due(self, segment: CompiledSegment, after: InstantMs) -> InstantMs | None:
+        """When time next flips a segment; None where it is not evaluated."""
+        if not segment.ages or segment.state is not SegmentState.ACTIVE:
+            return None
+        return segment.next_flip(self._draft.attributes, after)

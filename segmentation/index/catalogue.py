@@ -96,9 +96,9 @@ class Catalogue:
             segments, self._index.changed(gone, come), self._graph.replaced(segment.segment_id, references)
         )
 
-    def dependents(self, segment_id: SegmentId) -> tuple[SegmentId, ...]:
-        """Every segment that refers to this one, directly or not, each after those it refers to."""
-        return self._graph.all_dependents((segment_id,))
+    def dependents(self, segment_ids: Iterable[SegmentId]) -> tuple[SegmentId, ...]:
+        """Every other segment that refers to any of these, directly or not, each after those it refers to."""
+        return self._graph.all_dependents(segment_ids)
 
     def members(self, attributes: Attributes, now: InstantMs) -> set[SegmentId]:
         """The active segments that a contact new at `now` is in."""

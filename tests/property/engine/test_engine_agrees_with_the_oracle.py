@@ -150,4 +150,4 @@ def test_defining_one_by_one_gives_the_catalogue_of_all(
         one, other = (each.flips(before, after, ATTRIBUTES, NOW, members) for each in (catalogue, whole))
         assert (set(one.entered), set(one.left)) == (set(other.entered), set(other.left))
         for segment_id in (*drawn.expressions, SegmentId("unknown")):
-            assert catalogue.dependents(segment_id) == whole.dependents(segment_id)
+            assert catalogue.dependents([segment_id]) == whole.dependents([segment_id])
