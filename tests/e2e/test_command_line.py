@@ -66,7 +66,6 @@ def test_bench_times_every_write_until_its_change_and_leaves_nothing_behind(syst
     assert (result["writes"], result["changes"], result["lost"], result["refused"]) == (200, 200, 0, 0)
     for name in ("accepted_ms", "changed_ms"):
         assert 0 < result[name]["p50"] <= result[name]["p95"] <= result[name]["p99"] <= result[name]["max"]
-    assert result["accepted_ms"]["p50"] < result["changed_ms"]["p50"]
     assert "bench-" not in tidegate(system, "segments", "list").stdout
     shown = tidegate(system, "bench", "--rate", "20", "--seconds", "1")
     assert shown.stdout.startswith("20 writes at 20/s for 1 s")
