@@ -14,18 +14,9 @@ from services.webhooks.api import WebhookRoutes
 from services.webhooks.registry import Registry
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import new_secret
+from tests.unit.webhooks.records import FAILURE
 
 WEBHOOK = WebhookRecord(id="w", url="https://example.com/", secret=new_secret(), created_at=InstantMs(0))
-FAILURE = WebhookFailureRecord(
-    webhook_id="w",
-    failure_id="f",
-    delivery_id="a|u|1|1",
-    contact_id="u",
-    failed_at=InstantMs(0),
-    attempts=1,
-    reason="the receiver answered 410",
-    body="{}",
-)
 
 
 async def test_a_replay_that_was_delivered_and_could_not_be_forgotten_is_forgotten_when_asked_for_again(

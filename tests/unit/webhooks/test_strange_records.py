@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookStart
+from schemas.webhook import WebhookRecord, WebhookStart
 from segmentation.model import InstantMs
 from services.runtime.metrics import REGISTRY
 from services.webhooks.registry import Registry
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.signing import new_secret
+from tests.unit.webhooks.records import FAILURE
 
 WEBHOOK = WebhookRecord(
     id="w",
@@ -21,16 +22,6 @@ WEBHOOK = WebhookRecord(
     secret=new_secret(),
     created_at=InstantMs(0),
     start=WebhookStart(topic="memberships", offsets=[0]),
-)
-FAILURE = WebhookFailureRecord(
-    webhook_id="w",
-    failure_id="f",
-    delivery_id="a|u|1|1",
-    contact_id="u",
-    failed_at=InstantMs(0),
-    attempts=1,
-    reason="the receiver answered 410",
-    body="{}",
 )
 
 
