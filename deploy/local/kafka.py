@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -184,7 +183,7 @@ class LocalKafka:
             if clock.monotonic() > deadline:
                 raise LocalStackError(f"Kafka did not get ready within {timeout_s:.0f} s; its log is {self.log_file}")
             self._between_polls()
-            time.sleep(POLL_INTERVAL_S)
+            self.child.wait(POLL_INTERVAL_S)
 
     def answers(self) -> bool:
         """Whether the broker serves clients now."""
@@ -229,14 +228,13 @@ class LocalKafka:
 
     def _await_formatted(self, tool: Child) -> None:
         deadline = clock.monotonic() + FORMAT_TIMEOUT_S
-        while (code := tool.exit_code()) is None:
+        while not tool.wait(POLL_INTERVAL_S):
             if clock.monotonic() > deadline:
                 raise LocalStackError(
                     f"Kafka's storage tool did not end within {FORMAT_TIMEOUT_S} s; its log is {self.log_file}"
                 )
             self._between_polls()
-            time.sleep(POLL_INTERVAL_S)
-        if code != 0:
+        if tool.exit_code() != 0:
             raise LocalStackError(explain_failure(self.log_file, self._directory))
 
 

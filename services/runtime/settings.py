@@ -95,7 +95,7 @@ def load_settings(kind: type[Settings], **decided: object) -> Settings:
     Errors: raises `StartRefusedError` that names each variable, what was found and what is expected.
     """
     try:
-        return kind(**decided)  # type: ignore[arg-type]  # checked as it is read
+        return kind.model_validate(decided)
     except ValidationError as error:
         problems = "; ".join(
             f"{ENV_PREFIX}{'_'.join(str(step) for step in problem['loc']).upper()}: "

@@ -50,6 +50,7 @@ async def kill_again_and_again(workspace: Workspace, directory: Path, kills: int
         await workspace.settled()
         assert await evaluator.stop() == 0
     show("F1", f"{kills} kills, progress after {median(waits):.1f} s in the middle, {max(waits):.1f} s at most")
+    assert max(waits) < PROGRESS_WITHIN_S
     assert not await workspace.violations()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +32,11 @@ REPLAYED = next(name for name in map(str, range(100)) if partition_for(ContactId
 async def test_a_stop_begins_no_further_delivery_and_gives_the_claim_of_a_replay_back(
     workspace: Workspace, stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
-    token = KeyFile(tmp_path / KEY_FILE_NAME).create("test", frozenset({Scope.ADMIN})).token
+    receiver.plan[FIRST] = ["hold"]
     process = Process(workspace, tmp_path, TIDEGATE_WEBHOOK_TIMEOUT_MS="60000", TIDEGATE_STOP_GRACE_MS="60000")
-    await process.start()
-    address = f"http://127.0.0.1:{process.port}/api/v2/webhooks"
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S) as http:
-        made = (await http.post(address, json={"url": receiver.url})).json()
-        receiver.plan[REPLAYED] = [410, "stall"]
-        receiver.plan[FIRST] = ["hold"]
-        await stream.commit(Step(REPLAYED, 1, ("a",)))
-        path = f"{address}/{made['id']}/failures"
-        (failure,) = await until(lambda: failures(http, path), WAIT_S, "the delivery to be given up")
-        replaying = asyncio.create_task(http.post(f"{path}/{failure['id']}/replay"))
+    async with admin(process, tmp_path) as http:
+        replay = await given_up(http, receiver, stream)
+        replaying = asyncio.create_task(http.post(replay))
         await until(lambda: asked(receiver, REPLAYED) == 2, WAIT_S, "the replay to stall")
         await stream.commit(Step(FIRST, 2, ("a",)), Step(SECOND, 3, ("a",)))
         await until(lambda: asked(receiver, FIRST), WAIT_S, "a delivery to be in hand")
@@ -54,7 +49,7 @@ async def test_a_stop_begins_no_further_delivery_and_gives_the_claim_of_a_replay
         assert await ending == 0
         assert asked(receiver, SECOND) == 0
         await process.start()
-        again = await http.post(f"{path}/{failure['id']}/replay")
+        again = await http.post(replay)
         assert (again.status_code, again.text) == (200, '{"delivered":true}')
         await receiver.until_told({REPLAYED: ["enter a"], SECOND: ["enter a"]})
     assert await process.end(signal.SIGTERM) == 0
@@ -64,24 +59,39 @@ async def test_a_stop_begins_no_further_delivery_and_gives_the_claim_of_a_replay
 async def test_a_replay_that_a_stop_does_not_wait_for_is_cut_off_and_its_claim_given_back(
     workspace: Workspace, stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
-    token = KeyFile(tmp_path / KEY_FILE_NAME).create("test", frozenset({Scope.ADMIN})).token
     process = Process(workspace, tmp_path, TIDEGATE_WEBHOOK_TIMEOUT_MS="60000", TIDEGATE_STOP_GRACE_MS="12000")
-    await process.start()
-    address = f"http://127.0.0.1:{process.port}/api/v2/webhooks"
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S) as http:
-        made = (await http.post(address, json={"url": receiver.url})).json()
-        receiver.plan[REPLAYED] = [410, "stall"]
-        await stream.commit(Step(REPLAYED, 1, ("a",)))
-        path = f"{address}/{made['id']}/failures"
-        (failure,) = await until(lambda: failures(http, path), WAIT_S, "the delivery to be given up")
-        replaying = asyncio.create_task(http.post(f"{path}/{failure['id']}/replay"))
+    async with admin(process, tmp_path) as http:
+        replay = await given_up(http, receiver, stream)
+        replaying = asyncio.create_task(http.post(replay))
         await until(lambda: asked(receiver, REPLAYED) == 2, WAIT_S, "the replay to stall")
         assert await process.end(signal.SIGTERM) == 1
         assert (await replaying).json()["code"] == "stopping"
         await process.start()
-        again = await http.post(f"{path}/{failure['id']}/replay")
+        again = await http.post(replay)
         assert (again.status_code, again.text) == (200, '{"delivered":true}')
     assert await process.end(signal.SIGTERM) == 0
+
+
+@asynccontextmanager
+async def admin(process: Process, data_dir: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Start the service, and speak to it with a key that may do everything."""
+    token = KeyFile(data_dir / KEY_FILE_NAME).create("test", frozenset({Scope.ADMIN})).token
+    await process.start()
+    address = f"http://127.0.0.1:{process.port}/api/v2/"
+    async with httpx.AsyncClient(
+        base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S
+    ) as http:
+        yield http
+
+
+async def given_up(http: httpx.AsyncClient, receiver: Receiver, stream: Stream) -> str:
+    """Make a webhook and have a delivery given up; where its replay, which stalls, is asked for."""
+    made = (await http.post("webhooks", json={"url": receiver.url})).json()
+    receiver.plan[REPLAYED] = [410, "stall"]
+    await stream.commit(Step(REPLAYED, 1, ("a",)))
+    path = f"webhooks/{made['id']}/failures"
+    (failure,) = await until(lambda: failures(http, path), WAIT_S, "the delivery to be given up")
+    return f"{path}/{failure['id']}/replay"
 
 
 async def failures(http: httpx.AsyncClient, path: str) -> list[Any]:

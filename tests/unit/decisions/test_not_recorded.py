@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segmentation.decide import CatchUp, Decision, Write, decide
-from segmentation.model import AttributeName, ContactId, Offset
+from segmentation.model import AttributeName, ContactId, Offset, Value
 from tests.unit.decisions.timeline import Partition, instant
 
 ANN = ContactId("ann")
@@ -26,11 +26,9 @@ def partition() -> Partition:
     return partition
 
 
-def decided(partition: Partition, **attributes: object) -> Decision:
+def decided(partition: Partition, **attributes: Value) -> Decision:
     changes = {AttributeName(name): value for name, value in attributes.items()}
-    command = (
-        Write(ANN, changes, partition.clock, Offset(9)) if changes else CatchUp(ANN, partition.clock)  # type: ignore[arg-type]  # values
-    )
+    command = Write(ANN, changes, partition.clock, Offset(9)) if changes else CatchUp(ANN, partition.clock)
     return decide(partition.contacts[ANN], command, partition.definitions)
 
 

@@ -46,6 +46,13 @@ def test_a_system_that_falls_silent_is_not_waited_for() -> None:
     assert len(load.changed) == 3
 
 
+def test_a_write_is_timed_from_its_planned_instant_to_its_answer_and_to_its_change() -> None:
+    load = Load(due={0: 1.0, 1: 2.0}, answered={0: 1.25, 1: 2.25}, changed={0: 1.5, 1: 2.5})
+    told = bench._summary(load, 1, 2, 2.0)
+    assert told["accepted_ms"]["p50"] == told["accepted_ms"]["max"] == 250.0
+    assert told["changed_ms"]["p50"] == told["changed_ms"]["max"] == 500.0
+
+
 async def test_a_load_that_is_interrupted_leaves_nothing_and_ends_as_interrupted() -> None:
     removed: list[str] = []
     is_writing = asyncio.Event()
