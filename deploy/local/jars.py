@@ -105,14 +105,11 @@ def _claimed(cache: Path) -> Iterator[None]:
 
 def _fetch_all(jars: list[LockedJar], context: MavenContext, say: Say, between_jars: Callable[[], None]) -> None:
     with ThreadPoolExecutor(DOWNLOADS_MAX, thread_name_prefix="jars") as pool:
-        try:
-            for done, _ in enumerate(pool.map(lambda jar: _fetch(jar, context), jars), start=1):
-                between_jars()
-                if done % 10 == 0:
-                    say(f"  {done} of {len(jars)} jars")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        # What ends this loop ends `map`, which gives up the jars that are not under way.
+        for done, _ in enumerate(pool.map(lambda jar: _fetch(jar, context), jars), start=1):
+            between_jars()
+            if done % 10 == 0:
+                say(f"  {done} of {len(jars)} jars")
 
 
 def _fetch(jar: LockedJar, context: MavenContext) -> None:
