@@ -17,8 +17,9 @@ class Pace:
     """When to commit and how much to do at once. Units: milliseconds, records, contacts."""
 
     batch_records_max: int = 500
-    batch_evaluations: int = 2_000
-    """Records of a batch, times the definitions that their contacts may not have seen: nothing else runs meanwhile."""
+    batch_work: int = 2_000
+    """Memberships that a batch changes, and the definitions that each record's contact may not have seen: nothing else
+    runs meanwhile."""
     commit_records: int = 2_000
     commit_contacts: int = 250
     """While it commits, its own live records wait; storing what changed holds up those of all partitions besides."""
@@ -59,7 +60,7 @@ class Pace:
 
     def batch_records(self, unseen: int) -> int:
         """Records of one batch, with so many definitions that their contacts may not have seen; one at least."""
-        return _bounded(self.batch_records_max, self.batch_evaluations, unseen)
+        return _bounded(self.batch_records_max, self.batch_work, unseen)
 
     def contacts_of_slice(self, unseen: int) -> int:
         """Contacts between two looks at the clock, likewise."""

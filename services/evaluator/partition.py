@@ -82,10 +82,15 @@ class Partition:
 
     # The live path
 
-    def consume(self, records: Sequence[InputRecord]) -> None:
-        """Evaluate a batch of the log in order."""
+    def consume(self, records: Sequence[InputRecord], work_max: int = 1 << 62) -> int:
+        """Evaluate a batch of the log in order, up to the record with which `work_max` is reached; how many were.
+
+        Units: a record's work is the memberships that it changes and the definitions that its contact may not know.
+        """
         batch = [(record, decode_input(record.key, record.value, record.headers)) for record in records]
         self._load([item.contact_id for _, item in batch if isinstance(item, CONTACT_INPUTS)])
+        tally, taken, unseen = self.tally, 0, self.unseen_definitions
+        work_ends = tally.changes + work_max
         for record, item in batch:
             if record.timestamp > self.clock:
                 self.clock = InstantMs(record.timestamp)
@@ -94,7 +99,14 @@ class Partition:
             except Exception as error:  # noqa: BLE001 - any failure of evaluation is one record's, and kept as a dead letter
                 self._evaluation_failed(record, item, error)
             self.next_offset = record.offset + 1
-        self.tally.processed += len(records)
+            taken += 1
+            if isinstance(item, SegmentDefined):
+                unseen = self.unseen_definitions
+            work_ends -= unseen
+            if tally.changes >= work_ends:
+                break
+        tally.processed += taken
+        return taken
 
     def _take(self, record: InputRecord, item: Input) -> None:
         offset = Offset(record.offset)

@@ -67,6 +67,10 @@ class _Fed(NamedTuple):
     size: int
 
 
+def _fed(records: Sequence[InputRecord]) -> _Fed:
+    return _Fed(records, sum([len(record.value or b"") for record in records]))
+
+
 class PartitionWorker:
     """Drives one `Partition` against one `TransactionalLog`.
 
@@ -131,10 +135,10 @@ class PartitionWorker:
         """Take records of the log, in order, each once."""
         if self._stopping or not records:
             return
-        size = sum([len(record.value or b"") for record in records])
-        self._queue.append(_Fed(records, size))
+        fed = _fed(records)
+        self._queue.append(fed)
         self.queued += len(records)
-        self._queued_bytes += size
+        self._queued_bytes += fed.size
         pace = self.pace
         if not self._full and (self.queued > pace.queue_records_max or self._queued_bytes > pace.queue_bytes_max):
             self._full = True
@@ -164,10 +168,11 @@ class PartitionWorker:
         if worked:
             batch = self._next_batch()
             began = self._monotonic()
-            self.partition.consume(batch)
+            taken = self.partition.consume(batch, self.pace.batch_work)
             self._evaluated_s += self._monotonic() - began
             if self.partition.has_outputs:
-                self._stamps += (batch[0].timestamp, batch[-1].timestamp)
+                self._stamps += (batch[0].timestamp, batch[taken - 1].timestamp)
+            self._put_back(batch[taken:])
             await self._send()
         if await self._background():
             worked = True
@@ -200,6 +205,16 @@ class PartitionWorker:
             if self._on_flow is not None:
                 self._on_flow(False)
         return batch
+
+    def _put_back(self, records: Sequence[InputRecord]) -> None:
+        """Have records that were too much for one batch wait at the head of the queue."""
+        if not records:
+            return
+        fed = _fed(records)
+        self._queue.appendleft(fed)
+        self.queued += len(records)
+        self._queued_bytes += fed.size
+        self._records_since -= len(records)
 
     async def _send(self) -> None:
         """Hand what was decided to the broker, where readers of uncommitted records see it at once."""

@@ -144,20 +144,22 @@ class StateBeforeItsOutputs(PartitionWorker):
 class TicksIgnored(Partition):
     """A tick moves the position but not the clock."""
 
-    def consume(self, records: Sequence[InputRecord]) -> None:
+    def consume(self, records: Sequence[InputRecord], work_max: int = 1) -> int:
         real = [record for record in records if (TYPE_HEADER, b"tick") not in list(record.headers)]
         if real:
             super().consume(real)
         self.next_offset = records[-1].offset + 1
+        return len(records)
 
 
 class ClockGoesBack(Partition):
     """The clock is the last record's timestamp and not the greatest."""
 
-    def consume(self, records: Sequence[InputRecord]) -> None:
+    def consume(self, records: Sequence[InputRecord], work_max: int = 1) -> int:
         for record in records:
             self.clock = InstantMs(record.timestamp)
             super().consume([record])
+        return len(records)
 
 
 class DefinitionOnSomePartitions(Partition):
@@ -171,10 +173,11 @@ class DefinitionOnSomePartitions(Partition):
 class BatchCollapsed(Partition):
     """Of several records of one contact in a batch only the last is evaluated."""
 
-    def consume(self, records: Sequence[InputRecord]) -> None:
+    def consume(self, records: Sequence[InputRecord], work_max: int = 1) -> int:
         last = {record.key: record.offset for record in records if record.key}
         kept = [record for record in records if not record.key or last[record.key] == record.offset]
         super().consume(kept)
+        return len(records)
 
 
 class UncommittedContactsNotBackfilled(Partition):

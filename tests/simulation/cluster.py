@@ -311,7 +311,7 @@ class Cluster:
         rng = self.rng
         return Pace(
             batch_records_max=rng.choice((1, 3, 10, 500)),
-            batch_evaluations=(evaluations := rng.choice((1, 4, 2_000))),
+            batch_work=(evaluations := rng.choice((1, 4, 2_000))),
             commit_records=(most := rng.choice((1, 5, 50))),
             commit_contacts=most,
             commit_changes=rng.choice((1, 10, 20_000)),

@@ -20,7 +20,7 @@ AT_ONCE = 2
 """Contacts, of which each is `DEFINITIONS` changes."""
 PACE = Pace(
     commit_gap_ms=0,
-    batch_evaluations=AT_ONCE * DEFINITIONS,
+    batch_work=AT_ONCE * DEFINITIONS,
     slice_evaluations=AT_ONCE * DEFINITIONS,
     slice_ms=0,
     commit_changes=AT_ONCE * DEFINITIONS,
@@ -56,10 +56,10 @@ class Stepped:
             on_commit=self._committed,
         )
 
-    def _measured(self, step: Callable[[object], object]) -> Callable[[object], object]:
-        def measured(given: object) -> object:
+    def _measured(self, step: Callable[..., object]) -> Callable[..., object]:
+        def measured(*given: object) -> object:
             before = self._partition.tally.changes
-            done = step(given)
+            done = step(*given)
             self.steps.append(self._partition.tally.changes - before)
             return done
 
@@ -92,6 +92,26 @@ async def test_contacts_pass_many_definitions_in_steps_and_transactions_of_few_c
     stepped.worker.stop()
     await running
     assert sum(stepped.steps) == changes
+    assert partition.tally.processed == 2 * CONTACTS + DEFINITIONS
+    assert stepped.worker.queued == stepped.worker.queued_bytes == 0
     # A write brings its contact in and out again, and a scan begins with what a batch has left uncommitted.
     assert max(stepped.steps) <= 2 * AT_ONCE * DEFINITIONS
     assert max(stepped.transactions) <= PACE.commit_changes + 2 * max(stepped.steps)
+
+
+@pytest.mark.parametrize("are_settled", [True, False])
+def test_a_batch_ends_behind_the_record_with_which_it_has_done_so_much(partition: Partition, are_settled: bool) -> None:
+    """Whether a record changes many memberships that all contacts know, or meets definitions from its own batch."""
+    definitions = [definition(offset, [{"plan": "pro"}], segment_id=f"s{offset}") for offset in range(DEFINITIONS)]
+    writes = [write(DEFINITIONS + number, f"c{number}", plan="pro") for number in range(CONTACTS)]
+    log = [*definitions, *writes]
+    if are_settled:
+        assert partition.consume(definitions) == DEFINITIONS
+        assert partition.backfill(1) == 0
+        assert not partition.behind_definitions
+    while partition.next_offset < len(log):
+        rest, before = log[partition.next_offset :], partition.tally.changes
+        taken = partition.consume(rest, AT_ONCE * DEFINITIONS)
+        assert partition.next_offset == len(log) - len(rest) + taken
+        assert partition.tally.changes - before <= AT_ONCE * DEFINITIONS
+    assert (partition.tally.processed, partition.tally.changes) == (len(log), CONTACTS * DEFINITIONS)
