@@ -143,20 +143,21 @@ class _View:
 
     def _in_reference_order(self, segment_ids: set[SegmentId]) -> list[SegmentId]:
         """Each after the segments that it refers to; by id otherwise, and within a circle, which acceptance refuses."""
+        if len(segment_ids) == 1:
+            return list(segment_ids)  # as nearly always
         ordered: list[SegmentId] = []
         waiting = set(segment_ids)
-
-        def visit(segment_id: SegmentId) -> None:
-            if segment_id not in waiting:
-                return
-            waiting.remove(segment_id)
-            for reference in sorted(self._segments[segment_id].references):
-                visit(reference)
-            ordered.append(segment_id)
-
         for segment_id in sorted(segment_ids):
-            visit(segment_id)
+            self._visit(segment_id, waiting, ordered)
         return ordered
+
+    def _visit(self, segment_id: SegmentId, waiting: set[SegmentId], ordered: list[SegmentId]) -> None:
+        if segment_id not in waiting:
+            return
+        waiting.remove(segment_id)
+        for reference in sorted(self._segments[segment_id].references):
+            self._visit(reference, waiting, ordered)
+        ordered.append(segment_id)
 
     def _due_behind(
         self, clock: InstantMs, replaced: CompiledSegment | None, segment: CompiledSegment

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from segmentation.model import InstantMs
 from services.evaluator import garbage
+from services.evaluator.partition import Partition
 from services.runtime import clock
+from tests.services.evaluator.inputs import NOW, Record, definition, tick, write
 from tests.waiting import until
 
 WAIT_S = 30.0
@@ -94,3 +97,47 @@ def test_what_was_settled_is_walked_over_no_more_and_the_next_time_looked_at_aga
     assert knot() is not None
     garbage.settle()
     assert knot() is None
+
+
+def _inputs(first: int) -> list[Record]:
+    """Something of everything: writes, definitions that refer to one another, a deadline between them, erasures."""
+    wheres = {
+        "pros": [{"plan": "pro"}],
+        "rich": [{"any": [{"segment": "pros"}, {"mrr": {"gt": 9}}]}],
+        "ended": [{"ends_at": {"in_past": True}}, {"segment": "rich"}],
+    }
+    return [
+        write(first, "a", plan="pro", mrr="lots", ends_at=NOW + 1_000 * first + 500),
+        write(first + 1, "b", plan="free"),
+        *(definition(first + 2 + place, where, name, first + 1) for place, (name, where) in enumerate(wheres.items())),
+        write(first + 5, "a", plan="free"),
+        tick(first + 6, NOW + 1_000 * (first + 1)),
+        write(first + 7, "a", at=NOW + 1_000 * (first + 1), plan="pro"),
+        definition(first + 8, wheres["ended"], "ended", first + 2, "deleted"),
+        Record(first + 9, NOW, b"b", None),
+    ]
+
+
+def _work_off(partition: Partition, first: int) -> None:
+    for record in _inputs(first):
+        partition.consume([record])
+    while partition.due.any_due(partition.clock):
+        partition.wake_due(10)
+    while partition.behind_definitions:
+        partition.backfill(1)
+    partition.take_unsent()
+    partition.seal()
+    partition.committed({}, InstantMs(NOW))
+
+
+def test_what_is_decided_leaves_nothing_that_only_a_collection_frees(partition: Partition) -> None:
+    _work_off(partition, 0)
+    gc.collect()
+    gc.disable()
+    try:
+        _work_off(partition, 10)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    assert partition.tally.changes > 10
+    assert partition.tally.dead_lettered == 0
