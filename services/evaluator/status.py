@@ -2,12 +2,13 @@
 
 Rule: at most two rounds a second, only records that say something new, and never on the path of evaluation: a round is
 done in slices with live work between them, and if the broker does not take a status, the next round says it again.
+Partitions have rounds of their own: while thousands of segments settle, one of those takes half a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -65,10 +66,9 @@ class StatusReporter:
         producer = AIOKafkaProducer(**self._client, acks="all", enable_idempotence=True, linger_ms=5)
         try:
             await self._connect(producer)
-            while True:
-                await asyncio.sleep(ROUND_S)
-                self._serving.refresh_metrics()
-                await self._round(producer)
+            async with asyncio.TaskGroup() as telling:
+                for told in (self._tell_partitions, self._tell_all_segments):
+                    telling.create_task(_in_rounds(told, producer))
         finally:
             await producer.stop()
 
@@ -80,8 +80,9 @@ class StatusReporter:
                 f"cannot connect to tell the state of the partitions: {error!r}", topic=self._topic
             ) from error
 
-    async def _round(self, producer: AIOKafkaProducer) -> None:
+    async def _tell_partitions(self, producer: AIOKafkaProducer) -> None:
         serving = self._serving
+        serving.refresh_metrics()
         self._forget()
         recovering = serving.recovering
         for index in sorted(recovering):
@@ -96,7 +97,11 @@ class StatusReporter:
                 continue
             status = self._partition(served, clock.now_ms())
             await self._tell(producer, status, served, tuple(status.model_dump(exclude=MOVING_FIELDS).items()))
-            await self._tell_segments(producer, served)
+
+    async def _tell_all_segments(self, producer: AIOKafkaProducer) -> None:
+        for served in list(self._serving.served.values()):
+            if self._serving.served.get(served.partition.index) is served:
+                await self._tell_segments(producer, served)
 
     def _forget(self) -> None:
         """Of partitions that are not ours nothing was told: whoever had them meanwhile has said that they are its."""
@@ -218,6 +223,12 @@ class StatusReporter:
         if last is None or is_another or (last.generation != values.generation and now - last.at >= UNREADABLE_EVERY_S):
             last = self._unreadable[index] = _Report(values, values.generation, now, values.report())
         return last.by_segment
+
+
+async def _in_rounds(tell: Callable[[AIOKafkaProducer], Awaitable[None]], producer: AIOKafkaProducer) -> None:
+    while True:
+        await asyncio.sleep(ROUND_S)
+        await tell(producer)
 
 
 class _Said(NamedTuple):

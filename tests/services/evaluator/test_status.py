@@ -142,18 +142,20 @@ class Told:
         self._listeners.on_commit(Committed(partition.next_offset, len(records), changes, (), 0.0))
 
     async def round(self) -> dict[str, SegmentStatusRecord]:
-        """What one round told of segments."""
-        await self.reporter._round(cast("AIOKafkaProducer", self.producer))
+        """What one round told of segments, behind one of the partition."""
+        producer = cast("AIOKafkaProducer", self.producer)
+        await self.reporter._tell_partitions(producer)
+        await self.reporter._tell_all_segments(producer)
         return {record.segment_id: record for record in self.producer.segments()}
 
     async def states(self) -> list[PartitionState]:
         """What one round told of the partition."""
-        await self.reporter._round(cast("AIOKafkaProducer", self.producer))
+        await self.reporter._tell_partitions(cast("AIOKafkaProducer", self.producer))
         return self.producer.partitions()
 
     async def lateness_ms(self) -> int:
         """What one round told of the partition's deadlines."""
-        await self.reporter._round(cast("AIOKafkaProducer", self.producer))
+        await self.reporter._tell_partitions(cast("AIOKafkaProducer", self.producer))
         (record,) = [each for each in self.producer.sent if isinstance(each, PartitionStatusRecord)]
         self.producer.sent = []
         return record.deadline_lateness_ms
