@@ -9,8 +9,7 @@ would lose changes that compaction folds, so nobody may be behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -18,27 +17,19 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from deploy.workspace.broker import Broker
+from deploy.workspace.eager_settings import eager
 from deploy.workspace.ended_imports import imports_place, remove_ended
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.evaluators import compact_stores, owners
 from deploy.workspace.failed_deliveries import close_file, forget_erased
-from deploy.workspace.putting_back import put_back
 from deploy.workspace.settings import OperatorSettings
 from schemas.groups import EVALUATOR_GROUP, group_name
-from schemas.topics import SPECS, Topic, topic_name
+from schemas.topics import Topic, topic_name
 from services.runtime import clock
 
 COMPACTED = (Topic.CONTACTS_CHANGELOG, Topic.MEMBERSHIPS)
 DROPPABLE = (Topic.CONTACT_CHANGES, Topic.DEAD_LETTERS, Topic.REQUESTS)
 """What is in force is elsewhere, and their retention would do the same later."""
-EAGER = {
-    "segment.ms": "100",
-    "min.cleanable.dirty.ratio": "0.0",
-    "min.compaction.lag.ms": "0",
-    "max.compaction.lag.ms": "100",
-    "file.delete.delay.ms": "1000",
-}
-"""The broker compacts a closed file at once with these, and removes the old one a second later."""
 CLOSED_AFTER_S = 0.3
 """Longer than `segment.ms`, so that the next record begins a new file."""
 NOTHING = b"tidegate-nothing"
@@ -91,7 +82,8 @@ async def clear_erased(broker: Broker, settings: OperatorSettings, options: Clea
     before = await _records(broker, compacted)
     failures = await forget_erased(broker, webhooks, names[0], counts[names[0]])
     say(f"Forgot {failures:,} deliveries of webhooks that were given up, of erased contacts.")
-    async with _eager(broker, [*names, webhooks]):
+    clearable = (*COMPACTED, Topic.WEBHOOKS, *DROPPABLE)
+    async with eager(broker, settings.topic_prefix, [*topics, Topic.WEBHOOKS], clearable):
         closed = await _close_files(broker, settings.topic_prefix, {name: counts[name] for name in names})
         closed[webhooks] = await close_file(broker, webhooks)
         dropped = {}
@@ -117,28 +109,6 @@ async def _refuse_readers_behind(broker: Broker, settings: OperatorSettings, opt
                 f"group {group} has {sum(behind.values()):,} records of {topic} to read, and compaction would fold "
                 "changes that it has not seen: let it catch up, or name it with --leave-group"
             )
-
-
-@asynccontextmanager
-async def _eager(broker: Broker, names: Collection[str]) -> AsyncIterator[None]:
-    """Let the broker be eager with these topics, and give them their settings back whatever happens."""
-    before = {name: await broker.own_settings(name) for name in names}
-    try:
-        for name in names:
-            await broker.change_settings(name, EAGER)
-        yield
-    finally:
-        left = "the topics could not be given their settings back: repeat the command when the broker answers again"
-        await put_back(_give_back(broker, before), left)
-
-
-async def _give_back(broker: Broker, before: Mapping[str, Mapping[str, str]]) -> None:
-    """Give topics the settings that they had before."""
-    for name, had in before.items():
-        topic = next(topic for topic in sorted(Topic, key=len, reverse=True) if name.endswith(topic))
-        # A run that was killed left its own values: what the workspace is created with is right then.
-        kept = SPECS[topic].config if had.get("segment.ms") == EAGER["segment.ms"] else had
-        await broker.change_settings(name, {setting: kept.get(setting) for setting in EAGER})
 
 
 async def _close_files(broker: Broker, prefix: str, counts: dict[str, int]) -> dict[str, dict[int, int]]:

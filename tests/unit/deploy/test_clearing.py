@@ -11,9 +11,11 @@ from aiokafka.errors import KafkaConnectionError
 
 from deploy.workspace import clearing
 from deploy.workspace.broker import Broker, Shape
-from deploy.workspace.clearing import Cleared, ClearOptions, clear_erased
+from deploy.workspace.clearing import COMPACTED, DROPPABLE, Cleared, ClearOptions, clear_erased
+from deploy.workspace.eager_settings import EAGER
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.settings import OperatorSettings
+from schemas.topics import SPECS, Topic
 from services.runtime.errors import ServiceError
 
 
@@ -43,16 +45,28 @@ async def test_a_store_that_changes_hands_meanwhile_is_asked_for_again(monkeypat
         await clear_erased(ThreePartitions(), OperatorSettings(), ClearOptions(), lambda _: None)
 
 
+HAD = {"segment.ms": "3600000", "max.compaction.lag.ms": "90000", "retention.ms": "7"}
+"""What an operator has set on each topic."""
+
+
 class Settings(ThreePartitions):
     """A broker that keeps the settings of topics, each change in its time, and whose ends nobody is ever told."""
 
     def __init__(self) -> None:
         self.settings: dict[str, dict[str, str]] = {}
+        self.notes: dict[tuple[str, str], str] = {}
         self.at_work = asyncio.Event()
         self.is_away = False
 
+    def after_a_kill(self) -> Settings:
+        """The same broker as whoever was killed just now leaves it."""
+        other = Settings()
+        other.settings = {name: dict(each) for name, each in self.settings.items()}
+        other.notes = dict(self.notes)
+        return other
+
     async def own_settings(self, name: str) -> dict[str, str]:
-        return dict(self.settings.setdefault(name, {"segment.ms": "3600000", "retention.ms": "7"}))
+        return dict(self.settings.setdefault(name, dict(HAD)))
 
     async def change_settings(self, name: str, changes: Mapping[str, str | None]) -> None:
         if self.is_away:
@@ -60,6 +74,12 @@ class Settings(ThreePartitions):
         await asyncio.sleep(0.01)
         kept = {**self.settings[name], **changes}
         self.settings[name] = {setting: value for setting, value in kept.items() if value is not None}
+
+    async def note(self, group: str, topic: str) -> str:
+        return self.notes.get((group, topic), "")
+
+    async def write_note(self, group: str, topic: str, text: str) -> None:
+        self.notes[group, topic] = text
 
     async def read(
         self, topic: str, starts: Mapping[int, int], records_max: int = 0
@@ -73,9 +93,9 @@ class Settings(ThreePartitions):
         return {}
 
 
-@pytest.fixture
-async def clearing_begun(monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, asyncio.Task[Cleared]]:
-    """A command that has set its own settings and is at work."""
+@pytest.fixture(autouse=True)
+def no_evaluator_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stores are compacted, and no delivery was given up."""
 
     async def owners(_broker: Broker, _prefix: str) -> list[str]:
         return ["http://one"]
@@ -88,11 +108,29 @@ async def clearing_begun(monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, asy
 
     for each in (owners, compact_stores, forget_erased):
         monkeypatch.setattr(clearing, each.__name__, each)
-    broker = Settings()
-    task = asyncio.create_task(clear_erased(broker, OperatorSettings(), ClearOptions(), lambda _: None))
+
+
+async def begun(broker: Settings, *dropped: Topic) -> asyncio.Task[Cleared]:
+    """A command that has set its own settings and is at work."""
+    options = ClearOptions(frozenset(dropped))
+    task = asyncio.create_task(clear_erased(broker, OperatorSettings(), options, lambda _: None))
     await broker.at_work.wait()
-    assert {each["segment.ms"] for each in broker.settings.values()} == {"100"}
-    return broker, task
+    cleared = (*COMPACTED, Topic.WEBHOOKS, *dropped)
+    assert {broker.settings[name]["segment.ms"] for name in cleared} == {"100"}
+    return task
+
+
+async def ended(task: asyncio.Task[Cleared]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.fixture
+async def clearing_begun() -> tuple[Settings, asyncio.Task[Cleared]]:
+    """A broker, and a command that is at work on it."""
+    broker = Settings()
+    return broker, await begun(broker)
 
 
 async def test_who_is_told_to_end_again_and_again_gives_every_topic_its_settings_back(
@@ -103,7 +141,7 @@ async def test_who_is_told_to_end_again_and_again_gives_every_topic_its_settings
         task.cancel()
         await asyncio.sleep(0.001)
     assert task.cancelled()
-    assert list(broker.settings.values()) == [{"segment.ms": "3600000", "retention.ms": "7"}] * 3
+    assert list(broker.settings.values()) == [HAD] * len(broker.settings)
 
 
 async def test_a_broker_that_is_away_when_the_settings_are_given_back_is_told_with_what_to_do(
@@ -114,3 +152,28 @@ async def test_a_broker_that_is_away_when_the_settings_are_given_back_is_told_wi
     task.cancel()
     with pytest.raises(ServiceError, match="could not be given their settings back: repeat the command"):
         await task
+
+
+async def test_after_a_kill_every_topic_gets_what_an_operator_had_set_also_one_that_is_cleared_no_more() -> None:
+    first = Settings()
+    killed = await begun(first, Topic.CONTACT_CHANGES)
+    broker = first.after_a_kill()
+    await ended(killed)
+    await ended(await begun(broker, Topic.REQUESTS))
+    assert broker.settings == dict.fromkeys((*COMPACTED, Topic.WEBHOOKS, *DROPPABLE), HAD)
+
+
+async def test_topics_whose_note_is_gone_get_what_they_are_created_with() -> None:
+    first = Settings()
+    killed = await begun(first)
+    broker = first.after_a_kill()
+    await ended(killed)
+    broker.notes.clear()
+    await ended(await begun(broker))
+    assert {name: broker.settings[name] for name in COMPACTED} == {
+        name: {
+            "retention.ms": "7",
+            **{setting: value for setting, value in SPECS[name].config.items() if setting in EAGER},
+        }
+        for name in COMPACTED
+    }
