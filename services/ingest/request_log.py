@@ -18,10 +18,11 @@ from pydantic import ValidationError
 
 from schemas.request_record import RequestRecord, RequestState
 from schemas.topics import Topic, topic_name
-from services.ingest.request_store import RequestStore, Step
+from services.ingest.request_store import RequestStore, Step, source_of
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
 from services.runtime.following import Following, pass_by
+from services.runtime.topics import cluster_of
 
 STORE_FILE: Final = "requests.sqlite"
 
@@ -91,8 +92,11 @@ class RequestLog:
 
         `tell` is told how far the first part is. Errors: ServiceError when no broker answers.
         """
-        self._store = store = RequestStore(directory / STORE_FILE, self._partition.topic)
-        self._following = Following(self._settings, {self._partition: store.position}, self._fold)
+        source = source_of(self._partition.topic, await cluster_of(self._settings))
+        self._store = store = RequestStore(directory / STORE_FILE, source)
+        self._following = Following(
+            self._settings, {self._partition: store.position}, self._fold, lambda _: store.forget()
+        )
         try:
             async with self._following.running(tell):
                 yield

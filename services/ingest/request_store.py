@@ -47,8 +47,9 @@ class Step:
 class RequestStore:
     """The table. Synchronous: each call is a few tens of microseconds. Errors: ServiceError if it cannot be opened."""
 
-    def __init__(self, path: Path, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, path: Path, source: str) -> None:
+        """`source` is the log that the table is folded from; what it holds of another one is forgotten."""
+        self._source = source
         self._lock = _locked(path)
         try:
             # Whoever comes second to the same file keeps its own table in memory.
@@ -58,14 +59,18 @@ class RequestStore:
                 self._lock.close()
             raise ServiceError(f"the table of requests {path} cannot be opened: {error}") from error
         held = self._db.execute("SELECT topic FROM position").fetchone()
-        if held is not None and held[0] != topic:
-            self._db.executescript("DELETE FROM requests; DELETE FROM position;")
+        if held is not None and held[0] != source:
+            self.forget()
 
     def close(self) -> None:
         """Release the file."""
         self._db.close()
         if self._lock is not None:
             self._lock.close()
+
+    def forget(self) -> None:
+        """Hold nothing, and stand at the beginning: what the log said before is not to be answered by any more."""
+        self._db.executescript("DELETE FROM requests; DELETE FROM position;")
 
     @property
     def position(self) -> int:
@@ -99,7 +104,7 @@ class RequestStore:
             self._fold(step)
         if newest:
             self._db.execute("DELETE FROM requests WHERE at < ?", (newest - HONOURED_MS,))
-        self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", (self._topic, next_offset))
+        self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", (self._source, next_offset))
         self._db.execute("COMMIT")
 
     def _fold(self, step: Step) -> None:
@@ -117,6 +122,11 @@ class RequestStore:
     def _put(self, step: Step) -> None:
         value = orjson.dumps(step.record.model_dump(mode="json"))
         self._db.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", (step.digest, step.at, value))
+
+
+def source_of(topic: str, cluster: str) -> str:
+    """The log that is one topic of one cluster: a topic of a broker that was made anew is another one."""
+    return f"{topic} of {cluster}"
 
 
 def is_over(record: RequestRecord, at: int, now: int) -> bool:

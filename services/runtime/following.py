@@ -38,6 +38,8 @@ Told = TypeVar("Told")
 Taker = Callable[[TopicPartition, Sequence[Any], int], None]
 """Takes the next records of a partition, in order, and the offset after them. Raises `ServiceError` only if it has
 taken none of them and may be given them again."""
+Forgetter = Callable[[TopicPartition], None]
+"""Forgets what it took of a partition before: that one is gone, and what follows is another one from its beginning."""
 
 
 def pass_by(record: Any, error: Exception) -> None:
@@ -79,10 +81,17 @@ def _faults(error: ValidationError) -> str:
 class Following:
     """Reads partitions, each in order from where it is told to start; use `running`."""
 
-    def __init__(self, settings: RuntimeSettings, starts: Mapping[TopicPartition, int], take: Taker) -> None:
+    def __init__(
+        self,
+        settings: RuntimeSettings,
+        starts: Mapping[TopicPartition, int],
+        take: Taker,
+        forget: Forgetter = lambda _: None,
+    ) -> None:
         self._settings = settings
         self._next = dict(starts)
         self._take = take
+        self._forget = forget
         self._progress = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
 
@@ -147,6 +156,7 @@ class Following:
             raise ServiceError(f"no Kafka broker answers at {self._settings.kafka_bootstrap}") from error
         for partition, end in ends.items():
             if self._next[partition] > end:
+                self._forget(partition)
                 self._next[partition] = 0
             # An explicit offset: a seek to the beginning can be overtaken by the client's own first reset.
             consumer.seek(partition, self._next[partition])

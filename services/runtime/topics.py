@@ -72,6 +72,13 @@ async def verify_topics(settings: RuntimeSettings, topics: Collection[Topic] = A
         await _verify(admin, settings, specs)
 
 
+async def cluster_of(settings: RuntimeSettings) -> str:
+    """What tells the cluster from others, also from one that was made anew at its address. Errors: ServiceError."""
+    async with _admin(settings) as admin:
+        described = await admin.describe_cluster()
+    return str(described["cluster_id"])
+
+
 def expected_config(spec: TopicSpec, settings: RuntimeSettings) -> dict[str, str]:
     """Return the broker settings of one topic in this workspace.
 

@@ -367,21 +367,3 @@ async def test_an_ingest_whose_reading_of_the_log_broke_ends(running: Running, m
     await post(running.http, "k1")
     with pytest.raises(ValueError, match="a defect"):
         await asyncio.wait_for(serving, WAIT_S)
-
-
-@pytest.mark.broker
-async def test_a_table_that_is_ahead_of_the_topic_is_of_one_that_is_gone_and_reads_it_from_its_beginning(
-    running: Running, tmp_path: Path
-) -> None:
-    first = await post(running.http, "k1")
-    settings = running.settings.model_copy(
-        update={"data_dir": tmp_path / "new", "key_file": running.settings.keys_path}
-    )
-    store = RequestStore(settings.data_dir / "requests.sqlite", topic_name(settings.topic_prefix, Topic.REQUESTS))
-    store.fold([], 1_000)
-    store.close()
-    token = running.http.headers["authorization"].removeprefix("Bearer ")
-    async with Ingest.running(settings) as restarted, client_of(restarted.app, token) as http:
-        again = await post(http, "k1")
-    assert again.json() == first.json()
-    assert await written(running) == 1
