@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TextIO
 
+from deploy.local.log_file import LogFile, last_lines
+
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
 _COLOURS: Mapping[str, str] = MappingProxyType(
     {
@@ -65,11 +67,10 @@ class Output:
         if name in self._followers:
             self._followers[name].join(LAST_LINES_WAIT_S)
         try:
-            text = (self._log_directory / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+            kept = last_lines(self._log_directory / f"{name}.log", LAST_LINES_MAX)
         except OSError:
             return  # it was said that nothing is kept
-        kept = text.splitlines()
-        for line in kept[-LAST_LINES_MAX:]:
+        for line in kept:
             self._write(self._prefixed(name, line))
 
     def _follow(self, name: str, lines: IO[bytes]) -> None:
@@ -79,18 +80,19 @@ class Output:
                     self._write(self._prefixed(name, line.decode("utf-8", errors="replace").rstrip()))
             return
         with lines, ExitStack() as opened:
-            log = self._opened_log(name, self._log_directory, opened)
+            log = self._opened_log(name, self._log_directory)
+            if log is not None:
+                opened.callback(log.close)
             for line in lines:
                 # A full disk: the process must neither die of a log that nobody reads nor wait for room in it.
                 with suppress(OSError):
                     if log is not None:
                         log.write(line)
 
-    def _opened_log(self, name: str, directory: Path, opened: ExitStack) -> IO[bytes] | None:
+    def _opened_log(self, name: str, directory: Path) -> LogFile | None:
         """The file that keeps what a process prints; None if there can be none, which is said."""
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            return opened.enter_context((directory / f"{name}.log").open("ab", buffering=0))
+            return LogFile(directory / f"{name}.log")
         except OSError as error:
             self.say(f"{directory} cannot be written ({error.strerror}): what {name} prints is not kept.")
             return None
