@@ -112,6 +112,20 @@ def test_links_within_the_project_lead_somewhere(page: str) -> None:
             assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link behind `#` may name: each heading as GitHub writes it."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*pages(), "ARCHITECTURE.md"])
+def test_links_to_a_heading_lead_to_one(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*\.md)?#([^)]+)\)", text):
+        other = (ROOT / page).parent / target if target else ROOT / page
+        assert anchor in anchors(other), f"{page} links to {target}#{anchor}"
+
+
 @pytest.mark.parametrize(
     ("expected", "printed", "missing"),
     [
