@@ -69,6 +69,8 @@ class StatusReporter:
             async with asyncio.TaskGroup() as telling:
                 for told in (self._tell_partitions, self._tell_all_segments):
                     telling.create_task(_in_rounds(told, producer))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
         finally:
             await producer.stop()
 

@@ -14,6 +14,7 @@ from services.evaluator.partition import Partition
 from services.evaluator.restored import restore
 from services.evaluator.serving import Serving
 from services.evaluator.store import RocksStore
+from services.runtime.errors import ServiceError
 from tests.services.evaluator.inputs import definition
 from tests.services.evaluator.test_status import Batch, Producer
 from tests.waiting import until
@@ -73,3 +74,22 @@ async def test_partitions_are_told_of_while_it_takes_long_to_tell_of_their_segme
     await until(lambda: producer.segments_told, WAIT_S, "the segments to be told of")
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_what_ends_the_telling_is_told_as_it_is(
+    open_store: Callable[[str], RocksStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process says as its reason is no group of one."""
+
+    async def broken(*_: Any, **__: Any) -> asyncio.Future[None]:
+        raise ServiceError("broken")
+
+    producer = SlowProducer()
+    monkeypatch.setattr(producer, "send", broken)
+    monkeypatch.setattr(status, "ROUND_S", 0.0)
+    monkeypatch.setattr(status, "AIOKafkaProducer", lambda **_client: producer)
+    serving, store = Serving(), open_store("0")
+    serving.started(Partition(0, 1, "contact-changes", store, restore(store)), store)
+    reporter = status.StatusReporter(serving, "http://here", "evaluator-status", {}, lambda _partition: None)
+    with pytest.raises(ServiceError, match="broken"):
+        await reporter.run()
