@@ -44,7 +44,7 @@ UPDATES = 60_000
 SEGMENTS = (10, 100, 1_000, 10_000)
 CHECKED_EVALUATIONS = 100_000
 """Of each size, how many truths are evaluated by the oracle at the end."""
-SLICE_CONTACTS = Pace().slice_contacts
+SLICE_CONTACTS, SLICE_CHANGES = Pace().slice_contacts, Pace().slice_changes
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -96,7 +96,7 @@ def _drive(driven: Driven, batch: Sequence[InputRecord], watch: Stopwatch, commi
     partition = driven.partition
     watch.run("consume", partition.consume, batch)
     while partition.due.any_due(partition.clock):
-        watch.run("deadlines", partition.wake_due, SLICE_CONTACTS)
+        watch.run("deadlines", partition.wake_due, SLICE_CONTACTS, SLICE_CHANGES)
     driven.published.extend(b"%s\t%s" % (each.key, each.value) for each in partition.take_unsent().memberships)
     if commit:
         watch.run("seal", partition.seal)

@@ -6,13 +6,20 @@ So it must fit into its topic whatever the input holds: one that does not would 
 
 from __future__ import annotations
 
+from schemas.codec import encode_contact
 from schemas.dead_letter import DeadLetterHeaders
+from segmentation.model import ContactState
 from services.evaluator.ports import Headers, InputRecord, OutputRecord
 
 WRONG_PARTITION = "wrong_partition"
 CONTACT_TOO_LARGE = "contact_too_large"
 EVALUATION_FAILED = "evaluation_failed"
 UNUSABLE_DEFINITION = "unusable_definition"
+
+CONTACT_ROW_BYTES_MAX = 4 << 20
+LARGE_WRITE_BYTES = 8 << 10
+LARGE_CONTACT_ENTRIES = 250
+"""Only a larger write or contact is measured against the row limit: a smaller one cannot exceed it."""
 
 DEAD_LETTER_BYTES_MAX = 7 << 20
 """Of key, value and headers together. What is left out stays only in the input log, at the offset that the headers
@@ -23,6 +30,15 @@ HEADERS_KEPT_BYTES = 1 << 20
 """Of headers that must be cut: each that still fits, whole."""
 HEADER_BYTES_BESIDE = 10
 """What a header takes besides its name and its content, at most."""
+
+
+def excessive_bytes(record: InputRecord, contact: ContactState) -> int:
+    """How large the row of a contact would be behind a write, if too large to be kept; else 0."""
+    entries = len(contact.attributes) + len(contact.members) + len(contact.left)
+    if entries <= LARGE_CONTACT_ENTRIES and len(record.value or b"") <= LARGE_WRITE_BYTES:
+        return 0
+    size = len(encode_contact(contact))
+    return size if size > CONTACT_ROW_BYTES_MAX else 0
 
 
 def dead_letter(record: InputRecord, code: str, message: str, topic: str, partition: int) -> OutputRecord:

@@ -7,10 +7,10 @@ over the marks of deleted rows costs more than all the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from heapq import heappop, heappush
 
-from segmentation.model import ContactId, InstantMs
+from segmentation.model import ContactId, ContactState, InstantMs
 from services.evaluator.ports import Store
 from services.evaluator.rows import DUE_END, after, due_key, due_of, due_through
 
@@ -36,7 +36,7 @@ class DueContacts:
         return self._head <= clock or bool(self._uncommitted and self._uncommitted[0][0] <= clock)
 
     def take(self, clock: InstantMs, limit: int) -> list[ContactId]:
-        """At most `limit` contacts that may be due; every one of them must be looked at before the next commit."""
+        """At most `limit` contacts that may be due; every one must be looked at before the next commit, or put back."""
         found: list[ContactId] = []
         while self._uncommitted and len(found) < limit and self._uncommitted[0][0] <= clock:
             found.append(heappop(self._uncommitted)[1])
@@ -51,6 +51,18 @@ class DueContacts:
                 following = self._store.scan(self.scan_from, DUE_END, 1)
                 self._head = due_of(following[0][0])[0] if following else _NEVER
         return found
+
+    def put_back(
+        self,
+        contact_ids: Iterable[ContactId],
+        contacts: Mapping[ContactId, ContactState | None],
+        uncommitted: Container[ContactId],
+    ) -> None:
+        """The last of what `take` gave was not looked at. Only what is uncommitted has no row, or another."""
+        for contact_id in contact_ids:
+            contact = contacts[contact_id]
+            if contact is not None and contact.due is not None:
+                (self.note if contact_id in uncommitted else self.look_again)(contact.due, contact_id)
 
     def lateness_ms(self, clock: InstantMs) -> int:
         """By how much the clock is past the earliest deadline that has not fired; 0 if none is due."""

@@ -47,6 +47,8 @@ class Pace:
     """Contacts between two looks at the clock in a slice."""
     slice_evaluations: int = 200
     """Those contacts, times the definitions that they may not have seen yet."""
+    slice_changes: int = 200
+    """Memberships that those contacts change: each may move through thousands at one deadline, or by one definition."""
     queue_records_max: int = 20_000
     """Beyond it the consumer is asked to stop fetching this partition; a shallow queue starves it."""
     queue_bytes_max: int = 8 << 20

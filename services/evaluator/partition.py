@@ -19,7 +19,6 @@ from schemas.codec import (
     decode_contact,
     decode_input,
     decode_kept_contact,
-    encode_contact,
     encode_membership_change,
 )
 from schemas.codec import InputRecord as Input
@@ -30,8 +29,7 @@ from schemas.topics import Topic
 from segmentation.decide import CatchUp, Command, Decision, Delete, Write, decide, erase_as_it_stands
 from segmentation.definitions import BackfillCursor
 from segmentation.model import Change, ContactId, ContactState, InstantMs, Offset, SegmentId, SegmentState
-from services.evaluator import history, rows
-from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION, dead_letter
+from services.evaluator import dead_letters, history, rows
 from services.evaluator.deadlines import DueContacts
 from services.evaluator.definitions import UnusableDefinition, compile_definition
 from services.evaluator.failures import Failures
@@ -42,10 +40,7 @@ from services.evaluator.tally import Tally, Unsent
 from services.evaluator.transaction import Derived, Transaction
 
 CONTACT_INPUTS = (ContactWrite, ContactDelete)
-CONTACT_ROW_BYTES_MAX = 4 << 20
-LARGE_WRITE_BYTES = 8 << 10
-LARGE_CONTACT_ENTRIES = 250
-"""Only a larger write or contact is measured against the row limit: a smaller one cannot exceed it."""
+UNBOUNDED = 1 << 62
 
 
 class Partition:
@@ -82,7 +77,7 @@ class Partition:
 
     # The live path
 
-    def consume(self, records: Sequence[InputRecord], work_max: int = 1 << 62) -> int:
+    def consume(self, records: Sequence[InputRecord], work_max: int = UNBOUNDED) -> int:
         """Evaluate a batch of the log in order, up to the record with which `work_max` is reached; how many were.
 
         Units: a record's work is the memberships that it changes and the definitions that its contact may not know.
@@ -129,18 +124,17 @@ class Partition:
         if before is None and not self._is_home(record, contact_id):
             return
         decision = decide(before, command, self.definitions)
-        if decision.contact is not None and _may_be_too_large(record, decision.contact):
-            size = len(encode_contact(decision.contact))
-            if size > CONTACT_ROW_BYTES_MAX:
-                self._refuse(record, CONTACT_TOO_LARGE, f"the contact would have {size} bytes")
-                return
+        if decision.contact is not None and (size := dead_letters.excessive_bytes(record, decision.contact)):
+            self._refuse(record, dead_letters.CONTACT_TOO_LARGE, f"the contact would have {size} bytes")
+            return
         self._place(contact_id, decision, before)
 
     def _is_home(self, record: InputRecord, contact_id: ContactId) -> bool:
         """Whether a contact that is not known here belongs here; if not, the record is refused."""
         home = partition_for(contact_id, self._partitions)
         if home != self.index:
-            self._refuse(record, WRONG_PARTITION, f"this contact belongs to partition {home}: use murmur2 of the key")
+            why = f"this contact belongs to partition {home}: use murmur2 of the key"
+            self._refuse(record, dead_letters.WRONG_PARTITION, why)
         return home == self.index
 
     def _define(self, record: InputRecord, item: SegmentDefined) -> None:
@@ -161,13 +155,16 @@ class Partition:
         self._transaction.control[definition_key(definition.segment_id, definition.version)] = row.encode()
         self.failures.retry()  # it may be the repair
 
-    # Background work: one slice at a time, between live batches
+    # Background work: one slice at a time, between live batches; it ends with the contact that makes `changes_max` full
 
-    def wake_due(self, limit: int) -> int:
+    def wake_due(self, limit: int, changes_max: int = UNBOUNDED) -> int:
         """Fire the deadlines of at most `limit` contacts; how many were looked at."""
-        due = self.due.take(self.clock, limit)
+        due, full = self.due.take(self.clock, limit), self.tally.changes + changes_max
         self._load(due)
-        for contact_id in due:
+        for looked_at, contact_id in enumerate(due):
+            if self.tally.changes >= full:
+                self.due.put_back(due[looked_at:], self._overlay, self._transaction.before)
+                return looked_at
             contact = self._overlay[contact_id]
             if contact is None or contact.due is None or contact.due > self.clock or contact_id in self.failures.held:
                 continue
@@ -205,21 +202,25 @@ class Partition:
             return 0.0  # it has not begun
         return min(1.0, self.tally.backfilled / self.contacts) if self.contacts else 0.0
 
-    def backfill(self, limit: int) -> int:
+    def backfill(self, limit: int, changes_max: int = UNBOUNDED) -> int:
         """Bring at most `limit` more contacts through the pending definitions; how many were looked at."""
         cursor = self.definitions.cursor or self._begin_backfill()
         if cursor is None:
             return 0
         start = rows.after(rows.contact_key(cursor.after)) if cursor.after else rows.CONTACTS_START
-        found = self._store.scan(start, rows.CONTACTS_END, limit)
-        for key, row in found:
+        found, full = self._store.scan(start, rows.CONTACTS_END, limit), self.tally.changes + changes_max
+        is_last = len(found) < limit
+        for looked_at, (key, row) in enumerate(found):
+            if self.tally.changes >= full:
+                found, is_last = found[:looked_at], False
+                break
             contact_id = rows.contact_of(key)
             before = self._overlay[contact_id] if contact_id in self._overlay else decode_contact(row)
             self._catch_up(contact_id, before)
         if found:
             self.definitions.advance_backfill(rows.contact_of(found[-1][0]))
         self.tally.backfilled += len(found)
-        if len(found) < limit:
+        if is_last:
             self._finish_backfill()
         cursor = self.definitions.durable_cursor
         self._transaction.control[CURSOR_KEY] = CursorRow(
@@ -230,8 +231,9 @@ class Partition:
         ).encode()
         return len(found)
 
-    def count_unreadable(self, limit: int) -> int:
+    def count_unreadable(self, limit: int, changes_max: int = UNBOUNDED) -> int:
         """Look for unreadable values in at most `limit` more committed contacts; how many were looked at."""
+        del changes_max  # it makes none
         return self.unreadable.count_more(self._store, limit)
 
     def _begin_backfill(self) -> BackfillCursor | None:
@@ -363,7 +365,7 @@ class Partition:
             self.due.note(contact.due, contact_id)
 
     def _refuse(self, record: InputRecord, code: str, message: str) -> None:
-        self.unsent.dead_letters.append(dead_letter(record, code, message, self._input_topic, self.index))
+        self.unsent.dead_letters.append(dead_letters.dead_letter(record, code, message, self._input_topic, self.index))
         self.tally.dead_lettered += 1
 
     # What failed: see `failures.py`
@@ -381,7 +383,7 @@ class Partition:
             command = Delete(item.contact_id, self.clock, Offset(record.offset))
             self._place(item.contact_id, erase_as_it_stands(before, command, self.definitions), before)
         else:
-            self._refuse(record, EVALUATION_FAILED, reason)
+            self._refuse(record, dead_letters.EVALUATION_FAILED, reason)
 
     def _catch_up(self, contact_id: ContactId, before: ContactState | None) -> None:
         """Bring a contact to the present, or hold it if that is known to fail."""
@@ -393,8 +395,3 @@ class Partition:
             self.failures.at_contact(contact_id, before.due if before is not None else None, error)
         else:
             self._place(contact_id, decision, before)
-
-
-def _may_be_too_large(record: InputRecord, contact: ContactState) -> bool:
-    entries = len(contact.attributes) + len(contact.members) + len(contact.left)
-    return entries > LARGE_CONTACT_ENTRIES or (record.value is not None and len(record.value) > LARGE_WRITE_BYTES)

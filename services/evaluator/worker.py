@@ -247,7 +247,7 @@ class PartitionWorker:
         began = self._monotonic()
         until = began + self.pace.slice_ms / 1_000
         contacts = self.pace.contacts_of_slice(self.partition.unseen_definitions)
-        while work(contacts) and self._monotonic() < until:
+        while work(contacts, self.pace.slice_changes) and self._monotonic() < until:
             pass
         self._evaluated_s += self._monotonic() - began
         await self._send()
@@ -255,7 +255,7 @@ class PartitionWorker:
             await asyncio.sleep(0)
         return True
 
-    def _background_work(self) -> Callable[[int], int] | None:
+    def _background_work(self) -> Callable[[int, int], int] | None:
         """What does some more of the background work that comes first; None if there is none for now."""
         partition = self.partition
         if partition.due.any_due(partition.clock):

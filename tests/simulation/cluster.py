@@ -322,6 +322,7 @@ class Cluster:
             slice_ms=0,
             slice_contacts=rng.choice((1, 2, 3, 100)),
             slice_evaluations=evaluations,
+            slice_changes=evaluations,
             queue_records_max=rng.choice((10, 20_000)),
             backfill_queue_max=rng.choice((0, 5, 5_000)),
         )

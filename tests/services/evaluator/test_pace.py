@@ -11,7 +11,7 @@ from segmentation.model import InstantMs
 from services.evaluator.pace import Pace
 from services.evaluator.partition import Partition
 from services.evaluator.worker import Committed, PartitionWorker
-from tests.services.evaluator.inputs import NOW, definition, write
+from tests.services.evaluator.inputs import NOW, definition, tick, write
 from tests.services.evaluator.test_worker import RecordingLog
 from tests.waiting import until
 
@@ -22,6 +22,7 @@ PACE = Pace(
     commit_gap_ms=0,
     batch_work=AT_ONCE * DEFINITIONS,
     slice_evaluations=AT_ONCE * DEFINITIONS,
+    slice_changes=AT_ONCE * DEFINITIONS,
     slice_ms=0,
     commit_changes=AT_ONCE * DEFINITIONS,
 )
@@ -97,6 +98,51 @@ async def test_contacts_pass_many_definitions_in_steps_and_transactions_of_few_c
     # A write brings its contact in and out again, and a scan begins with what a batch has left uncommitted.
     assert max(stepped.steps) <= 2 * AT_ONCE * DEFINITIONS
     assert max(stepped.transactions) <= PACE.commit_changes + 2 * max(stepped.steps)
+
+
+@pytest.mark.parametrize("are_committed", [True, False])
+async def test_contacts_that_each_move_through_many_segments_at_one_deadline_do_so_in_steps_of_few_changes(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch, are_committed: bool
+) -> None:
+    stepped = Stepped(partition, monkeypatch)
+    running = asyncio.create_task(stepped.worker.run())
+    where = [{"ends_at": {"in_past": True}}]
+    log = [definition(number, where, segment_id=f"s{number}") for number in range(DEFINITIONS)]
+    log += [write(DEFINITIONS + number, f"c{number}", ends_at=NOW + number % 2) for number in range(CONTACTS)]
+    ticks = [tick(len(log), NOW + 1)]
+    if are_committed:
+        # They are due when they are written as well: the first half has entered before the tick.
+        stepped.worker.feed(log)
+        await until(lambda: not partition.has_outputs and partition.next_offset == len(log), WAIT_S, "the writes")
+        log = []
+    stepped.worker.feed([*log, *ticks])
+    changes = CONTACTS * DEFINITIONS
+    await until(lambda: sum(stepped.transactions) == changes, WAIT_S, "every deadline to be committed")
+    stepped.worker.stop()
+    await running
+    assert max(stepped.steps) <= AT_ONCE * DEFINITIONS
+    assert partition.tally.deadlines_fired == CONTACTS // 2
+    assert not partition.due.any_due(partition.clock)
+
+
+async def test_contacts_pass_one_definition_to_which_many_refer_in_steps_of_few_changes(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped = Stepped(partition, monkeypatch)
+    running = asyncio.create_task(stepped.worker.run())
+    log = [definition(0, [{"plan": "none"}], "base")]
+    log += [definition(1 + number, [{"segment": "base"}], f"s{number}") for number in range(DEFINITIONS - 1)]
+    log += [write(DEFINITIONS + number, f"c{number}", plan="pro") for number in range(CONTACTS)]
+    stepped.worker.feed(log)
+    await until(lambda: not partition.has_outputs and partition.next_offset == len(log), WAIT_S, "the writes")
+    stepped.worker.feed([definition(len(log), [{"plan": "pro"}], "base", 2)])
+    changes = CONTACTS * DEFINITIONS
+    await until(lambda: sum(stepped.transactions) == changes, WAIT_S, "everybody to be committed")
+    await until(lambda: not partition.behind_definitions, WAIT_S, "the scan to end")
+    stepped.worker.stop()
+    await running
+    assert max(stepped.steps) <= AT_ONCE * DEFINITIONS
+    assert partition.tally.backfilled == CONTACTS
 
 
 @pytest.mark.parametrize("are_settled", [True, False])

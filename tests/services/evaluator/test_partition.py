@@ -14,8 +14,8 @@ from schemas.dead_letter import DeadLetterHeaders
 from schemas.partitioner import partition_for
 from schemas.topics import Topic
 from segmentation.model import ContactId, InstantMs, SegmentId
+from services.evaluator import dead_letters, rows
 from services.evaluator import partition as partition_module
-from services.evaluator import rows
 from services.evaluator.dead_letters import CONTACT_TOO_LARGE, EVALUATION_FAILED, WRONG_PARTITION
 from services.evaluator.failures import EvaluationError
 from services.evaluator.partition import Partition
@@ -167,7 +167,7 @@ def test_an_erasure_of_a_contact_that_is_not_there_is_done(store: RocksStore) ->
 def test_a_contact_that_grows_beyond_its_row_is_refused_and_kept_as_it_was(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition_module, "CONTACT_ROW_BYTES_MAX", 50_000)
+    monkeypatch.setattr(dead_letters, "CONTACT_ROW_BYTES_MAX", 50_000)
     partition = opened(store)
     partition.consume([write(0, a="x" * 30_000), write(1, b="x" * 30_000), write(2, c=1)])
     assert refusals(partition) == [CONTACT_TOO_LARGE]
