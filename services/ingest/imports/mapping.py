@@ -10,7 +10,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, count, islice
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,16 +79,17 @@ def suggest_columns(
 ) -> list[ColumnSuggestion]:
     """A suggestion for each column, from its name, its cells and the attributes that there are already."""
     known = {_plain(name): name for name in known_attributes}
-    added = len(REPORT_COLUMNS) if is_report(names) else 0
+    own = len(names) - (len(REPORT_COLUMNS) if is_report(names) else 0)
+    attributes = _told_apart(names[:own], [_suggest_attribute(name, known) for name in names[:own]], known)
     suggestions = []
     for position, name in enumerate(names):
         cells = [row[position] for row in rows if position < len(row)]
         suggested = suggest_type(cells, named_version="version" in _plain(name).split("_"))
         attribute: str | None
-        if position >= len(names) - added:
+        if position >= own:
             attribute, reason = None, "this column was added by a report of rejected rows"
         else:
-            attribute, reason = _suggest_attribute(name, known)
+            attribute, reason = attributes[position]
         suggestions.append(
             ColumnSuggestion(
                 name=name,
@@ -194,6 +195,27 @@ def _suggest_attribute(name: str, known: Mapping[str, str]) -> tuple[str, str]:
     if near is not None:
         return known[near], f"similar to the attribute {known[near]!r}, which is there already"
     return plain, "named after the column"
+
+
+def _told_apart(
+    names: Sequence[str], suggested: Sequence[tuple[str, str]], known: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """The suggestions, each attribute once: it is that of the column with exactly its name, or else of the first."""
+    owners: dict[str, int] = {}
+    for position, (attribute, _) in enumerate(suggested):
+        owner = owners.setdefault(attribute, position)
+        if names[position] == attribute != names[owner]:
+            owners[attribute] = position
+    told = list(suggested)
+    taken = owners.keys() | known.keys() | set(known.values())
+    for position, (attribute, _) in enumerate(suggested):
+        if owners[attribute] != position:
+            plain = _plain(names[position])
+            numbered = (f"{plain}_{number}" for number in count(2))
+            free = next(name for name in chain((plain,), numbered) if name not in taken)
+            told[position] = free, f"column {names[owners[attribute]]!r} is suggested {attribute!r}"
+            taken.add(free)
+    return told
 
 
 def _numbered_alike(plain: str, known: Iterable[str]) -> list[str]:

@@ -51,6 +51,23 @@ def test_a_column_is_not_suggested_the_attribute_of_another_name(column: str, kn
 
 
 @pytest.mark.parametrize(
+    ("names", "known", "attributes"),
+    [
+        (["Plan", "plan"], [], ["plan_2", "plan"]),
+        (["PLAN", "Plan"], ["plan"], ["plan", "plan_2"]),
+        (["PLAN", "Plan", "plan 2"], ["Plan"], ["plan_3", "Plan", "plan_2"]),
+        (["Adress", "address"], ["address"], ["adress", "address"]),
+        (["Plan", "plan", "PLAN"], ["plan_2"], ["plan_3", "plan", "plan_4"]),
+    ],
+)
+def test_no_two_columns_are_suggested_one_attribute(names: list[str], known: list[str], attributes: list[str]) -> None:
+    suggested = suggest_columns(names, [], known)
+    assert [column.attribute for column in suggested] == attributes
+    columns = {column.name: ColumnMapping(attribute=column.attribute) for column in suggested}
+    assert check_mapping(ImportMapping(id_column=names[0], columns=columns), names) == ()
+
+
+@pytest.mark.parametrize(
     ("column", "known"),
     [("ИМЯ", "Имя"), ("Gro\u0308ße", "größe"), ("Stra\u00dfen-Name", "straßen_name"), ("!!!", "!!!")],
 )
