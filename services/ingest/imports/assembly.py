@@ -37,7 +37,7 @@ async def running_imports(
         files = ImportFiles(url, settings.uploads_mib * 1024 * 1024)
         workshop = Workshop(
             files=files,
-            open_log=lambda: KafkaBulkLog(client_options(settings), topic, settings.partitions),
+            open_log=lambda is_ours: KafkaBulkLog(client_options(settings), topic, settings.partitions, is_ours),
             partitions=settings.partitions,
             now_ms=clock.now_ms,
             dry_runner=DryRunner(contacts),

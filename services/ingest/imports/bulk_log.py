@@ -1,14 +1,15 @@
 """The input log as an import sees it: append many rows in order, know that they are there, and find what was written.
 
 Rule: a row counts as written only when every replica has it (acks=all, idempotent producer), and the rows of one import
-stand in a partition in the file's order. The producer is an import's own, so no live write waits behind a file. Errors:
-`BulkLogError`, after which this object is closed and thrown away, and the log itself is asked what it holds.
+stand in a partition in the file's order. Nothing is handed to the broker for an import that may be another process's by
+now: what a frozen process still had would come behind newer rows. The producer is an import's own, so no live write
+waits behind a file. Errors: `BulkLogError`, after which this object is closed and thrown away, and the log is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -28,6 +29,7 @@ ACK_TIMEOUT_MS: Final = 60_000
 """How long one request waits for its answer. Rows that were handed over are sent again until they are answered."""
 READ_STALL_MAX_S: Final = 20
 """How long reading back may bring nothing before it is given up."""
+ANOTHERS: Final = "another process may work on the import"
 
 
 class BulkLogError(ServiceError):
@@ -59,12 +61,13 @@ class BulkLog(Protocol):
 
 
 class KafkaBulkLog:
-    """The input log on a real broker."""
+    """The input log on a real broker, for as long as an import is surely this process's."""
 
-    def __init__(self, options: Mapping[str, Any], topic: str, partitions: int) -> None:
+    def __init__(self, options: Mapping[str, Any], topic: str, partitions: int, is_ours: Callable[[], bool]) -> None:
         self._options = dict(options)
         self._topic = topic
         self._partitions = partitions
+        self._is_ours = is_ours
         self._producer: AIOKafkaProducer | None = None
         self._open: dict[int, Any] = {}
         self._sent: dict[int, list[tuple[asyncio.Future[Any], int]]] = {}
@@ -80,6 +83,7 @@ class KafkaBulkLog:
             request_timeout_ms=ACK_TIMEOUT_MS,
         )
         await _start(producer, self._topic)
+        self._send_only_while_ours(producer.client)
         self._producer = producer
         return self
 
@@ -149,8 +153,23 @@ class KafkaBulkLog:
                     behind[partition] = max(behind.get(partition, 0), (await asyncio.shield(future)).offset + count)
         except (KafkaError, OSError) as error:
             raise BulkLogError(f"rows were not acknowledged: {error!r}", topic=self._topic) from error
+        if not self._is_ours():
+            # They are written, and how far the import has come is for another to say.
+            raise BulkLogError(ANOTHERS, topic=self._topic)
         self._sent.clear()
         return behind
+
+    def _send_only_while_ours(self, client: Any) -> None:
+        """Ask as late as one can: behind the question nothing is awaited until the bytes are the connection's."""
+        send = client.send
+
+        async def send_while_ours(node: Any, request: Any, **options: Any) -> Any:
+            await client.ready(node, **options)
+            if not self._is_ours():
+                raise KafkaError(ANOTHERS)  # of no kind that the client would try again
+            return await send(node, request, **options)
+
+        client.send = send_while_ours
 
     async def _send(self, partition: int, batch: Any) -> None:
         """Hand a batch to the client; waits while an earlier batch of the partition is still on its way."""

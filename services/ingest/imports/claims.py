@@ -20,6 +20,8 @@ from services.ingest.imports.files import ImportFiles
 CLAIM_MS: Final = 30_000
 """How long a claim stands without being renewed."""
 RENEWED_EVERY_S: Final = 5.0
+WRITTEN_WITHIN_S: Final = 25.0
+"""For so long after its claim a process writes: what it has sent is there before another may take the import over."""
 SETTLED_S: Final = 0.5
 """After this, another process that took the import at the same moment has written its claim, too."""
 

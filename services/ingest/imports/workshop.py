@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from schemas.partitioner import partition_for_key
 from segmentation.model import InstantMs
 from services.ingest.imports.bulk_log import BulkLog
-from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, SETTLED_S, Claims
+from services.ingest.imports.claims import CLAIM_MS, RENEWED_EVERY_S, SETTLED_S, WRITTEN_WITHIN_S, Claims
 from services.ingest.imports.conversion import RowConverter
 from services.ingest.imports.dry_run import DryRunner
 from services.ingest.imports.files import ImportFiles, UnreadableImportError
@@ -47,6 +47,10 @@ class Work:
     """It waits for its turn, and has not been told to wait no longer."""
     task: asyncio.Task[None] | None = None
 
+    def is_ours(self) -> bool:
+        """Whether no other process may work on it. One that was frozen sees by its claim that another may."""
+        return not self.lost and clock.monotonic() <= self.claimed_until_s
+
     def leave_queue(self) -> None:
         """Wait no longer for a turn that nobody wants any more."""
         if self.queued and self.task is not None:
@@ -59,7 +63,8 @@ class Workshop:
     """All work of this process."""
 
     files: ImportFiles
-    open_log: Callable[[], BulkLog]
+    open_log: Callable[[Callable[[], bool]], BulkLog]
+    """Of an import; it is told how to ask whether the import is surely this process's still."""
     partitions: int
     now_ms: Callable[[], InstantMs]
     dry_runner: DryRunner
@@ -124,7 +129,7 @@ class Workshop:
     def _begin(self, record: ImportRecord) -> None:
         work = self._in_hand[record.id] = Work(record, Progress(record.bytes_total, waiting="for its turn"))
         # The claim was written a moment ago. Whoever is late by as much is late for the next one, too.
-        work.claimed_until_s = clock.monotonic() + CLAIM_MS / 1000
+        work.claimed_until_s = clock.monotonic() + WRITTEN_WITHIN_S
         work.task = asyncio.create_task(self._carry_out(work), name=f"import {record.id}")
 
     async def _carry_out(self, work: Work) -> None:
@@ -169,7 +174,7 @@ class Workshop:
                 log.warning("a claim cannot be renewed now", import_id=work.record.id, reason=str(error))
 
     async def _renew_claim(self, work: Work) -> None:
-        until_s = clock.monotonic() + CLAIM_MS / 1000
+        until_s = clock.monotonic() + WRITTEN_WITHIN_S
         if not await off_loop(self.claims.renew, work.record.id):
             log.warning("another process has taken the import over", import_id=work.record.id)
             work.lost = True
@@ -273,7 +278,7 @@ class Workshop:
             record,
             RowConverter(mapping, record.names, record.id),
             self.files,
-            self.open_log,
+            lambda: self.open_log(work.is_ours),
             lambda key: partition_for_key(key, self.partitions),
             work.progress,
             lambda: self._halts(work),
@@ -286,8 +291,8 @@ class Workshop:
             await self.finish(record, ImportState.CANCELLED)
 
     def _halts(self, work: Work) -> bool:
-        """Whether to go no further. A process that was frozen sees by its claim that another may be at work."""
-        return self._stopping or work.cancelled or work.lost or clock.monotonic() > work.claimed_until_s
+        """Whether to go no further."""
+        return self._stopping or work.cancelled or not work.is_ours()
 
     async def finish(self, record: ImportRecord, state: ImportState) -> ImportRecord:
         """End an import for good; the uploaded file is not needed any more."""

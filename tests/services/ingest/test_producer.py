@@ -46,7 +46,7 @@ async def test_writes_go_on_after_the_producer_died(running: Running) -> None:
 
 async def test_giving_up_a_flush_leaves_the_clients_sending_task_alive(running: Running) -> None:
     topic = topic_name(running.settings.topic_prefix, Topic.CONTACT_CHANGES)
-    async with KafkaBulkLog(client_options(running.settings), topic, PARTITIONS) as bulk_log:
+    async with KafkaBulkLog(client_options(running.settings), topic, PARTITIONS, lambda: True) as bulk_log:
         producer: Any = bulk_log._producer
         answer = asyncio.Event()
         send = producer.client.send

@@ -93,10 +93,12 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @asynccontextmanager
-async def importing(folder: Path, open_log: Callable[[], BulkLog] | None = None) -> AsyncIterator[World]:
+async def importing(
+    folder: Path, open_log: Callable[[Callable[[], bool]], BulkLog] | None = None
+) -> AsyncIterator[World]:
     files, log = ImportFiles(str(folder)), HeldLog()
     claims = Claims(files, "here", clock.now_ms)
-    workshop = Workshop(files, open_log or (lambda: log), 1, clock.now_ms, DryRunner(NoContacts()), claims)
+    workshop = Workshop(files, open_log or (lambda _: log), 1, clock.now_ms, DryRunner(NoContacts()), claims)
     imports = Imports(files, workshop, tuple, clock.now_ms)
     await workshop.start()
 
@@ -143,7 +145,7 @@ def at_once(world: World, has_locks: bool, monkeypatch: pytest.MonkeyPatch) -> N
 def two_processes(world: World, log: HeldLog) -> list[Workshop]:
     claims = [Claims(world.files, name, clock.now_ms) for name in ("one", "other")]
     runner = DryRunner(NoContacts())
-    return [Workshop(world.files, lambda: log, 1, clock.now_ms, runner, each) for each in claims]
+    return [Workshop(world.files, lambda _: log, 1, clock.now_ms, runner, each) for each in claims]
 
 
 @pytest.mark.usefixtures("at_once")
@@ -239,7 +241,7 @@ async def test_an_import_that_is_committed_just_when_it_would_be_forgotten_is_no
     world.files.save_record(committed.model_copy(update={"state": ImportState.UPLOADED}))
     late = InstantMs(clock.now_ms() + ABANDONED_MS + 1)
     claims = Claims(world.files, "here", lambda: late)
-    other = Workshop(world.files, lambda: world.log, 1, lambda: late, DryRunner(NoContacts()), claims)
+    other = Workshop(world.files, lambda _: world.log, 1, lambda: late, DryRunner(NoContacts()), claims)
     async with other.changing:
         looking = asyncio.create_task(other._look_round())
         await asyncio.sleep(0.2)

@@ -27,7 +27,7 @@ async def waiting(tmp_path: Path) -> AsyncIterator[World]:
     writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     options = {"bootstrap_servers": f"127.0.0.1:{server.sockets[0].getsockname()[1]}"}
-    async with importing(tmp_path, lambda: KafkaBulkLog(options, "contact-changes", 1)) as world:
+    async with importing(tmp_path, lambda is_ours: KafkaBulkLog(options, "contact-changes", 1, is_ours)) as world:
         progress = world.work.progress
         await until(lambda: progress.waiting, WAIT_S, "the import to wait", satisfies=lambda w: w == FOR_BROKER)
         yield world

@@ -112,7 +112,7 @@ class Workshop:
 
     def log(self) -> KafkaBulkLog:
         topic = topic_name(self.settings.topic_prefix, Topic.CONTACT_CHANGES)
-        return KafkaBulkLog(client_options(self.settings), topic, self.settings.partitions)
+        return KafkaBulkLog(client_options(self.settings), topic, self.settings.partitions, lambda: True)
 
     def run(self, files: ImportFiles, log: CrashingLog | None = None) -> ImportRun:
         logs = iter([log] if log is not None else [])
