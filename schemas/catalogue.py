@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from schemas.attribute_declaration import AttributeDeclarationRecord
+from schemas.audit_record import AuditRecord
 from schemas.contact_change import CONTACT_CHANGED, ContactChangeRecord
 from schemas.contact_row import ContactRow
 from schemas.control_rows import ClockRow, CursorRow, DefinitionRow
@@ -140,6 +141,11 @@ CHANNELS: Mapping[Topic, Channel] = MappingProxyType(
             ),
             (Party.WEBHOOKS,),
             (Party.WEBHOOKS,),
+        ),
+        Topic.AUDIT: Channel(
+            (Message(AuditRecord, "The webhook's id."),),
+            (Party.WEBHOOKS,),
+            (Party.INGEST,),
         ),
     }
 )

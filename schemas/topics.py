@@ -31,6 +31,7 @@ class Topic(StrEnum):
     DEAD_LETTERS = "dead-letters"
     REQUESTS = "requests"
     WEBHOOKS = "webhooks"
+    AUDIT = "audit-log"
 
 
 class Partitioning(StrEnum):
@@ -174,6 +175,20 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 key="`webhook|` and its id; `failure|` or `replay|`, the webhook's id, `|` and the failure's",
                 purpose="Where changes are sent by HTTP, with the secrets that sign them, and what could not be sent.",
                 settings={**_ERASED_WITHIN, **_TOMBSTONES_KEPT, **_LARGER_THAN_INPUT},
+            ),
+            _spec(
+                Topic.AUDIT,
+                partitioning=Partitioning.SINGLE,
+                cleanup=Cleanup.DELETE,
+                key="id of what was changed",
+                purpose="Who made, deleted or replayed what of the webhooks, kept forever.",
+                settings={
+                    "retention.ms": str(KEEP_FOREVER_MS),
+                    "retention.bytes": "-1",
+                    "message.timestamp.type": "LogAppendTime",
+                    # What is remembered of it is bounded by the number of records.
+                    "max.message.bytes": str(16 * 1024),
+                },
             ),
         )
     }

@@ -175,7 +175,7 @@ class AuditActor(Response):
 
 
 class AuditEntry(Response):
-    """One change of a key, a segment, an attribute or a dead letter."""
+    """One change of a key, a segment, an attribute, a dead letter or a webhook."""
 
     id: str
     at: str

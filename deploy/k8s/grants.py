@@ -81,7 +81,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
     {
         "ingest": (
             *_reads_and_writes(Topic.CONTACT_CHANGES, Topic.SEGMENTS, Topic.ATTRIBUTES, Topic.REQUESTS),
-            *_reads(Topic.EVALUATOR_STATUS, Topic.DEAD_LETTERS),
+            *_reads(Topic.EVALUATOR_STATUS, Topic.DEAD_LETTERS, Topic.AUDIT),
             _transactions("ingest-merge-"),
         ),
         "evaluator": (
@@ -101,6 +101,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
         "console": _reads(Topic.MEMBERSHIPS, Topic.EVALUATOR_STATUS, Topic.ATTRIBUTES, Topic.DEAD_LETTERS),
         "webhooks": (
             *_reads_and_writes(Topic.WEBHOOKS),
+            *_writes(Topic.AUDIT),
             *_reads(Topic.MEMBERSHIPS),
             _group(WEBHOOK_GROUPS, prefix=True),
         ),
@@ -126,7 +127,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = MappingProxyType(
                 _allows(topic, Operation.WRITE, Operation.ALTER_CONFIGS)
                 for topic in (Topic.CONTACTS_CHANGELOG, Topic.MEMBERSHIPS, Topic.WEBHOOKS)
             ),
-            *(_allows(topic, Operation.ALTER_CONFIGS) for topic in (Topic.SEGMENTS, Topic.ATTRIBUTES)),
+            *(_allows(topic, Operation.ALTER_CONFIGS) for topic in (Topic.SEGMENTS, Topic.ATTRIBUTES, Topic.AUDIT)),
             *_reads(Topic.CONTROL_CHANGELOG, Topic.EVALUATOR_STATUS),
             Grant(
                 Resource.TOPIC,

@@ -18,7 +18,14 @@ from deploy.workspace.errors import OperationRefusedError
 from schemas.topics import SPECS, Cleanup, Topic
 from segmentation.model import InstantMs
 
-COMPARED = (Topic.CONTACTS_CHANGELOG, Topic.MEMBERSHIPS, Topic.SEGMENTS, Topic.ATTRIBUTES, Topic.WEBHOOKS)
+COMPARED = (
+    Topic.CONTACTS_CHANGELOG,
+    Topic.MEMBERSHIPS,
+    Topic.SEGMENTS,
+    Topic.ATTRIBUTES,
+    Topic.WEBHOOKS,
+    Topic.AUDIT,
+)
 """All that is kept for ever. What is copied beside it may be deleted by its retention while we look."""
 DIGEST_BYTES = 16
 _MODULUS = 1 << 8 * DIGEST_BYTES

@@ -28,6 +28,7 @@ COPIED = (
     Topic.SEGMENTS,
     Topic.ATTRIBUTES,
     Topic.WEBHOOKS,
+    Topic.AUDIT,
     Topic.REQUESTS,
     Topic.DEAD_LETTERS,
 )

@@ -35,6 +35,7 @@ SEALED_BYTES = {
     Topic.ATTRIBUTES: 1,
     Topic.REQUESTS: 1,
     Topic.WEBHOOKS: 1,
+    Topic.AUDIT: 1,
 }
 """The largest record that a sealed topic takes: the broker itself refuses every producer, also those we do not know."""
 EVALUATED = (Topic.MEMBERSHIPS, Topic.CONTACTS_CHANGELOG, Topic.CONTROL_CHANGELOG)
@@ -126,7 +127,7 @@ class Move:
         await self._until("the evaluators to evaluate everything", lambda: self._unevaluated(source))
         await self._copy_rest(copier)
         await self._until("every consumer to read all changes and stop", lambda: self._unread(source))
-        await self._seal(source, Topic.WEBHOOKS)
+        await self._seal(source, Topic.WEBHOOKS, Topic.AUDIT)
         inventory = await self._same(copier)
         # A broker that took the seal late may have taken a write meanwhile: then the copies are not all.
         if left := await self._unevaluated(source):

@@ -46,6 +46,7 @@ Once, however often it is asked
 
 For administrators
     key_routes, audit_routes, replay_routes
+    audit_topic: what other services tell for the audit
     replaying: what a replay writes, or why it cannot; pure
     dead_letter_log: reads one letter by its place
 

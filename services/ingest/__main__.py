@@ -22,6 +22,7 @@ TOPICS = (
     Topic.REQUESTS,
     Topic.EVALUATOR_STATUS,
     Topic.DEAD_LETTERS,
+    Topic.AUDIT,
 )
 """What ingest works on; the shape of any other topic is the business of whoever uses it."""
 

@@ -1,4 +1,4 @@
-"""The route that tells who changed what: keys, attributes and replays from the audit file, segments from their topic.
+"""The route that tells who changed what: keys, attributes, dead letters from a file, segments and webhooks from topics.
 
 Rule: newest first, in pages; an entry's id is its place among all of them. No secret is in an entry.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,19 +16,20 @@ from fastapi.responses import Response
 
 from segmentation.errors import Problem
 from services.ingest.answers import instant_text, json_response
+from services.ingest.audit_topic import AuditTopic
 from services.ingest.bodies import is_number_up_to
 from services.ingest.contact_docs import json_answer, problems
 from services.ingest.guard import Guard, secured
-from services.ingest.segment_history import SegmentChange, SegmentHistory
-from services.runtime.audit import Audit, AuditEvent
+from services.ingest.segment_history import SegmentHistory
+from services.runtime.audit import Audit, AuditEntry, AuditEvent
 from services.runtime.keys import Scope
 from services.runtime.problems import invalid
 
 LIMIT: Final = 50
 LIMIT_MAX: Final = 1_000
 ID_CHARACTERS_MAX: Final = 64
-KINDS: Final = ("key", "segment", "attribute", "dead_letter")
-_FROM_FILE, _FROM_TOPIC = "a", "s"
+KINDS: Final = ("key", "segment", "attribute", "dead_letter", "webhook")
+_FROM_FILE, _FROM_SEGMENTS, _FROM_TOPIC = "a", "s", "t"
 
 _STATE: Final[dict[str, Any]] = {"type": ["object", "null"]}
 _ENTRY: Final[dict[str, Any]] = {
@@ -82,9 +83,10 @@ class _Found:
 class AuditRoutes:
     """The route `/audit`."""
 
-    def __init__(self, audit: Audit, segments: SegmentHistory, guard: Guard) -> None:
+    def __init__(self, audit: Audit, segments: SegmentHistory, topic: AuditTopic, guard: Guard) -> None:
         self._audit = audit
         self._segments = segments
+        self._topic = topic
         self._guard = guard
 
     def router(self) -> APIRouter:
@@ -102,7 +104,7 @@ class AuditRoutes:
         return router
 
     async def page(self, request: Request) -> Response:
-        """Who changed which key, segment, attribute or dead letter, and from what to what; newest first."""
+        """Who changed which key, segment, attribute, dead letter or webhook, and from what to what; newest first."""
         query = request.query_params
         limit, kind, before = query.get("limit", str(LIMIT)), query.get("kind"), query.get("before")
         faults = []
@@ -114,25 +116,28 @@ class AuditRoutes:
             faults.append(_fault("before", before, "give the `next` of a page"))
         if faults:
             raise invalid(faults)
-        changes = list(self._segments)
-        found = await asyncio.to_thread(self._newest, changes, int(limit) + 1, kind, before)
+        # Taken at once: another thread must not go through what this one adds to.
+        logged = {_FROM_SEGMENTS: tuple(self._segments), _FROM_TOPIC: tuple(self._topic)}
+        found = await asyncio.to_thread(self._newest, logged, int(limit) + 1, kind, before)
         shown, rest = found[: int(limit)], found[int(limit) :]
         following = shown[-1].id if rest else None
         return json_response({"entries": [_shown(one) for one in shown], "next": following})
 
-    def _newest(self, changes: list[SegmentChange], count: int, kind: str | None, before: str | None) -> list[_Found]:
+    def _newest(
+        self, logged: dict[str, tuple[AuditEntry, ...]], count: int, kind: str | None, before: str | None
+    ) -> list[_Found]:
         candidates = (
             one
-            for one in self._all(changes)
+            for one in self._all(logged)
             if (before is None or one.id < before) and (kind is None or one.event.action.partition(".")[0] == kind)
         )
         return heapq.nlargest(count, candidates, key=lambda one: one.id)
 
-    def _all(self, changes: list[SegmentChange]) -> Iterator[_Found]:
-        for change in changes:
-            yield _Found(_id(change.at_ms, _FROM_TOPIC, change.offset), change.at_ms, change.event)
-        for entry in self._audit.newest_first():
-            yield _Found(_id(entry.at_ms, _FROM_FILE, entry.number), entry.at_ms, entry.event)
+    def _all(self, logged: dict[str, tuple[AuditEntry, ...]]) -> Iterator[_Found]:
+        sources: dict[str, Iterable[AuditEntry]] = {**logged, _FROM_FILE: self._audit.newest_first()}
+        for source, entries in sources.items():
+            for entry in entries:
+                yield _Found(_id(entry.at_ms, source, entry.number), entry.at_ms, entry.event)
 
 
 def _id(at_ms: int, source: str, number: int) -> str:

@@ -8,34 +8,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.segment_definition import KEY_NAME_HEADER, SegmentDefinitionRecord
 from segmentation.model import SegmentState
-from services.runtime.audit import Actor, AuditEvent
+from services.runtime.audit import Actor, AuditEntry, AuditEvent
 
 CHANGES_KEPT_MAX: Final = 5_000
 TEXT_CHARACTERS_MAX: Final = 500
 """Of an expression and of a description."""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentChange:
-    """One accepted version at its place on the topic."""
-
-    offset: int
-    at_ms: int
-    event: AuditEvent
-
-
 class SegmentHistory:
-    """The changes, in log order."""
+    """The changes, in log order, each numbered by its offset."""
 
     def __init__(self) -> None:
-        self._changes: deque[SegmentChange] = deque(maxlen=CHANGES_KEPT_MAX)
+        self._changes: deque[AuditEntry] = deque(maxlen=CHANGES_KEPT_MAX)
 
-    def __iter__(self) -> Iterator[SegmentChange]:
+    def __iter__(self) -> Iterator[AuditEntry]:
         return iter(self._changes)
 
     def take(
@@ -58,7 +48,7 @@ class SegmentHistory:
             after=None if after.state is SegmentState.DELETED else _told(after),
             request_id=after.request_id,
         )
-        self._changes.append(SegmentChange(offset, at_ms, event))
+        self._changes.append(AuditEntry(offset, at_ms, event))
 
 
 def _verb(before: SegmentDefinitionRecord | None, after: SegmentDefinitionRecord) -> str:

@@ -21,6 +21,7 @@ from services.ingest import segment_docs
 from services.ingest.app import build_app
 from services.ingest.attributes import AttributeRoutes
 from services.ingest.audit_routes import AuditRoutes
+from services.ingest.audit_topic import AuditTopic
 from services.ingest.contact_log import ContactLog
 from services.ingest.contacts import ContactRoutes
 from services.ingest.dead_letter_log import DeadLetterLog
@@ -89,6 +90,8 @@ class Ingest:
             await stack.enter_async_context(topics.following())
             requests = RequestLog(settings, producer)
             await stack.enter_async_context(requests.following(settings.data_dir, tell))
+            audit_topic = AuditTopic(settings)
+            await stack.enter_async_context(audit_topic.following())
             once = Once(requests)
             stack.push_async_callback(once.close)
             evaluation = Evaluation(settings, evaluators)
@@ -110,7 +113,7 @@ class Ingest:
                 AttributeRoutes(topics, guard, clock.now_ms, keys.audit).router(),
                 ImportRoutes(imports, once, guard).router(),
                 KeyRoutes(keys, guard).router(),
-                AuditRoutes(keys.audit, topics.history, guard).router(),
+                AuditRoutes(keys.audit, topics.history, audit_topic, guard).router(),
                 ReplayRoutes(DeadLetterLog(settings), contact_log, once, guard, keys.audit).router(),
             ]
             app = build_app(
@@ -121,7 +124,7 @@ class Ingest:
                 contact_log,
                 topics,
                 imports,
-                (topics.reading, requests.reading),
+                (topics.reading, requests.reading, audit_topic.reading),
             )
 
 

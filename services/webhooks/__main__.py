@@ -14,7 +14,7 @@ async def main(context: ServiceContext[WebhookSettings]) -> None:
     """Work until stopped."""
     settings = context.settings
     listening = listen(settings.host, settings.webhooks_port)
-    if not await context.came_about(verify_topics(settings, (Topic.WEBHOOKS, Topic.MEMBERSHIPS))):
+    if not await context.came_about(verify_topics(settings, (Topic.WEBHOOKS, Topic.AUDIT, Topic.MEMBERSHIPS))):
         return
     async with running(settings, context.stopping) as (app, working):
         await serve(app, listening, context.stopping, lambda: context.health.ready("delivering"), [working])

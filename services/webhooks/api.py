@@ -1,7 +1,7 @@
 """The API of webhooks: make, list and delete them, see what could not be delivered, and try it again.
 
 Rule: every route needs the scope `admin`. A secret is in the answer that made it, its repeats, and nowhere else. Who
-changes something is in the log, by the key and the request.
+changes something is in the audit before it is done, and in the log, by the key and the request.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from starlette.types import ASGIApp
 from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookReplayRecord
 from segmentation.values import iso_text
 from services.runtime import clock
+from services.runtime.errors import ServiceError
 from services.runtime.keys import ApiKey
 from services.runtime.logs import get_logger
 from services.runtime.problems import HANDLERS, ProblemError, not_found
 from services.runtime.repeats import REPLAYED, identity_of
 from services.webhooks import documents
 from services.webhooks.addresses import AddressRefusedError, NameUnresolvedError, read_url, resolve
+from services.webhooks.audit_log import AuditLog
 from services.webhooks.bodies import read_webhook
 from services.webhooks.documents import REPEATABLE, SECURED, WebhookRequest, answers, taking
 from services.webhooks.follower import Follower, present_end
@@ -58,9 +60,11 @@ class WebhookRoutes:
         registry: Registry,
         follower_of: Callable[[str], Follower | None],
         guard: Guard,
+        audit: AuditLog,
     ) -> None:
         self._settings = settings
         self._registry = registry
+        self._audit = audit
         self._follower_of = follower_of
         self._guard = guard
         self.admit = guard.admit
@@ -124,6 +128,7 @@ class WebhookRoutes:
             start=await present_end(self._settings),
             life=secrets.token_hex(LIFE_BYTES),
         )
+        await self._audit.created(webhook, request)
         standing = await self._registry.create(webhook)
         if standing != webhook:
             return self._made_before(standing, wanted)
@@ -133,7 +138,7 @@ class WebhookRoutes:
 
     async def delete(self, webhook_id: str, request: Request) -> Response:
         """Delete a webhook; nothing is sent to it any more."""
-        self._known(webhook_id)
+        await self._audit.deleted(self._known(webhook_id), request)
         await self._registry.delete(webhook_id)
         _tell("webhook deleted", request, webhook=webhook_id)
         return Response(status_code=204)
@@ -175,15 +180,21 @@ class WebhookRoutes:
             raise ProblemError(503, "being_replayed", "another request replays it now", detail, headers=SOON)
         _tell("webhook failure replayed", request, webhook=webhook_id, failure=failure_id)
         # Not the request's own: a stop cuts requests off, and what became of the delivery is to be noted all the same.
-        replaying = asyncio.create_task(self._deliver(failure, mine, follower), name="replay")
+        replaying = asyncio.create_task(self._deliver(failure, mine, follower, request), name="replay")
         self._at_work.add(replaying)
         replaying.add_done_callback(self._at_work.discard)
         return await asyncio.shield(replaying)
 
-    async def _deliver(self, failure: WebhookFailureRecord, mine: WebhookReplayRecord, follower: Follower) -> Response:
+    async def _deliver(
+        self, failure: WebhookFailureRecord, mine: WebhookReplayRecord, follower: Follower, request: Request
+    ) -> Response:
         """Try it, and say in the log how it went."""
         try:
+            await self._audit.replayed(mine.webhook_id, mine.failure_id, request)
             reason = await follower.replay(failure)
+        except ServiceError:
+            await self._registry.release(mine)
+            raise
         except (StoppedError, asyncio.CancelledError) as error:
             await self._registry.release(mine)
             raise ProblemError(503, "stopping", "the webhook is being stopped", "try again", headers=SOON) from error

@@ -34,7 +34,7 @@ class Guard:
         """The request's key. Errors: ProblemError 401, 403, 429."""
         key = admitted(request, self._keys, Scope.ADMIN)
         request.state.limits = counted(key, self._rates)
-        request.state.key_id = key.id
+        request.state.key_id, request.state.key_name = key.id, key.name
         return key
 
 

@@ -21,6 +21,7 @@ from services.runtime.logs import get_logger
 from services.runtime.rates import Rates
 from services.runtime.web import raise_ended
 from services.webhooks.api import WebhookRoutes, build_app, served
+from services.webhooks.audit_log import AuditLog
 from services.webhooks.follower import Follower
 from services.webhooks.guard import Guard
 from services.webhooks.registry import Registry
@@ -124,7 +125,7 @@ async def running(settings: WebhookSettings, stopping: asyncio.Event) -> AsyncIt
         await stack.enter_async_context(registry.following())
         followers = Followers(settings, registry, stopping)
         guard = Guard(KeyFile(settings.keys_path), Rates(settings.webhooks_rate_limit_per_s, clock.monotonic))
-        routes = WebhookRoutes(settings, registry, followers.get, guard)
+        routes = WebhookRoutes(settings, registry, followers.get, guard, AuditLog(settings, producer))
         stack.push_async_callback(routes.close)
         working = asyncio.create_task(followers.run(), name="webhooks")
         stack.push_async_callback(_ended, working)

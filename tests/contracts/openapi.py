@@ -32,5 +32,5 @@ def webhooks_document() -> dict[str, Any]:
     """The API of webhooks."""
     guard = Guard(MagicMock(), MagicMock())
     return webhooks_documents.describe(
-        webhooks.build_app(webhooks.WebhookRoutes(MagicMock(), MagicMock(), MagicMock(), guard))
+        webhooks.build_app(webhooks.WebhookRoutes(MagicMock(), MagicMock(), MagicMock(), guard, MagicMock()))
     )

@@ -1,4 +1,4 @@
-"""`tidegate audit`: who changed which key, segment, attribute or dead letter, and from what to what; newest first."""
+"""`tidegate audit`: who changed which key, segment, attribute, dead letter or webhook, and from what to what."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tidegate.responses import AuditEntry
 
 app = typer.Typer(add_completion=False)
 
-KINDS: Final = ("key", "segment", "attribute", "dead_letter")
+KINDS: Final = ("key", "segment", "attribute", "dead_letter", "webhook")
 ENTRIES: Final = 50
 ENTRIES_MAX: Final = 1_000
 

@@ -65,7 +65,7 @@ def ingest(folder: Path, spans: Spans) -> TracedRequests:
         AttributeRoutes(nothing, guard, nothing, keys.audit).router(),
         ImportRoutes(nothing, nothing, guard).router(),
         KeyRoutes(keys, guard).router(),
-        AuditRoutes(keys.audit, nothing, guard).router(),
+        AuditRoutes(keys.audit, nothing, nothing, guard).router(),
         ReplayRoutes(nothing, nothing, nothing, guard, keys.audit).router(),
     ]
     app = build_app(guard, nothing, lambda: False, ContactRoutes(nothing, nothing, guard), routers)

@@ -36,11 +36,14 @@ async def test_a_replay_that_was_delivered_and_could_not_be_forgotten_is_forgott
     async def replay(failure: WebhookFailureRecord) -> None:
         delivered.append(failure)
 
+    async def audited(*_: object) -> None: ...
+
     monkeypatch.setattr(registry, "_append", append)
     follower: Any = SimpleNamespace(replay=replay)
     guard: Any = SimpleNamespace(admit=None)
+    audit: Any = SimpleNamespace(replayed=audited)
     request: Any = SimpleNamespace(state=SimpleNamespace(key_id="k", request_id="r"))
-    routes = WebhookRoutes(WebhookSettings(), registry, lambda _: follower, guard)
+    routes = WebhookRoutes(WebhookSettings(), registry, lambda _: follower, guard, audit)
     with pytest.raises(ServiceError):
         await routes._replay("w", "f", request)
     is_away = False
