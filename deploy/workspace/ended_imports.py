@@ -12,6 +12,7 @@ from fsspec import AbstractFileSystem
 from deploy.workspace.errors import OperationRefusedError
 from deploy.workspace.settings import OperatorSettings
 from segmentation.model import InstantMs
+from services.runtime.addresses import without_credentials
 from services.runtime.stored_files import last_write_ms
 
 FOLDER = "imports"
@@ -42,8 +43,10 @@ def remove_ended(url: str, now_ms: InstantMs) -> int:
                 removed += 1
     except (OSError, ValueError, ImportError) as error:
         raise OperationRefusedError(
-            f"TIDEGATE_IMPORTS_URL {url} cannot be cleared: {error}; name the place that ingest keeps imports in, with "
-            "its fsspec driver installed"
+            without_credentials(
+                f"TIDEGATE_IMPORTS_URL {url} cannot be cleared: {error}; name the place that ingest keeps imports in, "
+                "with its fsspec driver installed"
+            )
         ) from error
     return removed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from services.runtime.addresses import ServiceUrl
 from services.runtime.settings import ADMIN_PORT, PublicSettings
 
 
@@ -14,5 +15,7 @@ class ConsoleSettings(PublicSettings):
         8081, ge=0, le=65_535, description="The port of reads, events and the dashboard; 0 takes any free one."
     )
     admin_port: int = Field(9093, ge=0, le=65_535, description=ADMIN_PORT)
-    ingest_url: str = Field("http://127.0.0.1:8080", description="Where writes are forwarded to.")
-    webhooks_url: str | None = Field(None, description="Where webhooks' routes are forwarded to, if the service runs.")
+    ingest_url: ServiceUrl = Field("http://127.0.0.1:8080", description="Where writes are forwarded to.")
+    webhooks_url: ServiceUrl | None = Field(
+        None, description="Where webhooks' routes are forwarded to, if the service runs."
+    )

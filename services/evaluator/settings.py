@@ -10,6 +10,7 @@ from schemas.groups import EVALUATOR_GROUP, group_name
 from services.evaluator.column_memory import COLUMNS_BYTES_MAX
 from services.evaluator.pace import COMMIT_AFTER_MS, COMMIT_GAP_MS, Pace
 from services.evaluator.store import MEMORY_BYTES
+from services.runtime.addresses import ServiceUrl
 from services.runtime.settings import ADMIN_PORT, RuntimeSettings
 
 
@@ -19,7 +20,7 @@ class EvaluatorSettings(RuntimeSettings):
     admin_port: int = Field(9091, ge=0, le=65_535, description=ADMIN_PORT)
     read_api_host: str = Field("127.0.0.1", description="Where the internal read API listens.")
     read_api_port: int = Field(8082, ge=0, le=65_535, description="The read API's port; 0 takes any free one.")
-    read_address: str | None = Field(
+    read_address: ServiceUrl | None = Field(
         None, description="URL at which other services reach the read API; by default host and port as they listen."
     )
     static_member: str | None = Field(

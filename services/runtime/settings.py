@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import PARTITIONS_MAX
+from services.runtime.addresses import Brokers
 from services.runtime.errors import StartRefusedError
 from services.runtime.keys import KEY_FILE_NAME
 from services.runtime.logs import LogFormat
@@ -33,7 +34,9 @@ class RuntimeSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True, populate_by_name=True)
 
-    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma separated.")
+    kafka_bootstrap: Brokers = Field(
+        "127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma separated."
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Whether brokers are reached over TLS (SSL), and with a password (SASL)."
     )
@@ -106,6 +109,6 @@ def load_settings(kind: type[Settings], **decided: object) -> Settings:
 
 
 def _shown(location: tuple[int | str, ...], value: object) -> str:
-    """Return a value as it may be shown: secrets are not."""
-    secret = any("password" in str(step) or "secret" in str(step) for step in location)
+    """Return a value as it may be shown: secrets are not, nor an address that may hold one."""
+    secret = "@" in str(value) or any("password" in str(step) or "secret" in str(step) for step in location)
     return "a hidden value" if secret else repr(value)

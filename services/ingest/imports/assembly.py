@@ -19,6 +19,7 @@ from services.ingest.imports.service import Imports
 from services.ingest.imports.workshop import Workshop
 from services.ingest.settings import IngestSettings
 from services.runtime import clock
+from services.runtime.addresses import without_credentials
 from services.runtime.errors import StartRefusedError
 from services.runtime.kafka import client_options
 
@@ -46,8 +47,10 @@ async def running_imports(
         await workshop.start()
     except (OSError, ValueError, ImportError) as error:
         raise StartRefusedError(
-            f"TIDEGATE_IMPORTS_URL {url} cannot be used for imports: {error}; name a folder that can be written, or an "
-            "object store's URL with its fsspec driver installed"
+            without_credentials(
+                f"TIDEGATE_IMPORTS_URL {url} cannot be used for imports: {error}; name a folder that can be written, "
+                "or an object store's URL with its fsspec driver installed"
+            )
         ) from error
     try:
         yield Imports(files, workshop, known_attributes, clock.now_ms)

@@ -55,6 +55,13 @@ def test_ended_imports_go_and_those_at_work_stay(place: str) -> None:
     assert remove_ended(place, clock.now_ms()) == 0
 
 
+def test_a_place_that_cannot_be_cleared_is_told_without_its_password() -> None:
+    with pytest.raises(OperationRefusedError) as refusal:
+        remove_ended("nosuch://user:canary-pw@host/imports", clock.now_ms())
+    assert "nosuch://…@host/imports cannot be cleared" in str(refusal.value)
+    assert "canary-pw" not in str(refusal.value)
+
+
 def test_an_upload_that_was_cut_off_goes_when_nothing_was_written_to_it_for_an_hour(place: str) -> None:
     files = ImportFiles(place)
     files.prepare()

@@ -8,6 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.workspace.settings import OperatorSettings
+from services.console.settings import ConsoleSettings
+from services.evaluator.settings import EvaluatorSettings
+from services.ingest.imports.assembly import running_imports
+from services.ingest.settings import IngestSettings
+from services.runtime.addresses import without_credentials
 from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings, load_settings
@@ -86,6 +91,50 @@ def test_what_is_unusable_as_a_secret_is_named_and_not_shown(monkeypatch: pytest
     for name in ("TIDEGATE_RELAY_SECRET: ", "TIDEGATE_RELAY_PASSWORD: "):
         assert name in str(refusal.value)
     assert str(refusal.value).count("(found a hidden value)") == 2
+    assert CANARY not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "value"),
+    [
+        (RuntimeSettings, "TIDEGATE_KAFKA_BOOTSTRAP", "one:9092,admin:{secret}@two:9092"),
+        (RuntimeSettings, "TIDEGATE_KAFKA_BOOTSTRAP", "SASL_SSL://admin:{secret}@one:9092"),
+        (ConsoleSettings, "TIDEGATE_INGEST_URL", "http://admin:{secret}@ingest:8080"),
+        (ConsoleSettings, "TIDEGATE_WEBHOOKS_URL", "http://admin:{secret}@webhooks:8083"),
+        (EvaluatorSettings, "TIDEGATE_READ_ADDRESS", "http://admin:{secret}@evaluator-0:8082"),
+    ],
+)
+def test_a_password_in_an_address_refuses_the_start_and_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, kind: type[RuntimeSettings], variable: str, value: str
+) -> None:
+    """A client would not send it, and logs, errors and statuses would tell it with the address."""
+    monkeypatch.setenv(variable, value.format(secret=CANARY))
+    with pytest.raises(StartRefusedError, match=rf"{variable}: .+ \(found a hidden value\)$") as refusal:
+        load_settings(kind)
+    assert CANARY not in str(refusal.value)
+
+
+def test_a_protocol_before_a_broker_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_KAFKA_BOOTSTRAP", "SSL://one:9093")
+    with pytest.raises(StartRefusedError, match="belongs to TIDEGATE_KAFKA_SECURITY_PROTOCOL"):
+        load_settings(RuntimeSettings)
+
+
+@pytest.mark.parametrize("servers", ["one:9092", "one:9092, two:9092", "[::1]:9092", "one"])
+def test_brokers_are_named_by_host_and_port(servers: str) -> None:
+    assert RuntimeSettings(kafka_bootstrap=servers).kafka_bootstrap == servers
+
+
+def test_a_text_is_shown_without_the_users_and_passwords_of_its_urls() -> None:
+    text = f"ftp://u:{CANARY}@h/a@b cannot be used: no ftp://u:{CANARY}@@h:21, nor /folder/a@b"
+    assert without_credentials(text) == "ftp://…@h/a@b cannot be used: no ftp://…@h:21, nor /folder/a@b"
+
+
+async def test_a_place_of_imports_that_cannot_be_used_is_told_without_its_password() -> None:
+    settings = IngestSettings(imports_url=f"nosuch://user:{CANARY}@host/imports")
+    with pytest.raises(StartRefusedError, match=r"^TIDEGATE_IMPORTS_URL nosuch://…@host/imports cannot") as refusal:
+        async with running_imports(settings, list):
+            pass
     assert CANARY not in str(refusal.value)
 
 
