@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.console.settings import ConsoleSettings
+from services.runtime.following import count_from_zero
 from services.runtime.kafka import client_options
 
 RECORDS_PER_POLL_MAX: Final = 2_000
@@ -69,6 +70,7 @@ class TopicLog:
 @asynccontextmanager
 async def open_log(settings: ConsoleSettings, topic: str, partitions: int) -> AsyncIterator[TopicLog]:
     """Connect to a topic; closed at the end of the block."""
+    count_from_zero(topic)
     consumer = AIOKafkaConsumer(
         **client_options(settings),
         group_id=None,

@@ -48,11 +48,14 @@ HELD = gauge(
 )
 RECOVERY_SECONDS = gauge("tidegate_evaluator_recovery_seconds", "How long the last recovery took.")
 SPANS_DROPPED = counter("tidegate_evaluator_spans_dropped", "Traced inputs without a span: too many at once.")
+COMMITTED, ABORTED = OUTCOMES = ("committed", "aborted")
 UNDECIDED = counter(
     "tidegate_evaluator_undecided",
     "Partitions found with transactions that the broker had left without an outcome, by what became of these.",
     ["outcome"],
 )
+for _outcome in OUTCOMES:  # of a counter that begins at 1, nobody sees that it has grown
+    UNDECIDED.labels(_outcome)
 STORES_DISBELIEVED = counter(
     "tidegate_evaluator_stores_disbelieved", "Stores begun anew because their last commit was not found in the log."
 )

@@ -17,7 +17,7 @@ from schemas.control_rows import CLOCK_KEY, ClockRow
 from schemas.topics import Topic
 from services.evaluator.evidence import Case, Row, is_committed, telling
 from services.evaluator.ledger import OUTPUTS, wrote
-from services.evaluator.measures import UNDECIDED
+from services.evaluator.measures import ABORTED, COMMITTED, UNDECIDED
 from services.evaluator.ports import Bounds, Changelogs, InputRecord, LogError, TopicPart, Undecided
 from services.evaluator.senseless import SENSELESS, senseless
 from services.runtime.logs import get_logger
@@ -54,7 +54,7 @@ async def settle(owners: Mapping[int, Fenced], changelogs: Changelogs) -> None:
             commit = is_committed(case, await _holding(partition, telling(case), changelogs))
             await owner.log.decide(OUTPUTS, commit=commit)
             ends = await _decided(partition, changelogs)
-            outcome = "committed" if commit else "aborted"
+            outcome = COMMITTED if commit else ABORTED
             UNDECIDED.labels(outcome).inc()
             log.warning("the broker had left transactions without an outcome", partition=partition, now=outcome)
         owner.log.begin_at({topic: bounds.end for topic, bounds in ends.items()})

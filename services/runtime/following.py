@@ -42,6 +42,11 @@ Forgetter = Callable[[TopicPartition], None]
 """Forgets what it took of a partition before: that one is gone, and what follows is another one from its beginning."""
 
 
+def count_from_zero(topic: str) -> None:
+    """Show that nothing unreadable was found yet: of a counter that begins at 1, nobody sees that it has grown."""
+    UNREADABLE_LOG_RECORDS.labels(topic)
+
+
 def pass_by(record: Any, error: Exception) -> None:
     """Count and log a record that cannot be read: someone wrote it past us, or with a later version of ours.
 
@@ -94,6 +99,8 @@ class Following:
         self._forget = forget
         self._progress = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
+        for partition in starts:
+            count_from_zero(partition.topic)
 
     @property
     def reading(self) -> asyncio.Task[None]:

@@ -26,7 +26,7 @@ from schemas.topics import Topic, topic_name
 from schemas.webhook import WebhookFailureRecord, WebhookRecord, WebhookStart
 from services.runtime import clock
 from services.runtime.errors import ServiceError
-from services.runtime.following import readable
+from services.runtime.following import count_from_zero, readable
 from services.runtime.kafka import client_options
 from services.runtime.logs import get_logger
 from services.webhooks.deliveries import Delivery, Read, batch
@@ -91,6 +91,7 @@ class Follower:
         self._held: dict[TopicPartition, tuple[Read, ...]] = {}
         """What was read of a delivery whose last changes were not, by partition. Its position is before them."""
         self.round = asyncio.Lock()
+        count_from_zero(self._topic)
         self._replays: set[asyncio.Future[None]] = set()
         """One for each under way."""
 
