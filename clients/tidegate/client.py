@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from tidegate.decoding import read, read_all, read_object, read_segment
+from tidegate.decoding import read, read_all, read_deleted, read_object, read_segment
 from tidegate.definition import SegmentDefinition, Where
 from tidegate.errors import TidegateError
 from tidegate.responses import (
@@ -119,7 +119,8 @@ class Tidegate:
         Errors: NotFoundError; ConflictError when `etag` is no longer the newest; UnreachableError when no answer came,
         and then it may be deleted.
         """
-        await self._wire.request("DELETE", f"/segments/{_id(segment_id)}", headers={"If-Match": etag}, deletes=True)
+        path, headers = f"/segments/{_id(segment_id)}", {"If-Match": etag}
+        read_deleted(await self._wire.request("DELETE", path, headers=headers, deletes=True))
 
     async def validate(self, where: Where) -> dict[str, Any]:
         """Check an expression without saving it: its canonical forms. Errors: RefusedError with every problem."""
@@ -216,7 +217,7 @@ class Tidegate:
 
         Errors: NotFoundError; UnreachableError when no answer came, and then it may be revoked.
         """
-        await self._wire.request("DELETE", f"/keys/{_id(key_id)}", deletes=True)
+        read_deleted(await self._wire.request("DELETE", f"/keys/{_id(key_id)}", deletes=True))
 
     # Operating
 

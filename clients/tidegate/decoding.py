@@ -37,6 +37,12 @@ def read(model: type[_Answer], answer: httpx.Response) -> _Answer:
     return _valid(model, read_object(answer), answer)
 
 
+def read_deleted(answer: httpx.Response) -> None:
+    """What was to be deleted is gone: the answer has no content, or found nothing. Errors: TidegateError otherwise."""
+    if answer.status_code not in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
+        raise _strange(answer, f"a deletion is answered with 204, not {answer.status_code}")
+
+
 def read_all(model: type[_Answer], member: str, answer: httpx.Response) -> list[_Answer]:
     """The values in one member of an answer. Errors: TidegateError when they are not there."""
     entries = read_object(answer).get(member)

@@ -47,7 +47,7 @@ class TidegateError(Exception):
 
 
 class UnreachableError(TidegateError):
-    """Nothing answered at the address, or not in time."""
+    """Nothing answered at the address, not in time, or nothing that can be read."""
 
 
 class ProblemError(TidegateError):

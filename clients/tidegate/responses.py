@@ -36,8 +36,8 @@ class Segment(Response):
 class Receipt(Response):
     """One contact's part of an answer to a write: accepted (202) or refused, and why."""
 
-    id: str | None = None
-    status: int = 202
+    id: str | None
+    status: int
     errors: list[dict[str, Any]] = Field(default_factory=list)
 
 

@@ -119,7 +119,16 @@ class Transport:
 
     def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
         reason = str(error) or type(error).__name__
-        return UnreachableError(f"nothing answers at {self.url} ({reason}); is it running? `tidegate up` starts it")
+        match error:
+            case httpx.ConnectError() if "[SSL" in reason:
+                told = f"{self.url} does not speak TLS as was asked ({reason}); is it http, or its certificate yours?"
+            case httpx.ProtocolError() | httpx.ReadError() | httpx.WriteError():
+                told = f"{self.url} broke off, or speaks no HTTP ({reason}); is the address right, and http or https?"
+            case httpx.ReadTimeout() | httpx.WriteTimeout():
+                told = f"{self.url} did not answer in time ({reason}); ask again later"
+            case _:
+                told = f"nothing answers at {self.url} ({reason}); is it running? `tidegate up` starts it"
+        return UnreachableError(told)
 
 
 def connections(
@@ -200,9 +209,11 @@ def _problem(answer: httpx.Response) -> ProblemError:
     try:
         document = orjson.loads(answer.content)
     except orjson.JSONDecodeError:
-        document = {"title": f"HTTP {answer.status_code}", "detail": answer.text[:200]}
+        document = answer.text
     if not isinstance(document, dict):
-        document = {"title": f"HTTP {answer.status_code}", "detail": str(document)[:200]}
+        place = f", to {answer.headers['Location']}" if "Location" in answer.headers else ""
+        title = f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}{place}"
+        document = {"title": title, "detail": str(document)[:200]}
     return problem(answer.status_code, document, _retry_after_s(answer.headers.get("Retry-After")))
 
 

@@ -54,7 +54,7 @@ async def examine_broker(bootstrap: str, prefix: str, status: Mapping[str, Any] 
         return [Check("kafka", False, found, "start it, or pass --kafka")]
     try:
         cluster = await admin.describe_cluster()
-        checks = [Check("kafka", True, f"{len(cluster['brokers'])} brokers answer at {bootstrap}")]
+        checks = [Check("kafka", True, f"answers at {bootstrap}; brokers: {len(cluster['brokers'])}")]
         checks.append(await _topics(admin, prefix, status))
     except KafkaError as error:
         return [Check("kafka", False, f"{bootstrap}: {error}", "see the broker's log")]

@@ -199,7 +199,7 @@ def _say_ended(ended: Import, repeat_of: str | None) -> None:
 def _keep_report(ended: Import, file: Path, report: str) -> None:
     """Write the rejected rows beside the input, in UTF-8 as they came. Where that cannot be, say where they are."""
     errors = file.with_suffix(".errors.csv")
-    found = f"{ended.rejected:,} rows were rejected"
+    found = "1 row was rejected" if ended.rejected == 1 else f"{ended.rejected:,} rows were rejected"
     try:
         errors.write_bytes(report.encode())
     except OSError as error:

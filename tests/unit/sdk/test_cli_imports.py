@@ -86,7 +86,7 @@ def test_a_report_that_cannot_be_written_beside_the_input_is_said_to_be_kept(ser
     result = run("import", f"/dev/fd/{read_end}", "--id", "id")
     os.close(read_end)
     assert result.exit_code == connection.EXIT_REFUSED
-    assert result.stderr.splitlines()[0].startswith("error: 1 rows were rejected; /dev/fd/")
+    assert result.stderr.splitlines()[0].startswith("error: 1 row was rejected; /dev/fd/")
     assert "GET /api/v2/imports/imp_1/errors.csv" in result.stderr
 
 
