@@ -91,6 +91,27 @@ class Ledger:
 
 
 def wrote(headers: Headers) -> Mapping[Topic, Wrote] | None:
-    """What the transaction of a control record wrote, and those before it; None if the record does not say."""
+    """What the transaction of a control record wrote, and those before it; None if the record does not say.
+
+    What makes no sense is not ours, so it tells of no transaction of ours.
+    """
     told = dict(headers).get(WROTE_HEADER)
-    return {Topic(name): Wrote(*where) for name, where in orjson.loads(told).items()} if told is not None else None
+    if told is None:
+        return None
+    try:
+        return {_output(name): _where(*where) for name, where in orjson.loads(told).items()}
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _output(name: str) -> Topic:
+    topic = Topic(name)
+    if topic not in OUTPUTS:
+        raise ValueError(f"no transaction writes to {topic}")
+    return topic
+
+
+def _where(at: object, records: object) -> Wrote:
+    if type(at) is not int or type(records) is not int or min(at, records) < 0:
+        raise ValueError(f"an offset and a number of records cannot be {at!r} and {records!r}")
+    return Wrote(at, records)

@@ -106,8 +106,10 @@ def _told(topic: Topic, key: bytes, why: str) -> str:
     whose = "contact" if topic is Topic.CONTACTS_CHANGELOG else "key"
     return (
         f"{topic} holds a record without sense for {whose} {key.decode(errors='replace')!r} ({why}), which somebody "
-        f"else wrote: append to this partition the row that this {whose} had, from a backup, or, if there is no such "
-        f"{whose}, a record of this key without a value, and start again"
+        f"else wrote: append to this partition the row that this {whose} had, which the topic holds before it until "
+        f"the broker compacts it, or, if there is no such {whose}, a record of this key without a value, and start "
+        "again. Where that row is nowhere any more, build everything again from the input log: delete the local state, "
+        "both changelogs and the consumer group's offsets together"
     )
 
 

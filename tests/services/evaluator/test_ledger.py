@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.topics import Topic
-from services.evaluator.ledger import RECENT_TRANSACTIONS, Ledger, Wrote, wrote
+from services.evaluator.ledger import RECENT_TRANSACTIONS, WROTE_HEADER, Ledger, Wrote, wrote
 from services.evaluator.ports import LogError, OutputRecord
 
 CHANGES, LETTERS = Topic.MEMBERSHIPS, Topic.DEAD_LETTERS
@@ -60,6 +60,16 @@ def test_the_last_control_record_says_what_its_transaction_wrote_and_where_that_
     ledger.begin()
     ledger.enter(CONTACTS, [RECORD])
     assert wrote(ledger.enter(CONTROL, [RECORD])[0].headers) == {CHANGES: Wrote(8, 0), CONTACTS: Wrote(7, 1)}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [b"", b"\xff", b"{", b"7", b"[1]", b'{"nowhere":[0,1]}', b'{"segments":[0,1]}', b'{"memberships":null}',
+     b'{"memberships":7}', b'{"memberships":[1]}', b'{"memberships":[1,2,3]}', b'{"memberships":["1",2]}',
+     b'{"memberships":[1,2.0]}', b'{"memberships":[true,2]}', b'{"memberships":[-1,2]}', b'{"memberships":[1,-2]}'],
+)  # fmt: skip
+def test_a_header_that_makes_no_sense_is_of_no_transaction_of_ours(told: bytes) -> None:
+    assert wrote([(WROTE_HEADER, told)]) is None
 
 
 def test_a_topic_that_ends_earlier_than_before_is_no_log_to_go_on_in() -> None:
