@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from schemas.codec import decode_contact
 from schemas.control_rows import (
     CLOCK_KEY,
     CURSOR_KEY,
@@ -19,11 +20,11 @@ from schemas.control_rows import (
     is_definition_key,
 )
 from schemas.topics import Topic
-from segmentation.model import InstantMs
+from segmentation.model import InstantMs, Offset, Position
 from services.evaluator import rows
 from services.evaluator.definitions import UnusableDefinition, compile_definition
 from services.evaluator.ports import Store
-from services.evaluator.restored import RestoredPartition, scan_all
+from services.evaluator.restored import SCAN_ROWS_MAX, RestoredPartition, scan_all
 from services.evaluator.senseless import senseless_row
 
 COMPILED_BETWEEN_TURNS = 20
@@ -87,3 +88,32 @@ def check_members(partition: int, store: Store, restored: RestoredPartition) -> 
         for key, _ in store.scan(prefix, prefix + b"\xff", 1):
             why = f"it is in segment {segment_id}, which is not defined"
             raise senseless_row(Topic.CONTACTS_CHANGELOG, partition, key[len(prefix) :], why)
+
+
+async def check_positions(partition: int, store: Store, restored: RestoredPartition, furthest: Position) -> None:
+    """See that no contact is ahead of its partition: what it seems to have seen would pass it by without a word.
+
+    `furthest` is through where one of the contacts that were read has been evaluated at the most. Cost: nothing is
+    looked up where that is not ahead, else every contact. Errors: `StartRefusedError`.
+    """
+    stands = Position(restored.clock, Offset(restored.marks.input), restored.definitions.seq)
+    if not _is_ahead(furthest, stands):
+        return
+    start = rows.CONTACTS_START
+    while chunk := store.scan(start, rows.CONTACTS_END, SCAN_ROWS_MAX):
+        for key, row in chunk:
+            position = decode_contact(row).position
+            if _is_ahead(position, stands):
+                why = f"it has been evaluated through {_told(position)}, but its partition is at {_told(stands)}"
+                raise senseless_row(Topic.CONTACTS_CHANGELOG, partition, key[len(rows.CONTACTS_START) :], why)
+        start = rows.after(chunk[-1][0])
+        await asyncio.sleep(0)
+
+
+def _is_ahead(position: Position, stands: Position) -> bool:
+    """Whether what a contact has seen includes what its partition has not. The partition's offset is the next."""
+    return position.offset >= stands.offset or position.clock > stands.clock or position.seq > stands.seq
+
+
+def _told(position: Position) -> str:
+    return f"offset {position.offset}, {position.clock} ms and definition {position.seq}"

@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections import defaultdict
 
 from schemas.contact_rest import decode_contact_rest
-from segmentation.model import SegmentId
+from segmentation.model import ORIGIN, Position, SegmentId
 from services.evaluator import rows
+
+
+def furthest(one: Position, other: Position) -> Position:
+    """The later of each: through where one of two contacts has been evaluated at the most."""
+    return Position(max(one.clock, other.clock), max(one.offset, other.offset), max(one.seq, other.seq))
 
 
 class NewContacts:
     """Collects contacts, then puts their rows into a batch."""
 
     def __init__(self) -> None:
+        self.furthest = ORIGIN
         self._contacts: dict[bytes, bytes | None] = {}
         self._dues: list[bytes] = []
         self._listings: defaultdict[SegmentId, list[tuple[bytes, bytes]]] = defaultdict(list)
@@ -29,7 +35,7 @@ class NewContacts:
 
         Errors: of a row that `encode_contact` did not write nothing is added, and what reading it raises is raised.
         """
-        members, due = decode_contact_rest(row)
+        members, due, position = decode_contact_rest(row)
         due_key = rows.raw_due_key(due, raw_id) if due is not None else None
         listings = self._listings
         try:
@@ -39,6 +45,7 @@ class NewContacts:
             self._take_back(raw_id)
             raise
         self._contacts[rows.CONTACTS_START + raw_id] = row
+        self.furthest = furthest(self.furthest, position)
         if due_key is not None:
             self._dues.append(due_key)
 

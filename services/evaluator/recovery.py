@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from schemas.codec import decode_contact
 from schemas.topics import Topic
-from segmentation.model import ContactId, SegmentId
+from segmentation.model import ORIGIN, ContactId, Position, SegmentId
 from services.evaluator import census, history, rows
-from services.evaluator.contradictions import check_controls, check_members
+from services.evaluator.contradictions import check_controls, check_members, check_positions
 from services.evaluator.measures import STORES_DISBELIEVED
-from services.evaluator.new_contacts import NewContacts
+from services.evaluator.new_contacts import NewContacts, furthest
 from services.evaluator.ports import (
     Bounds,
     Changelogs,
@@ -66,6 +66,10 @@ class Recovery:
     counts: dict[SegmentId, rows.Count] = field(default_factory=dict)
     unreadable: UnreadableValues = field(default_factory=UnreadableValues)
     senseless: SenselessRows = field(init=False)
+    contacts_from: int = 0
+    """Where reading the contacts began."""
+    furthest: Position = ORIGIN
+    """Through where a contact that was read has been evaluated at the most."""
     records: int = 0
     todo: int = 0
 
@@ -113,7 +117,18 @@ async def recover(recoveries: Sequence[Recovery], changelogs: Changelogs) -> dic
         await check_controls(recovery.partition, recovery.store)
         found = restored[recovery.partition] = restore(recovery.store)
         check_members(recovery.partition, recovery.store, found)
+        await _check_positions(recovery, found)
     return restored
+
+
+async def _check_positions(recovery: Recovery, restored: RestoredPartition) -> None:
+    """Of a contact that is ahead the next start is to hear again, so it reads again what this one has read."""
+    try:
+        await check_positions(recovery.partition, recovery.store, restored, recovery.furthest)
+    except StartRefusedError:
+        again = read_marks(recovery.store)._replace(contacts_changelog=recovery.contacts_from)
+        recovery.store.write({rows.MARKS_KEY: again.encode()})
+        raise
 
 
 def _fenced(recovery: Recovery) -> Fenced:
@@ -162,6 +177,8 @@ async def _bring_level(recoveries: Sequence[Recovery], changelogs: Changelogs) -
         for topic in CHANGELOGS:
             bounds = await changelogs.bounds(topic, recovery.partition)
             start = _start(topic, recovery, bounds)
+            if topic is Topic.CONTACTS_CHANGELOG:
+                recovery.contacts_from = start
             starts[topic, recovery.partition] = Bounds(start, bounds.end)
             recovery.todo += bounds.end - start
     async for drained in changelogs.drain(starts):
@@ -296,12 +313,15 @@ async def _apply_contacts(recovery: Recovery, batch: rows.CommitRows, newest: Ma
                 recovery.senseless.add(Topic.CONTACTS_CHANGELOG, newest[key], error)
             continue
         batch.put_contact(key, before, now, row)
+        if now is not None:
+            recovery.furthest = furthest(recovery.furthest, now.position)
         recovery.unreadable.change(contact_id, attributes_of(before), attributes_of(now))
         more += (now is not None) - (before is not None)
         # Of a contact that was erased and came back, compaction may have left only the present life's row.
         if now is None or (before is not None and before.born != now.born):
             ended.append(contact_id)
     new.put(batch)
+    recovery.furthest = furthest(recovery.furthest, new.furthest)
     for _ in history.erasing(batch, ended, store):
         await asyncio.sleep(0)
     return more + len(new)

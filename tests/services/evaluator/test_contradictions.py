@@ -120,6 +120,30 @@ async def test_a_member_of_a_segment_that_there_is_not_is_refused_until_another_
     assert restored.counts[PROS].members == 1
 
 
+@pytest.mark.parametrize(
+    ("clock", "offset", "seq"), [(NOW, 3, 1), (NOW + 1, 2, 1), (NOW, 2, 2)], ids=["offset", "clock", "definition"]
+)
+@pytest.mark.parametrize("is_wiped", [True, False])
+async def test_a_contact_that_is_ahead_of_its_partition_is_refused_until_another_row_comes(
+    open_store: Callable[[str], RocksStore], clock: int, offset: int, seq: int, is_wiped: bool
+) -> None:
+    kept = open_store("kept")
+    changelogs = Changelogs(kept)
+    store = open_store("wiped") if is_wiped else kept
+    row = b'{"attributes":{"plan":"pro"},"members":{"pros":1},"left":[],"clock":%d,"offset":%d,"seq":%d,"due":null}'
+    changelogs.put(CONTACTS, b"ann", row % (NOW, 2, 1))
+    await recover([Recovery(0, store, AllDecided())], changelogs)
+    changelogs.put(CONTACTS, b"ann", row % (clock, offset, seq))
+    for _ in range(3):
+        told = await refusal(store, changelogs)
+        why = f"it has been evaluated through offset {offset}, {clock} ms and definition {seq}, but its partition is at"
+        assert told.startswith(told_of(CONTACTS, b"ann") + f"{why} offset 3, {NOW} ms and definition 1)")
+        changelogs.put(CONTACTS, b"bob", changelogs.kept(CONTACTS, b"bob"))
+    changelogs.put(CONTACTS, b"ann", changelogs.kept(CONTACTS, b"ann"))
+    restored = (await recover([Recovery(0, store, AllDecided())], changelogs))[0]
+    assert restored.counts[PROS].members == 1
+
+
 class NoScans(RocksStore):
     """Nothing is looked up in it."""
 

@@ -30,11 +30,11 @@ CONTACTS = st.builds(
 def test_the_rest_of_a_row_is_what_the_whole_row_says_of_it(contact: ContactState) -> None:
     row = encode_contact(contact)
     whole = decode_contact(row)
-    assert decode_contact_rest(row) == (whole.members, whole.due)
+    assert decode_contact_rest(row) == (whole.members, whole.due, whole.position)
 
 
 def test_a_row_from_before_births_were_kept_has_an_unknown_one() -> None:
     contact = ContactState({}, {}, set(), Position(InstantMs(1), Offset(2), CatalogueSeq(3)), InstantMs(4), Offset(5))
     row = encode_contact(contact).replace(b',"born":5', b"")
     assert decode_contact(row).born == UNKNOWN_BIRTH
-    assert decode_contact_rest(row) == ({}, 4)
+    assert decode_contact_rest(row) == ({}, 4, contact.position)
