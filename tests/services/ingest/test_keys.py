@@ -5,9 +5,13 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import httpx
 import pytest
 
+from schemas.request_record import RequestRecord
+from services.ingest import request_store
 from services.ingest.answers import instant_text
+from services.ingest.once import Once
 from services.runtime import clock
 from services.runtime.keys import KeyFile, KeyFileError, Scope
 from tests.services.ingest.conftest import Running
@@ -124,3 +128,24 @@ def test_a_damaged_file_is_named_and_never_taken_for_an_empty_one(tmp_path: Path
     path.write_text("{")
     with pytest.raises(KeyFileError, match=r"keys\.json cannot be read"):
         KeyFile(path).verify("tg_x")
+
+
+async def test_a_key_whose_token_nobody_was_told_is_beside_the_one_of_the_repeat_in_the_audit(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(_once: Once, _digest: str, _outcome: RequestRecord) -> None: ...
+
+    async def ask() -> httpx.Response:
+        body = {"name": "crm", "scopes": ["contacts:write"]}
+        return await running.http.post("/api/v2/keys", json=body, headers={"Idempotency-Key": "once"})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Once, "_finish", killed)
+        untold = await ask()
+    monkeypatch.setattr(request_store, "CLAIM_STALE_MS", -1)
+    told = await ask()
+    assert told.status_code == 201, told.text
+    assert told.json()["id"] != untold.json()["id"]
+    entries = (await running.http.get("/api/v2/audit", params={"kind": "key"})).json()["entries"]
+    made = {entry["request_id"]: entry["subject"] for entry in entries if entry["to"]["name"] == "crm"}
+    assert made == {answer.headers["x-request-id"]: answer.json()["id"] for answer in (untold, told)}
