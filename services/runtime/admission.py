@@ -21,7 +21,9 @@ SECURITY_SCHEMES: Final = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer",
 
 def admitted(request: Request, keys: KeyFile, scope: Scope | None) -> ApiKey:
     """The request's key, if it has the scope; None asks for any key. Errors: ProblemError 401, 403."""
-    header = request.headers.get("authorization", "")
+    header, *others = request.headers.getlist("authorization") or [""]
+    if others:
+        raise ProblemError(401, "two_keys", "more than one `Authorization` came", "send one: its key is who asks")
     if header[: len(BEARER)].lower() != BEARER:
         raise ProblemError(401, "no_key", "an API key is needed", "send `Authorization: Bearer tg_…`")
     key = keys.verify(header[len(BEARER) :].strip())

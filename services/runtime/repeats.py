@@ -19,9 +19,12 @@ REPLAYED: Final = {"Idempotency-Replayed": "true"}
 
 def identity_of(request: Request) -> str | None:
     """What tells an admitted request apart, by its API key and its own; None without one. Errors: ProblemError 400."""
-    wanted = request.headers.get(HEADER)
-    if wanted is None:
+    sent = request.headers.getlist(HEADER)
+    if not sent:
         return None
+    if len(sent) > 1:
+        raise ProblemError(400, "invalid_idempotency_key", "more than one idempotency key came", "send one")
+    (wanted,) = sent
     if not 0 < len(wanted) <= KEY_CHARACTERS_MAX:
         title = f"an idempotency key has 1 to {KEY_CHARACTERS_MAX} characters"
         raise ProblemError(400, "invalid_idempotency_key", title)
