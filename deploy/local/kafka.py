@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from deploy.local.child import Child
 from deploy.local.errors import LocalStackError
 from deploy.local.jars import kafka_jars
-from deploy.local.java import find_java
+from deploy.local.java import find_java, java_environment
 from deploy.local.kafka_failure import explain_failure
 from deploy.local.ports import LOOPBACK, accepts_connections, require_free
 from deploy.local.say import Say, quiet
@@ -172,7 +172,8 @@ class LocalKafka:
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("wb") as log:
-            self._child = Child("kafka", [*self._command, "kafka.Kafka", self._properties_file], output=log)
+            command = [*self._command, "kafka.Kafka", self._properties_file]
+            self._child = Child("kafka", command, environment=java_environment(), output=log)
 
     def await_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return when the broker serves clients. Errors: raises `LocalStackError`."""
@@ -220,7 +221,8 @@ class LocalKafka:
         identity = ["--cluster-id", cluster_id(uuid.uuid4())]
         command = [*self._command, "kafka.tools.StorageTool", "format", "--standalone", *identity]
         with self.log_file.open("wb") as log:
-            tool = Child("kafka", [*command, "--config", self._properties_file], output=log)
+            command += ["--config", self._properties_file]
+            tool = Child("kafka", command, environment=java_environment(), output=log)
         try:
             self._await_formatted(tool)
         finally:

@@ -74,10 +74,11 @@ def test_a_stop_while_the_folder_is_made_ready_reaches_the_storage_tool_through_
 
 
 @pytest.mark.broker
-def test_a_folder_of_any_name_keeps_its_records(tmp_path: Path) -> None:
-    """The broker's settings are read as Latin-1, with backslashes that mean something."""
+def test_a_folder_of_any_name_keeps_its_records_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker's settings are read as Latin-1, with backslashes that mean something, and names go by the locale."""
     directory = tmp_path / "José's データ 🎈 \\u0041"
-    for number in (1, 2):
+    for number, locale in enumerate(("C", "C.UTF-8"), start=1):
+        monkeypatch.setenv("LC_ALL", locale)
         port, controller_port = free_ports(2)
         kafka = LocalKafka(directory, port, controller_port)
         kafka.start()

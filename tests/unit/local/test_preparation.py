@@ -19,7 +19,7 @@ from deploy.local import java as java_module
 from deploy.local.errors import LocalStackError
 from deploy.local.filelock import FileLock
 from deploy.local.jars import COORDINATE, LockedJar, kafka_jars, read_lock
-from deploy.local.java import find_java, java_major
+from deploy.local.java import find_java, java_environment, java_major
 from deploy.local.kafka import cluster_id
 from deploy.local.kafka_failure import explain_failure
 from deploy.local.plan import StackPorts
@@ -165,6 +165,15 @@ def test_a_java_that_says_something_in_another_encoding_is_asked_all_the_same(tm
     )
     java.chmod(0o755)
     assert java_major(java) == 21
+
+
+@pytest.mark.parametrize(("encoding", "told"), [("utf-8", "C.UTF-8"), ("iso8859-1", "fr_FR.ISO-8859-1")])
+def test_a_java_reads_names_of_files_as_they_are_written_here(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, told: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", "fr_FR.ISO-8859-1")
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    assert java_environment()["LC_ALL"] == told
 
 
 def test_no_java_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
