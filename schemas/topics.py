@@ -81,6 +81,12 @@ def _spec(
 _ERASED_WITHIN = {"max.compaction.lag.ms": str(7 * DAY_MS), "segment.ms": str(DAY_MS)}
 # Recovery reads deletions from these topics, so a tombstone must outlive any recovery.
 _TOMBSTONES_KEPT = {"delete.retention.ms": str(DAY_MS)}
+# A history that nothing leaves, with the broker's instants.
+_TOLD_FOREVER = {
+    "retention.ms": str(KEEP_FOREVER_MS),
+    "retention.bytes": "-1",
+    "message.timestamp.type": "LogAppendTime",
+}
 # A dead letter is the record that failed and more; a contact's row grows with every new attribute.
 _LARGER_THAN_INPUT = {"max.message.bytes": str(9 * 1024 * 1024)}
 
@@ -102,11 +108,7 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 cleanup=Cleanup.DELETE,
                 key="segment id",
                 purpose="Every proposed version of every segment, kept forever: the audit history.",
-                settings={
-                    "retention.ms": str(KEEP_FOREVER_MS),
-                    "retention.bytes": "-1",
-                    "message.timestamp.type": "LogAppendTime",
-                },
+                settings=_TOLD_FOREVER,
             ),
             _spec(
                 Topic.ATTRIBUTES,
@@ -182,13 +184,8 @@ SPECS: Mapping[Topic, TopicSpec] = MappingProxyType(
                 cleanup=Cleanup.DELETE,
                 key="id of what was changed",
                 purpose="Who made, deleted or replayed what of the webhooks, kept forever.",
-                settings={
-                    "retention.ms": str(KEEP_FOREVER_MS),
-                    "retention.bytes": "-1",
-                    "message.timestamp.type": "LogAppendTime",
-                    # What is remembered of it is bounded by the number of records.
-                    "max.message.bytes": str(16 * 1024),
-                },
+                # What is remembered of it is bounded by the number of records.
+                settings={**_TOLD_FOREVER, "max.message.bytes": str(16 * 1024)},
             ),
         )
     }
