@@ -415,6 +415,22 @@ test("hostile values are shown as the text they are", async () => {
   assert.equal(await page.locator("img").count(), 0);
 });
 
+test("a value that turns the direction of writing turns nothing that stands behind it", async () => {
+  const turned = "\u202e12O";
+  await stack.api("POST", "/contacts", { id: "turned", attributes: { mrr: turned } });
+  await stack.api("POST", "/segments", { id: "paying", where: "mrr > 9" });
+  await go("/contacts/turned?segment=paying");
+  await shown(".tree", "which cannot be read as number");
+  const [before, behind] = await page.evaluate(() => {
+    const said = document.querySelector(".tree strong.warn");
+    const range = document.createRange();
+    range.setStart(said.parentElement, 0);
+    range.setEndBefore(said);
+    return [range.getBoundingClientRect().right, said.getBoundingClientRect().left];
+  });
+  assert.ok(before <= behind + 1, `the value ends at ${before}, what is said of it begins at ${behind}`);
+});
+
 test("changes arrive on the activity page while it is open, and the filters hold", async () => {
   await go("/activity");
   await shown(".link", "Live");

@@ -313,7 +313,7 @@ function Errors({ groups }: { groups: ErrorGroup[] }) {
       <li key={fix}>
         <strong>{fix[0]?.toUpperCase()}{fix.slice(1)}</strong>: repairs {counted(rows, "row")}
         {parts.map((group) => (
-          <small key={`${group.code} ${group.column}`}>{group.column && <><code>{group.column}</code>: </>}expected {group.expected}, found {foundIn(group)} in {counted(group.count, "row")} ({group.rows.length < group.count ? "the first are " : ""}row {group.rows.join(", ")})</small>
+          <small key={`${group.code} ${group.column}`}>{group.column && <><code>{group.column}</code>: </>}expected {group.expected}, found <bdi>{foundIn(group)}</bdi> in {counted(group.count, "row")} ({group.rows.length < group.count ? "the first are " : ""}row {group.rows.join(", ")})</small>
         ))}
       </li>))}
     </ul>

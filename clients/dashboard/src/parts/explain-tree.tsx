@@ -39,15 +39,15 @@ function Node({ node }: { node: TruthNode }) {
 }
 
 function Condition({ node }: { node: Extract<TruthNode, { kind: "condition" }> }) {
-  const value = node.state === "missing" ? "it is missing" : `it is ${JSON.stringify(node.value)}`;
+  const value = node.state === "missing" ? "missing" : <bdi>{JSON.stringify(node.value)}</bdi>;
   return (
     <div>
       <code>{node.condition}</code>
       <small>
-        {value}{node.state === "unreadable" && <strong className="warn">, which cannot be read as {node.reading}</strong>}
+        it is {value}{node.state === "unreadable" && <strong className="warn">, which cannot be read as {node.reading}</strong>}
         {node.until_ms !== null && <>; changes {instant(node.until_ms)}</>}
       </small>
-      {node.flips.length > 0 && <small className="flip">To make it {node.holds ? "hold no longer" : "hold"}: {node.flips.map((flip) => flip.says).join(", or ")}</small>}
+      {node.flips.length > 0 && <small className="flip">To make it {node.holds ? "hold no longer" : "hold"}: <bdi>{node.flips.map((flip) => flip.says).join(", or ")}</bdi></small>}
     </div>
   );
 }
