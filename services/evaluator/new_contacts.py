@@ -13,16 +13,20 @@ from segmentation.model import ORIGIN, Position, SegmentId
 from services.evaluator import rows
 
 
-def furthest(one: Position, other: Position) -> Position:
-    """The later of each: through where one of two contacts has been evaluated at the most."""
-    return Position(max(one.clock, other.clock), max(one.offset, other.offset), max(one.seq, other.seq))
+def furthest(*positions: Position) -> Position:
+    """The latest of each: through where one of these contacts has been evaluated at the most."""
+    return Position(
+        max([each.clock for each in positions]),
+        max([each.offset for each in positions]),
+        max([each.seq for each in positions]),
+    )
 
 
 class NewContacts:
     """Collects contacts, then puts their rows into a batch."""
 
     def __init__(self) -> None:
-        self.furthest = ORIGIN
+        self._positions = [ORIGIN]
         self._contacts: dict[bytes, bytes | None] = {}
         self._dues: list[bytes] = []
         self._listings: defaultdict[SegmentId, list[tuple[bytes, bytes]]] = defaultdict(list)
@@ -45,9 +49,14 @@ class NewContacts:
             self._take_back(raw_id)
             raise
         self._contacts[rows.CONTACTS_START + raw_id] = row
-        self.furthest = furthest(self.furthest, position)
+        self._positions.append(position)
         if due_key is not None:
             self._dues.append(due_key)
+
+    @property
+    def furthest(self) -> Position:
+        """Through where one of them has been evaluated at the most."""
+        return furthest(*self._positions)
 
     def put(self, batch: rows.CommitRows) -> None:
         """Put all rows, and count the members."""
