@@ -60,8 +60,8 @@ class Pace:
         """How long a transaction may be open behind a backlog of so many records."""
         return min(self.backlog_commit_after_ms * queued / self.backlog_queue_min, self.backlog_commit_after_ms_max)
 
-    def batch_records(self, unseen: int) -> int:
-        """Records of one batch, with so many definitions that their contacts may not have seen; one at least."""
+    def contacts_of_batch(self, unseen: int) -> int:
+        """Contacts of one batch, with so many definitions that they may not have seen; one at least."""
         return _bounded(self.batch_records_max, self.batch_work, unseen)
 
     def contacts_of_slice(self, unseen: int) -> int:

@@ -41,6 +41,7 @@ from services.evaluator.transaction import Derived, Transaction
 
 CONTACT_INPUTS = (ContactWrite, ContactDelete)
 UNBOUNDED = 1 << 62
+DEFINITION_WORK = 100  # to compile and index one is about so many evaluations of one for a contact: a millisecond
 
 
 class Partition:
@@ -80,7 +81,7 @@ class Partition:
     def consume(self, records: Sequence[InputRecord], work_max: int = UNBOUNDED) -> int:
         """Evaluate a batch of the log in order, up to the record with which `work_max` is reached; how many were.
 
-        Units: a record's work is the memberships that it changes and the definitions that its contact may not know.
+        Units: memberships that a record changes, definitions that its contact may not know, `DEFINITION_WORK` for one.
         """
         batch = [(record, decode_input(record.key, record.value, record.headers)) for record in records]
         self._load([item.contact_id for _, item in batch if isinstance(item, CONTACT_INPUTS)])
@@ -97,7 +98,9 @@ class Partition:
             taken += 1
             if isinstance(item, SegmentDefined):
                 unseen = self.unseen_definitions
-            work_ends -= unseen
+                work_ends -= DEFINITION_WORK
+            elif unseen and isinstance(item, CONTACT_INPUTS):
+                work_ends -= unseen
             if tally.changes >= work_ends:
                 break
         tally.processed += taken

@@ -124,6 +124,7 @@ class PartitionWorker:
         self._evaluated_s = 0.0
         self._sent_s = 0.0
         self._records_since = 0
+        self._batch_limit = self.pace.batch_records_max
         self._stamps: list[int] = []
 
     @property
@@ -172,6 +173,7 @@ class PartitionWorker:
             self._evaluated_s += self._monotonic() - began
             if self.partition.has_outputs:
                 self._stamps += (batch[0].timestamp, batch[taken - 1].timestamp)
+            self._fit_batches(len(batch), taken)
             self._put_back(batch[taken:])
             await self._send()
         if await self._background():
@@ -187,7 +189,7 @@ class PartitionWorker:
 
     def _next_batch(self) -> Sequence[InputRecord]:
         pace = self.pace
-        limit = pace.batch_records(self.partition.unseen_definitions)
+        limit = self._batch_limit
         batch, size = self._queue.popleft()
         if len(batch) > limit:
             rest = size * (len(batch) - limit) // len(batch)
@@ -205,6 +207,10 @@ class PartitionWorker:
             if self._on_flow is not None:
                 self._on_flow(False)
         return batch
+
+    def _fit_batches(self, given: int, taken: int) -> None:
+        """Have batches as large as what was taken of one that was too large: what is given is read at once, in vain."""
+        self._batch_limit = taken if taken < given else min(2 * self._batch_limit, self.pace.batch_records_max)
 
     def _put_back(self, records: Sequence[InputRecord]) -> None:
         """Have records that were too much for one batch wait at the head of the queue."""
@@ -270,7 +276,7 @@ class PartitionWorker:
         """A scan begins with all contacts that are not committed, at once: those may be no more than a batch has."""
         partition, pace = self.partition, self.pace
         may_begin = self.queued <= pace.backfill_queue_max
-        return may_begin and partition.uncommitted_behind > pace.batch_records(partition.unseen_definitions)
+        return may_begin and partition.uncommitted_behind > pace.contacts_of_batch(partition.unseen_definitions)
 
     def _is_commit_due(self) -> bool:
         due = self._commit_due_at()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from segmentation.model import InstantMs
 from services.evaluator.pace import Pace
-from services.evaluator.partition import Partition
+from services.evaluator.partition import DEFINITION_WORK, Partition
 from services.evaluator.worker import Committed, PartitionWorker
 from tests.services.evaluator.inputs import NOW, definition, tick, write
 from tests.services.evaluator.test_worker import RecordingLog
@@ -30,12 +30,12 @@ WAIT_S = 60.0
 
 
 @pytest.mark.parametrize(
-    ("unseen", "records", "contacts"), [(0, 500, 50), (4, 500, 50), (5, 400, 40), (100, 20, 2), (5_000, 1, 1)]
+    ("unseen", "of_batch", "of_slice"), [(0, 500, 50), (4, 500, 50), (5, 400, 40), (100, 20, 2), (5_000, 1, 1)]
 )
 def test_the_more_definitions_are_unseen_the_fewer_contacts_are_looked_at_at_once(
-    unseen: int, records: int, contacts: int
+    unseen: int, of_batch: int, of_slice: int
 ) -> None:
-    assert (Pace().batch_records(unseen), Pace().contacts_of_slice(unseen)) == (records, contacts)
+    assert (Pace().contacts_of_batch(unseen), Pace().contacts_of_slice(unseen)) == (of_batch, of_slice)
 
 
 class Stepped:
@@ -43,10 +43,13 @@ class Stepped:
 
     def __init__(self, partition: Partition, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps: list[int] = []
+        self.batches: list[tuple[int, int]] = []
+        """How many records each was given and how many it took."""
         self.transactions: list[int] = []
         self._partition = partition
         for name in ("consume", "backfill", "wake_due"):
             monkeypatch.setattr(partition, name, self._measured(getattr(partition, name)))
+        monkeypatch.setattr(partition, "consume", self._counted(partition.consume))
         monotonic = asyncio.get_running_loop().time
         self.worker = PartitionWorker(
             partition,
@@ -65,6 +68,14 @@ class Stepped:
             return done
 
         return measured
+
+    def _counted(self, consume: Callable[..., int]) -> Callable[..., int]:
+        def counted(records: Sequence[object], *given: object) -> int:
+            taken = consume(records, *given)
+            self.batches.append((len(records), taken))
+            return taken
+
+        return counted
 
     def _committed(self, done: Committed) -> None:
         self.transactions.append(len(done.changes))
@@ -161,3 +172,32 @@ def test_a_batch_ends_behind_the_record_with_which_it_has_done_so_much(partition
         assert partition.next_offset == len(log) - len(rest) + taken
         assert partition.tally.changes - before <= AT_ONCE * DEFINITIONS
     assert (partition.tally.processed, partition.tally.changes) == (len(log), CONTACTS * DEFINITIONS)
+
+
+def test_what_is_of_no_contact_waits_for_no_definition(partition: Partition) -> None:
+    """So ticks and definitions are read as fast as ever behind thousands of definitions that contacts have not seen."""
+    many = Pace().batch_work // DEFINITION_WORK
+    definitions = [definition(offset, [{"plan": "pro"}], segment_id=f"s{offset}") for offset in range(3 * many)]
+    for _ in range(3):
+        assert partition.consume(definitions[partition.next_offset :], Pace().batch_work) == many
+    ticks = [tick(3 * many + number, NOW + number) for number in range(500)]
+    assert partition.unseen_definitions == 3 * many
+    assert partition.consume(ticks, Pace().batch_work) == len(ticks)
+
+
+async def test_a_batch_is_as_large_as_what_was_taken_of_the_one_before_and_grows_again(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given is read at once, contacts from the disk too: little of that may be in vain."""
+    stepped = Stepped(partition, monkeypatch)
+    definitions = [definition(number, [{"plan": "pro"}], segment_id=f"s{number}") for number in range(DEFINITIONS)]
+    ticks = [tick(DEFINITIONS + number, NOW) for number in range(1_000)]
+    stepped.worker.feed([*definitions, *ticks])
+    running = asyncio.create_task(stepped.worker.run())
+    await until(lambda: partition.next_offset == DEFINITIONS + len(ticks), WAIT_S, "everything to be read")
+    stepped.worker.stop()
+    await running
+    most = Pace().batch_records_max
+    assert stepped.batches[0] == (most, AT_ONCE)
+    assert stepped.batches[1:3] == [(AT_ONCE, AT_ONCE), (2 * AT_ONCE, AT_ONCE)]
+    assert stepped.batches[-2][0] == most
