@@ -234,9 +234,8 @@ class Partition:
         ).encode()
         return len(found)
 
-    def count_unreadable(self, limit: int, changes_max: int = UNBOUNDED) -> int:
+    def count_unreadable(self, limit: int) -> int:
         """Look for unreadable values in at most `limit` more committed contacts; how many were looked at."""
-        del changes_max  # it makes none
         return self.unreadable.count_more(self._store, limit)
 
     def _begin_backfill(self) -> BackfillCursor | None:

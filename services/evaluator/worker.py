@@ -270,7 +270,8 @@ class PartitionWorker:
             return None
         if partition.behind_definitions:
             return None if self._must_commit_first() else partition.backfill
-        return partition.count_unreadable if partition.unreadable.is_behind else None
+        # It changes nothing, so no number of changes bounds it.
+        return (lambda limit, _: partition.count_unreadable(limit)) if partition.unreadable.is_behind else None
 
     def _must_commit_first(self) -> bool:
         """A scan begins with all contacts that are not committed, at once: those may be no more than a batch has."""

@@ -6,10 +6,8 @@ the topic, which is kept for ever. A record without sense is passed by.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -20,33 +18,21 @@ from schemas.record import Record
 from schemas.topics import Topic, topic_name
 from services.ingest.settings import IngestSettings
 from services.runtime.audit import Actor, AuditEntry, AuditEvent
-from services.runtime.following import Following, pass_by
+from services.runtime.following import Followed, Following, pass_by
 
 CHANGES_KEPT_MAX: Final = 5_000
-CAUGHT_UP_WITHIN_S: Final = 60.0
 
 
-class AuditTopic:
+class AuditTopic(Followed):
     """The changes, in log order, each numbered by its offset. One a process; use `following`."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self._changes: deque[AuditEntry] = deque(maxlen=CHANGES_KEPT_MAX)
         partition = TopicPartition(topic_name(settings.topic_prefix, Topic.AUDIT), 0)
-        self._following = Following(settings, {partition: 0}, self._take)
+        super().__init__(Following(settings, {partition: 0}, self._take))
 
     def __iter__(self) -> Iterator[AuditEntry]:
         return iter(self._changes)
-
-    @property
-    def reading(self) -> asyncio.Task[None]:
-        """The task that follows; it ends by itself only when something is broken."""
-        return self._following.reading
-
-    @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """Read the topic to its present end, then go on reading. Errors: ServiceError."""
-        async with self._following.running(within_s=CAUGHT_UP_WITHIN_S):
-            yield
 
     def _take(self, _: TopicPartition, records: Sequence[Any], __: int) -> None:
         for record in records:

@@ -31,10 +31,9 @@ from services.ingest import metrics
 from services.ingest.segment_history import SegmentHistory
 from services.ingest.settings import IngestSettings
 from services.runtime.errors import ServiceError
-from services.runtime.following import Following, pass_by
+from services.runtime.following import Followed, Following, pass_by
 from services.runtime.logs import get_logger
 
-CAUGHT_UP_WITHIN_S: Final = 60.0
 OUTCOMES_MAX: Final = 10_000
 """How many acceptances are remembered for those who wait for their own."""
 
@@ -53,7 +52,7 @@ class KnownSegment:
     at_ms: int
 
 
-class DefinitionTopics:
+class DefinitionTopics(Followed):
     """Follows `segments` and `attributes` from their beginnings. One per process."""
 
     def __init__(self, settings: IngestSettings, producer: Any) -> None:
@@ -65,7 +64,7 @@ class DefinitionTopics:
         self._declared: dict[AttributeName, AttributeDeclarationRecord] = {}
         self._catalogue = AttributeCatalogue.empty()
         self._outcomes: OrderedDict[tuple[TopicPartition, int], Refusal | None] = OrderedDict()
-        self._following = Following(settings, {self._segments: 0, self._attributes: 0}, self._take)
+        super().__init__(Following(settings, {self._segments: 0, self._attributes: 0}, self._take))
         self.registry = SegmentRegistry()
         self.history = SegmentHistory()
 
@@ -113,15 +112,10 @@ class DefinitionTopics:
             raise UnacknowledgedError("the broker did not answer in time", topic=partition.topic) from error
         return self._outcomes.get((partition, sent.offset))
 
-    @property
-    def reading(self) -> asyncio.Task[None]:
-        """The task that follows; it ends by itself only when something is broken."""
-        return self._following.reading
-
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Read both topics to their present ends, then go on reading. Errors: ServiceError."""
-        async with self._following.running(within_s=CAUGHT_UP_WITHIN_S):
+        async with super().following():
             log.info("definitions read", segments=len(self._known), attributes=len(self._declared))
             yield
 

@@ -34,6 +34,8 @@ FAULTS_TOLD_MAX: Final = 5
 
 log = get_logger("following")
 
+CAUGHT_UP_WITHIN_S = 60.0
+"""Within this a topic of our own that is read whole is read to its end, or the start has failed."""
 Told = TypeVar("Told")
 Taker = Callable[[TopicPartition, Sequence[Any], int], None]
 """Takes the next records of a partition, in order, and the offset after them. Raises `ServiceError` only if it has
@@ -202,3 +204,21 @@ class Following:
                 self._next[partition] = position
         async with self._progress:
             self._progress.notify_all()
+
+
+class Followed:
+    """What a process holds of topics that it reads whole; `following` keeps it at the present."""
+
+    def __init__(self, following: Following) -> None:
+        self._following = following
+
+    @property
+    def reading(self) -> asyncio.Task[None]:
+        """The task that follows; it ends by itself only when something is broken."""
+        return self._following.reading
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Read to the present end, then go on until the end of the block. Errors: ServiceError."""
+        async with self._following.running(within_s=CAUGHT_UP_WITHIN_S):
+            yield

@@ -9,8 +9,7 @@ time as well.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -34,7 +33,7 @@ from schemas.webhook import (
 )
 from segmentation.model import InstantMs
 from services.runtime.errors import ServiceError
-from services.runtime.following import Following, pass_by
+from services.runtime.following import Followed, Following, pass_by
 from services.webhooks import metrics
 from services.webhooks.failures import Failures
 from services.webhooks.replays import Replays
@@ -44,10 +43,9 @@ WEBHOOKS_MAX: Final = 100
 """Each has a consumer of its own."""
 FAILURE_KEPT_MS: Final = 30 * 24 * 3_600_000
 """As long as a dead letter."""
-CAUGHT_UP_WITHIN_S: Final = 60.0
 
 
-class Registry:
+class Registry(Followed):
     """Follows `webhooks` and appends to it. One a process; use `following`."""
 
     def __init__(self, settings: WebhookSettings, producer: Any) -> None:
@@ -57,7 +55,7 @@ class Registry:
         self._webhooks: dict[str, WebhookRecord] = {}
         self._failures = Failures()
         self._replays = Replays()
-        self._following = Following(settings, {self._partition: 0}, self._take)
+        super().__init__(Following(settings, {self._partition: 0}, self._take))
         self.changed = asyncio.Event()
         """Set whenever a webhook came or went; whoever looks clears it."""
 
@@ -130,17 +128,6 @@ class Registry:
     async def release(self, replay: WebhookReplayRecord) -> None:
         """Give a claim back: it was not delivered. Errors: ServiceError."""
         await self._append(replay_key(replay.webhook_id, replay.failure_id), None)
-
-    @property
-    def reading(self) -> asyncio.Task[None]:
-        """The task that follows; it ends by itself only when something is broken."""
-        return self._following.reading
-
-    @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """Read the topic to its end, then follow it. Errors: ServiceError when no broker answers."""
-        async with self._following.running(within_s=CAUGHT_UP_WITHIN_S):
-            yield
 
     def _take(self, _: TopicPartition, records: Sequence[Any], __: int) -> None:
         for record in records:
