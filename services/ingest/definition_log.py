@@ -107,7 +107,7 @@ class DefinitionTopics(Followed):
                 sent = await self._producer.send_and_wait(
                     partition.topic, value, key=key.encode(), partition=partition.partition, headers=list(headers)
                 )
-                await self._following.passed(partition, sent.offset)
+                await self.passed(partition, sent.offset)
         except (TimeoutError, KafkaError) as error:
             raise UnacknowledgedError("the broker did not answer in time", topic=partition.topic) from error
         return self._outcomes.get((partition, sent.offset))

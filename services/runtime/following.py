@@ -217,6 +217,10 @@ class Followed:
         """The task that follows; it ends by itself only when something is broken."""
         return self._following.reading
 
+    async def passed(self, partition: TopicPartition, offset: int) -> None:
+        """Return once the record at an offset has been taken."""
+        await self._following.passed(partition, offset)
+
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Read to the present end, then go on until the end of the block. Errors: ServiceError."""

@@ -165,7 +165,7 @@ class Registry(Followed):
         try:
             async with asyncio.timeout(self._settings.webhooks_append_timeout_ms / 1000):
                 written = await self._producer.send_and_wait(topic, value, key=key, partition=0)
-                await self._following.passed(self._partition, written.offset)
+                await self.passed(self._partition, written.offset)
         except (KafkaError, TimeoutError) as error:
             raise ServiceError("the broker did not take a record and give it back in time", topic=topic) from error
 

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tests.services.evaluator.test_overrides import plain_signature
 from tests.syntax import tree_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 FOLDERS = ("services", "clients/tidegate", "deploy")
 LIBRARIES = ("faust", "mode", "aiokafka", "uvicorn")
 ONESELF = {"self", "cls", "super()"}
