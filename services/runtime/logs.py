@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Literal, TextIO, cast
 
 import orjson
@@ -20,6 +22,10 @@ LogFormat = Literal["auto", "json", "console"]
 
 SELDOM_S = 1.0
 """How far apart at least lines are of what every request may run into: a broker that refuses all is told, not each."""
+REPEATED_SELDOM_S = 5.0
+"""How far apart at least the lines of one text are that a library says: for each attempt to reach a broker, for one."""
+TEXTS_KNOWN_MAX = 1_000
+"""Of how many texts it is known when they were said last; the one said longest ago is forgotten first."""
 QUIET_LIBRARIES = ("aiokafka", "asyncio", "faust", "httpx", "kafka", "mode", "uvicorn", "uvicorn.access")
 """Libraries whose informational chatter would drown ours; their warnings are kept."""
 
@@ -44,10 +50,11 @@ def configure_logs(
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _add_left_out, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
+    handler.addFilter(Repeated())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -74,6 +81,38 @@ class Seldom:
         self._log.warning(event, **facts, left_out=self._left_out.pop(event, 0))
 
 
+class Repeated(logging.Filter):
+    """Lets a library say the same once in a while only; ours say what they mean as often as they mean it."""
+
+    def __init__(self, interval_s: float = REPEATED_SELDOM_S) -> None:
+        super().__init__()
+        self._interval_s = interval_s
+        self._said: OrderedDict[tuple[str, str], _Said] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is to be written; if so, it is told how many like it were left out since the last."""
+        if isinstance(record.msg, dict):  # ours: structlog hands its events over as they are
+            return True
+        now, text = clock.monotonic(), (record.name, record.getMessage())
+        said = self._said.get(text)
+        if said is not None and now < said.at + self._interval_s:
+            said.left_out += 1
+            return False
+        if said is not None:
+            record.left_out = said.left_out
+        self._said[text] = _Said(now)
+        self._said.move_to_end(text)
+        if len(self._said) > TEXTS_KNOWN_MAX:
+            self._said.popitem(last=False)
+        return True
+
+
+@dataclass(slots=True)
+class _Said:
+    at: float
+    left_out: int = 0
+
+
 def get_logger(name: str) -> FilteringBoundLogger:
     """Return the structured logger of one part of a service."""
     return cast("FilteringBoundLogger", structlog.get_logger(name, part=name))
@@ -94,6 +133,13 @@ def _shared_processors(service: str) -> list[Processor]:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
     ]
+
+
+def _add_left_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    left_out = getattr(event["_record"], "left_out", 0)
+    if left_out:
+        event["left_out"] = left_out
+    return event
 
 
 def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

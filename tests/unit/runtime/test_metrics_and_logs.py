@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from services.runtime import clock
+from services.runtime import clock, logs
 from services.runtime.logs import Seldom, configure_logs, get_logger
 from services.runtime.metrics import MetricNameError, counter, exposition, histogram
 
@@ -83,6 +83,27 @@ def test_a_traceback_for_people_shows_no_values_of_variables(restored_logging: N
         get_logger("admission").error("failed", exc_info=error)
     assert "ValueError: 12 characters" in stream.getvalue()
     assert "canary-value" not in stream.getvalue()
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_a_while_with_how_often(
+    restored_logging: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    configure_logs("evaluator", "json", stream=stream)
+    client = logging.getLogger("aiokafka")
+    for _ in range(100):
+        client.error("Unable connect to node with id %s", 1)
+    client.error("Unable connect to node with id %s", 2)
+    logging.getLogger("aiokafka.consumer").error("Unable connect to node with id %s", 1)
+    now[0] += logs.REPEATED_SELDOM_S
+    for _ in range(2):
+        client.error("Unable connect to node with id %s", 1)
+        get_logger("worker").error("ours, whoever repeats it")
+    told = [(line["event"][-7:], line.get("left_out")) for line in map(json.loads, stream.getvalue().splitlines())]
+    ours = ("eats it", None)
+    assert told == [("th id 1", None), ("th id 2", None), ("th id 1", None), ("th id 1", 99), ours, ours]
 
 
 def test_what_every_request_runs_into_is_told_once_in_a_while_with_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
