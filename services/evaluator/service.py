@@ -47,6 +47,8 @@ READY_AGAIN_S = 0.5
 """Once ready: an idle process is not to be woken ten times a second."""
 STOP_TIMEOUT_S = 12.0
 """Less than the runtime's grace, so that a stop that hangs is still told as what it is."""
+PARTS_END_WITHIN_S = 2.0
+"""A part of a library's may take a cancellation for a crash and start again: it ends with the process."""
 
 log = get_logger("evaluator")
 
@@ -113,7 +115,7 @@ async def _work(context: ServiceContext[EvaluatorSettings]) -> None:
             task.cancel()
         closing.set()
         unclean = await _stop(app, owner)
-        await asyncio.gather(*tasks, serving_http, return_exceptions=True)
+        await _ended({*tasks, serving_http})
     if owner.failed.done():
         owner.failed.result()
     if unclean is not None:
@@ -140,6 +142,14 @@ async def _stop(app: App, owner: PartitionOwner) -> Exception | None:
         log.error("the stop was not clean", reason=repr(error))
         return error
     return None
+
+
+async def _ended(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait a while for cancelled parts; what they failed with is known, or comes of the stop."""
+    done, _ = await asyncio.wait(tasks, timeout=PARTS_END_WITHIN_S)
+    for task in done:
+        if not task.cancelled():
+            task.exception()
 
 
 def _nothing() -> None:

@@ -2,19 +2,21 @@
 
 Rule: a service is one coroutine, `main(context)`, that works until `context.stopping` is set and then finishes its work
 in hand and returns. This module owns the process around it; it knows neither topics nor segments, and a service never
-installs a signal handler, configures logs or exits by itself.
+installs a signal handler, configures logs or exits by itself. The process ends with its main coroutine: what a library
+left running is not waited for, because after a failed stop some of it would never end, and nobody would start us again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from services.runtime import clock, metrics
 from services.runtime.admin import AdminServer
@@ -34,6 +36,8 @@ EXIT_REFUSED = 78
 """What the service found must be repaired by a person first; starting it again changes nothing."""
 
 BEAT_INTERVAL_S = 1.0
+CUT_OFF_WITHIN_S = 1.0
+"""How long work that is cut off may take to clean up behind itself."""
 
 log = get_logger("runtime")
 
@@ -69,7 +73,7 @@ class ServiceContext(Generic[Settings]):
 Main = Callable[[ServiceContext[Settings]], Awaitable[None]]
 
 
-def run_service(name: str, settings: type[Settings] | Settings, main: Main[Settings]) -> None:
+def run_service(name: str, settings: type[Settings] | Settings, main: Main[Settings]) -> NoReturn:
     """Run a service until it is told to stop, and end the process with the exit code that says how it went.
 
     `settings` is the settings class, read from the environment here so that an unusable value is one clear line.
@@ -81,9 +85,12 @@ def run_service(name: str, settings: type[Settings] | Settings, main: Main[Setti
         log.error("start refused", reason=str(refusal))
         sys.exit(EXIT_REFUSED)
     configure_logs(name, loaded.log_format, loaded.log_level)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        code = runner.run(_supervised(ServiceContext(name, loaded), main))
-    sys.exit(code)
+    # Never closed: that would cancel every task and wait for it, however often it ignores that, and for every thread.
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    code = runner.run(_supervised(ServiceContext(name, loaded), main))
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 async def _supervised(context: ServiceContext[Settings], main: Main[Settings]) -> int:
@@ -132,7 +139,7 @@ async def _outcome(context: ServiceContext[Settings], main: Main[Settings]) -> i
         if not work.done():
             log.error("stop took too long; work in hand is cut off", grace_ms=context.settings.stop_grace_ms)
             work.cancel()
-            await asyncio.wait({work})
+            await asyncio.wait({work}, timeout=CUT_OFF_WITHIN_S)
             return EXIT_FAILED
         return _exit_code(work)
     finally:

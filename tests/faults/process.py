@@ -30,6 +30,7 @@ from tests.waiting import until
 READY_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 25.0
 RESTART_AFTER_S = 0.5
+LOG_END_CHARS = 6_000
 EXIT_REFUSED = 78
 """The exit code that asks for a person, not for a restart."""
 
@@ -68,11 +69,18 @@ class Service:
             self._process.send_signal(signal.SIGCONT)
             self._process.kill()
             self._process.wait()
+        if error is not None:
+            error.add_note(f"{self.directory.name}, started again {self.restarts} times, said last:\n{self.log_end}")
 
     @property
     def log(self) -> str:
         """Everything that the process said."""
         return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def log_end(self) -> str:
+        """The last of what the process said."""
+        return self.log[-LOG_END_CHARS:]
 
     @property
     def resident_bytes(self) -> int:
@@ -104,18 +112,14 @@ class Service:
     async def ready(self, timeout_s: float = READY_TIMEOUT_S) -> float:
         """Wait until it works its partitions; seconds waited."""
         began = time.monotonic()
-        try:
-            await until(self._is_ready, timeout_s, "the process to be ready")
-        except TimeoutError as late:
-            late.add_note(self.log[-4_000:])
-            raise
+        await until(self._is_ready, timeout_s, "the process to be ready")
         return time.monotonic() - began
 
     async def _is_ready(self) -> bool:
         if await self.told("/ready") is not None:
             return True
         if not self.running:
-            raise AssertionError(f"the process ended before it was ready:\n{self.log[-4_000:]}")
+            raise AssertionError(f"the process ended before it was ready:\n{self.log_end}")
         return False
 
     def signal(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""F4, F5: the broker is killed, stopped and frozen under a working evaluator."""
+"""F4, F5: the broker is killed, stopped, away for long and frozen under a working evaluator."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tests.faults.workspace import Workspace
 pytestmark = pytest.mark.broker
 RESUMES_WITHIN_S = 30.0
 CAUGHT_UP_WITHIN_S = 60.0
+LONG_S = 45.0
+"""Longer than a commit may take: whoever has one in hand ends, and its stop cannot be clean without a broker."""
 
 
 @pytest.mark.timeout(200)
@@ -45,6 +47,35 @@ async def test_work_goes_on_after_the_broker_was_killed_and_after_it_was_stopped
         assert await evaluator.stop() == 0
     assert not await workspace.violations()
     show("F4", f"broker killed, then stopped: work goes on {waits[0]:.1f} and {waits[1]:.1f} s after it is up again")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+async def test_an_evaluator_that_gave_up_on_an_absent_broker_is_started_again(
+    own_broker: LocalKafka, tmp_path: Path
+) -> None:
+    workspace = Workspace(own_broker.bootstrap, "f4-long-", seed=44, broker_stamps=True)
+    await workspace.create()
+    with Evaluator(workspace, tmp_path / "one", static_member="one") as evaluator:
+        evaluator.start()
+        await evaluator.ready()
+        async with evaluator.kept_running():
+            async with workspace.under_load(rate_per_s=600):
+                await asyncio.sleep(2)
+                os.kill(own_broker.child.pid, signal.SIGKILL)
+                await asyncio.to_thread(own_broker.stop)
+                await asyncio.sleep(LONG_S)
+                await asyncio.to_thread(own_broker.start)
+                end = sum((await workspace.ends()).values())
+                waited = await workspace.passes(end, RESUMES_WITHIN_S)
+            await workspace.settled()
+        assert await evaluator.stop() == 0
+    assert not await workspace.violations()
+    show(
+        "F4",
+        f"broker away for {LONG_S:.0f} s: work goes on {waited:.1f} s after it is up again, "
+        f"{evaluator.restarts} restarts, {len(evaluator.log.splitlines())} lines of log",
+    )
 
 
 @pytest.mark.faults

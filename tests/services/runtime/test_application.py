@@ -86,6 +86,33 @@ def test_a_service_that_does_not_stop_in_its_grace_is_cut_off_and_ends_with_1() 
     assert log[-1]["event"] == "stop took too long; work in hand is cut off"
 
 
+STUBBORN = """
+    async def on_and_on():
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
+"""
+
+
+def test_what_a_library_never_ends_does_not_keep_the_process() -> None:
+    code, log = Process(f'{STUBBORN}\n    task = asyncio.create_task(on_and_on()); raise ServiceError("gone")').end()
+    assert (code, log[-1]["reason"]) == (1, "gone")
+
+
+def test_a_thread_that_is_left_working_does_not_keep_the_process() -> None:
+    work = "import time; asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)"
+    assert Process(f"{work}; await asyncio.sleep(0.1)").end()[0] == 0
+
+
+def test_work_that_ignores_being_cut_off_does_not_keep_the_process() -> None:
+    process = Process(f"{STUBBORN}\n    context.health.ready(); await on_and_on()", TIDEGATE_STOP_GRACE_MS="300")
+    process.await_ready()
+    process.send(signal.SIGTERM)
+    assert process.end()[0] == 1
+
+
 def test_a_crash_ends_with_1_and_shows_its_traceback() -> None:
     code, log = Process('raise ValueError("our bug")').end()
     assert code == 1
