@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal, TextIO, cast
@@ -87,13 +88,21 @@ class Repeated(logging.Filter):
     def __init__(self, interval_s: float = REPEATED_SELDOM_S) -> None:
         super().__init__()
         self._interval_s = interval_s
+        self._lock = threading.Lock()
         self._said: OrderedDict[tuple[str, str], _Said] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is to be written; if so, it is told how many like it were left out since the last."""
         if isinstance(record.msg, dict):  # ours: structlog hands its events over as they are
             return True
-        now, text = clock.monotonic(), (record.name, record.getMessage())
+        try:
+            text = record.name, record.getMessage()
+        except (LookupError, TypeError, ValueError):  # the handler tells of a line that cannot be made
+            return True
+        with self._lock:
+            return self._is_news(record, text, clock.monotonic())
+
+    def _is_news(self, record: logging.LogRecord, text: tuple[str, str], now: float) -> bool:
         said = self._said.get(text)
         if said is not None and now < said.at + self._interval_s:
             said.left_out += 1

@@ -106,6 +106,22 @@ def test_a_library_that_repeats_itself_is_heard_once_in_a_while_with_how_often(
     assert told == [("th id 1", None), ("th id 2", None), ("th id 1", None), ("th id 1", 99), ours, ours]
 
 
+def test_a_librarys_line_that_cannot_be_made_harms_nobody_and_is_told(
+    restored_logging: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("evaluator", "json", stream=io.StringIO())
+    line = {"msg": "node %d of %d", "args": (1,), "levelno": logging.ERROR}
+    logging.getLogger("aiokafka").handle(logging.makeLogRecord(line))
+    assert "not enough arguments" in capsys.readouterr().err
+
+
+def test_no_more_texts_are_remembered_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "TEXTS_KNOWN_MAX", 2)
+    repeated = logs.Repeated()
+    heard = [repeated.filter(logging.makeLogRecord({"msg": text})) for text in ("a", "b", "b", "c", "a", "a", "c")]
+    assert heard == [True, True, False, True, True, False, False]
+
+
 def test_what_every_request_runs_into_is_told_once_in_a_while_with_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
