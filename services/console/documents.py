@@ -329,24 +329,3 @@ class Session(Document):
     name: str
     scopes: list[str]
     csrf_token: str
-
-
-class Fault(Document):
-    """One thing wrong with a request. One in an expression also has a hint and its span."""
-
-    model_config = ConfigDict(extra="allow")
-
-    pointer: str = ""
-    code: str
-    message: str
-
-
-class Problem(Document):
-    """RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str = ""
-    errors: list[Fault] = Field(default_factory=list)

@@ -20,6 +20,7 @@ from services.console import documents
 from services.console.forward import API
 from services.runtime.admission import SECURITY_SCHEME, SECURITY_SCHEMES
 from services.runtime.keys import Scope
+from services.runtime.problem_document import PROBLEM_CONTENT, problem_schemas
 
 VERSION: Final = "2.0"
 REFERENCE: Final = "#/components/schemas/{model}"
@@ -135,7 +136,7 @@ def _complete(described: Json, operation: Operation, path: str) -> None:
     described["responses"] = {str(operation.status): answer} | {
         str(status): {
             "description": TITLES[status],
-            "content": {"application/problem+json": {"schema": _reference(documents.Problem)}},
+            "content": PROBLEM_CONTENT,
         }
         for status in sorted(refusals)
     }
@@ -150,10 +151,9 @@ def _reference(model: Model) -> Json:
 
 def _schemas() -> Json:
     asked = [operation.body for operation in OPERATIONS.values() if operation.body is not None]
-    told: list[Model] = [documents.Problem]
-    told += [operation.answer for operation in OPERATIONS.values() if operation.answer is not None]
+    told = [operation.answer for operation in OPERATIONS.values() if operation.answer is not None]
     models: list[tuple[Model, JsonSchemaMode]] = [(model, "validation") for model in asked]
     models += [(model, "serialization") for model in told]
     _, schemas = models_json_schema(list(dict.fromkeys(models)), ref_template=REFERENCE)
     definitions: Json = schemas["$defs"]
-    return dict(sorted(definitions.items()))
+    return dict(sorted({**definitions, **problem_schemas(of_expressions=True)}.items()))

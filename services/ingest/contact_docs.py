@@ -15,34 +15,10 @@ from schemas.limits import (
 )
 from segmentation.flatten import NESTING_MAX
 from services.ingest.admission import BATCH_CONTACTS_MAX
+from services.runtime.problem_document import PROBLEM_CONTENT, problem_schemas
 
 Json = dict[str, Any]
 
-PROBLEM: Final[Json] = {
-    "type": "object",
-    "required": ["type", "title", "status", "code"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["code", "message", "hint"],
-                "properties": {
-                    "code": {"type": "string"},
-                    "message": {"type": "string"},
-                    "hint": {"type": "string"},
-                    "pointer": {"type": "string", "description": "JSON Pointer into the request."},
-                    "span": {"type": "object", "description": "Where in a text: offset, line, column, length."},
-                },
-            },
-        },
-    },
-}
 _TITLES: Final = {
     400: "The body is not JSON that can be read",
     401: "No key, or one that is not known",
@@ -62,8 +38,7 @@ _TITLES: Final = {
 
 def problems(*statuses: int) -> dict[int | str, Any]:
     """The error answers of a route."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _TITLES[status], "content": content} for status in statuses}
+    return {status: {"description": _TITLES[status], "content": PROBLEM_CONTENT} for status in statuses}
 
 
 def leads_to(answer: Json, **links: Json) -> Json:
@@ -114,7 +89,7 @@ CONTACT_ID: Final[Json] = {
     "description": "At most 512 bytes of UTF-8.",
 }
 SCHEMAS: Final[Json] = {
-    "Problem": PROBLEM,
+    **problem_schemas(of_expressions=True),
     "AttributeValue": _VALUE,
     "ContactWrite": {
         "type": "object",

@@ -16,6 +16,7 @@ from schemas.record import WireSegmentId
 from schemas.webhook import SEGMENTS_PER_WEBHOOK_MAX
 from services.runtime.admission import SECURITY_SCHEME, SECURITY_SCHEMES
 from services.runtime.keys import Scope
+from services.runtime.problem_document import PROBLEM_CONTENT, problem_schemas
 from services.runtime.repeats import HEADER, KEY_CHARACTERS_MAX
 from services.webhooks.addresses import URL_CHARACTERS_MAX
 
@@ -114,32 +115,11 @@ class OpenApi(BaseModel):
     paths: dict[str, Any]
 
 
-class Fault(BaseModel):
-    """One thing wrong with a request."""
-
-    code: str
-    message: str
-    hint: str
-    pointer: str
-
-
-class Problem(BaseModel):
-    """RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str = ""
-    errors: list[Fault] = Field(default_factory=list)
-
-
 def answers(status: int, model: type[BaseModel] | None, description: str, *problems: int) -> dict[str, Any]:
     """What a route says of its answers."""
     told: dict[int | str, Any] = {status: {"description": description, **({"model": model} if model else {})}}
     for problem in sorted((*problems, *EVERYWHERE)):
-        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        told[problem] = {"description": TITLES[problem], "content": content}
+        told[problem] = {"description": TITLES[problem], "content": PROBLEM_CONTENT}
     return {"status_code": status, "responses": told}
 
 
@@ -159,9 +139,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
         openapi_version="3.1.0",
     )
     components = document.setdefault("components", {})
-    for model in (Problem, WebhookRequest):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        components["schemas"] |= {**schema.pop("$defs", {}), model.__name__: schema}
+    asked = WebhookRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    components["schemas"] |= {
+        **asked.pop("$defs", {}),
+        WebhookRequest.__name__: asked,
+        **problem_schemas(of_expressions=False),
+    }
     components["schemas"] = {
         name: schema for name, schema in sorted(components["schemas"].items()) if "ValidationError" not in name
     }

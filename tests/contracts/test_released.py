@@ -79,6 +79,16 @@ def test_a_release_of_what_stands_breaks_nothing(described: dict[str, Any]) -> N
             assert api_breaks(described[path.stem], document) == []
 
 
+def test_every_service_tells_of_a_request_that_fails_by_one_model(described: dict[str, Any]) -> None:
+    ingest, console, webhooks = (described[each]["components"]["schemas"] for each in ("ingest", "console", "webhooks"))
+    for name in ("Problem", "Fault", "Span"):
+        assert ingest[name] == console[name], name
+    assert webhooks["Problem"] == ingest["Problem"]
+    # It takes no expressions: each fault of a body has its pointer.
+    assert {*webhooks["Fault"]["required"]} == {*ingest["Fault"]["required"], "pointer"}
+    assert {*webhooks["Fault"]["properties"]} == {*ingest["Fault"]["properties"]} - {"span"}
+
+
 @pytest.mark.broker
 async def test_a_running_ingest_says_of_itself_what_its_document_says(
     running: Running, described: dict[str, Any]
