@@ -1,14 +1,15 @@
 """One real Apache Kafka broker in a directory: no Docker, no installation, its data kept between starts.
 
 Rule: the broker speaks on loopback only, and is called ready when it has answered what every client asks first, not
-when its port opens. What it prints goes to `kafka.log` in its directory; of a failed start only one line reaches the
-person. Topics are not this module's business.
+when its port opens. What it prints goes to `kafka.log` in its directory, as bounded as every log of the stack; of a
+failed start only one line reaches the person. Topics are not this module's business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.jars import kafka_jars
 from deploy.local.java import find_java, java_environment
 from deploy.local.kafka_failure import explain_failure
+from deploy.local.log_file import LogFile, keep_lines
 from deploy.local.ports import LOOPBACK, accepts_connections, require_free
 from deploy.local.say import Say, quiet
 from services.runtime import clock
@@ -29,6 +31,8 @@ START_TIMEOUT_S = 60
 FORMAT_TIMEOUT_S = 60
 STOP_GRACE_S = 12
 POLL_INTERVAL_S = 0.1
+KEPT_WITHIN_S = 2
+"""How long the end of what an ended broker printed is waited for."""
 REQUEST_TIMEOUT_MS = 5_000
 FOLDERS_SEPARATOR = ","
 """In Kafka's setting of where its logs are; it cannot be escaped."""
@@ -114,6 +118,7 @@ class LocalKafka:
         self._jvm = (*_JVM, *(_AS_KAFKA_STARTS if as_in_production else _FRUGAL))
         self._command: list[str | Path] = []
         self._child: Child | None = None
+        self._keeping: threading.Thread | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -171,15 +176,23 @@ class LocalKafka:
         """Start the prepared broker's process; it is not ready yet."""
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        with self.log_file.open("wb") as log:
+        log = LogFile(self.log_file)
+        try:
             command = [*self._command, "kafka.Kafka", self._properties_file]
-            self._child = Child("kafka", command, environment=java_environment(), output=log)
+            self._child = Child("kafka", command, environment=java_environment())
+        except BaseException:
+            log.close()
+            raise
+        keep = (self._child.output, log)
+        self._keeping = threading.Thread(target=keep_lines, args=keep, name="output of kafka", daemon=True)
+        self._keeping.start()
 
     def await_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return when the broker serves clients. Errors: raises `LocalStackError`."""
         deadline = clock.monotonic() + timeout_s
         while not self.answers():
             if self.child.exit_code() is not None:
+                self._await_kept()
                 raise LocalStackError(explain_failure(self.log_file, self._directory))
             if clock.monotonic() > deadline:
                 raise LocalStackError(f"Kafka did not get ready within {timeout_s:.0f} s; its log is {self.log_file}")
@@ -196,7 +209,13 @@ class LocalKafka:
             return True
         graceful = self._child.stop(grace_s)
         self._child = None
+        self._await_kept()
         return graceful
+
+    def _await_kept(self) -> None:
+        """Wait until the end of what was printed is in its file."""
+        if self._keeping is not None:
+            self._keeping.join(KEPT_WITHIN_S)
 
     @property
     def _data_directory(self) -> Path:

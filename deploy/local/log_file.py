@@ -7,9 +7,9 @@ lines always are.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 LOG_BYTES_MAX: Final = 16 << 20
 TAIL_BYTES: Final = 64 << 10
@@ -20,7 +20,6 @@ class LogFile:
     """A file that lines are added to. Not thread-safe. Errors: OSError, also when a line finds no room."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._file = path.open("ab", buffering=0)
 
@@ -42,6 +41,18 @@ class LogFile:
         following = self._path.open("ab", buffering=0)
         self._file.close()
         self._file = following
+
+
+def keep_lines(lines: IO[bytes], log: LogFile | None) -> None:
+    """Keep what a process prints until it ends, then close both; without a log nothing is kept."""
+    with lines, ExitStack() as opened:
+        if log is not None:
+            opened.callback(log.close)
+        for line in lines:
+            # A full disk: the process must neither die of a log that nobody reads nor wait for room in it.
+            with suppress(OSError):
+                if log is not None:
+                    log.write(line)
 
 
 def last_lines(path: Path, count: int) -> list[str]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TextIO
 
-from deploy.local.log_file import LogFile, last_lines
+from deploy.local.log_file import LogFile, keep_lines, last_lines
 
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
 _COLOURS: Mapping[str, str] = MappingProxyType(
@@ -79,19 +78,12 @@ class Output:
                 for line in lines:
                     self._write(self._prefixed(name, line.decode("utf-8", errors="replace").rstrip()))
             return
-        with lines, ExitStack() as opened:
-            log = self._opened_log(name, self._log_directory)
-            if log is not None:
-                opened.callback(log.close)
-            for line in lines:
-                # A full disk: the process must neither die of a log that nobody reads nor wait for room in it.
-                with suppress(OSError):
-                    if log is not None:
-                        log.write(line)
+        keep_lines(lines, self._opened_log(name, self._log_directory))
 
     def _opened_log(self, name: str, directory: Path) -> LogFile | None:
         """The file that keeps what a process prints; None if there can be none, which is said."""
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             return LogFile(directory / f"{name}.log")
         except OSError as error:
             self.say(f"{directory} cannot be written ({error.strerror}): what {name} prints is not kept.")

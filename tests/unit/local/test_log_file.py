@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.local import log_file
+from deploy.local.errors import LocalStackError
+from deploy.local.kafka import LocalKafka
 from deploy.local.log_file import LogFile, last_lines
 from deploy.local.output import LAST_LINES_MAX, Output
 from tests.unit.local.test_output import follow
@@ -64,3 +67,18 @@ def test_a_line_beyond_the_bound_is_kept_alone(tmp_path: Path) -> None:
     log.close()
     assert (tmp_path / "ingest.log").read_bytes() == b"last\n"
     assert (tmp_path / "ingest.log.1").stat().st_size == BOUND + 1
+
+
+def test_what_a_broker_prints_is_bounded_too_and_a_failed_start_is_explained_by_its_end(tmp_path: Path) -> None:
+    kafka = LocalKafka(tmp_path, 1, 2)
+    prints = "for number in range(2_000): print('line', number)\nraise SystemExit('OutOfMemoryError')"
+    kafka._command = [sys.executable, "-c", prints]
+    kafka.launch()
+    try:
+        with pytest.raises(LocalStackError, match="it ran out of memory"):
+            kafka.await_ready()
+    finally:
+        kafka.stop()
+    kept = [tmp_path / "kafka.log", tmp_path / "kafka.log.1"]
+    assert sorted(tmp_path.iterdir()) == kept
+    assert all(0 < path.stat().st_size <= BOUND for path in kept)
