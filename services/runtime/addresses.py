@@ -1,8 +1,8 @@
 """Addresses that settings name: no password stands in one that would not be sent, and none is shown.
 
 Rule: what a service says of itself (logs, errors, statuses) may hold an address, so an address must hold no secret. A
-broker's user and password have settings of their own; requests between our processes carry a key, which leaves no room
-for another one.
+broker's user and password have settings of their own, and so have a collector's; requests between our processes carry a
+key, which leaves no room for another one.
 """
 
 from __future__ import annotations
@@ -35,5 +35,12 @@ def _service_url(url: str) -> str:
     return url
 
 
+def _collector_url(url: str) -> str:
+    if "@" in url:
+        raise ValueError("a user and a password belong to OTEL_EXPORTER_OTLP_HEADERS, as the header Authorization")
+    return url
+
+
 Brokers = Annotated[str, AfterValidator(_brokers)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+CollectorUrl = Annotated[str, AfterValidator(_collector_url)]

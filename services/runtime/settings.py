@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import PARTITIONS_MAX
-from services.runtime.addresses import Brokers
+from services.runtime.addresses import Brokers, CollectorUrl
 from services.runtime.errors import StartRefusedError
 from services.runtime.keys import KEY_FILE_NAME
 from services.runtime.logs import LogFormat
@@ -60,7 +60,7 @@ class RuntimeSettings(BaseSettings):
         description="How often the scheduler appends a tick to every partition.",
     )
 
-    otlp_endpoint: str | None = Field(
+    otlp_endpoint: CollectorUrl | None = Field(
         None,
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="An OpenTelemetry collector (HTTP). Without it nothing is traced.",
@@ -101,11 +101,17 @@ def load_settings(kind: type[Settings], **decided: object) -> Settings:
         return kind.model_validate(decided)
     except ValidationError as error:
         problems = "; ".join(
-            f"{ENV_PREFIX}{'_'.join(str(step) for step in problem['loc']).upper()}: "
-            f"{problem['msg']} (found {_shown(problem['loc'], problem['input'])})"
+            f"{_variable(kind, problem['loc'])}: {problem['msg']} (found {_shown(problem['loc'], problem['input'])})"
             for problem in error.errors(include_url=False)
         )
         raise StartRefusedError(f"the settings cannot be used: {problems}") from error
+
+
+def _variable(kind: type[RuntimeSettings], location: tuple[int | str, ...]) -> str:
+    """The name in the environment of what is wrong; a variable that is not ours has its own."""
+    name = "_".join(map(str, location))
+    not_ours = {field.validation_alias for field in kind.model_fields.values()}
+    return name if name in not_ours else ENV_PREFIX + name.upper()
 
 
 def _shown(location: tuple[int | str, ...], value: object) -> str:

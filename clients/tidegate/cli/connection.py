@@ -134,13 +134,19 @@ def service_url(option: str | None) -> str:
     named = option or next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None)
     if named is None:
         return _local_stack_url() or DEFAULT_URL
-    if not is_address(named):
-        raise typer.BadParameter(f"{named!r} is not an address such as {DEFAULT_URL}", param_hint="--url")
-    return named
+    return an_address(named, "--url", DEFAULT_URL)
 
 
-def is_address(text: str) -> bool:
-    """Whether a text is an address that can be asked."""
+def an_address(text: str, option: str, example: str) -> str:
+    """An address that can be asked. Errors: raises BadParameter for what is none, and for one that holds a password."""
+    if "@" in text:
+        raise typer.BadParameter("no user or password is sent there; leave it out", param_hint=option)
+    if not _is_address(text):
+        raise typer.BadParameter(f"{text!r} is not an address such as {example}", param_hint=option)
+    return text
+
+
+def _is_address(text: str) -> bool:
     try:
         url = httpx.URL(text)
         return url.scheme in ("http", "https") and bool(url.host) and (url.port is None or 0 < url.port <= PORT_MAX)

@@ -21,9 +21,9 @@ from tidegate.cli.connection import (
     AsJson,
     Key,
     Url,
+    an_address,
     data_directory,
     fail,
-    is_address,
     local_stack,
     service_key,
     service_url,
@@ -40,6 +40,10 @@ LAG_MAX_MS: Final = 60_000
 DISK_FREE_MIN_BYTES: Final = 1 << 30
 READY_TIMEOUT_S: Final = 5.0
 READY_EXAMPLE: Final = "http://127.0.0.1:9090/ready"
+NO_BROKERS: Final = (
+    "brokers are host:port, comma separated; a user and a password belong to TIDEGATE_KAFKA_SASL_USERNAME and "
+    "TIDEGATE_KAFKA_SASL_PASSWORD"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,11 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check the services, the key, the broker, every topic, the ticks, every partition and its lag."""
-    for address in ready or ():
-        if not is_address(address):
-            raise typer.BadParameter(f"{address!r} is not an address such as {READY_EXAMPLE}", param_hint="--ready")
+    named = [an_address(each, "--ready", READY_EXAMPLE) for each in ready or ()]
+    if kafka and ("@" in kafka or "/" in kafka):
+        raise typer.BadParameter(NO_BROKERS, param_hint="--kafka")
     stack = local_stack()
-    services = {address: address for address in ready} if ready else dict(stack.get("ready", {}))
+    services = {each: each for each in named} if named else dict(stack.get("ready", {}))
     examined = _examine(service_url(url), service_key(key), services, kafka or stack.get("kafka"), prefix)
     try:
         checks = asyncio.run(examined)

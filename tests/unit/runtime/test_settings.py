@@ -102,6 +102,7 @@ def test_what_is_unusable_as_a_secret_is_named_and_not_shown(monkeypatch: pytest
         (ConsoleSettings, "TIDEGATE_INGEST_URL", "http://admin:{secret}@ingest:8080"),
         (ConsoleSettings, "TIDEGATE_WEBHOOKS_URL", "http://admin:{secret}@webhooks:8083"),
         (EvaluatorSettings, "TIDEGATE_READ_ADDRESS", "http://admin:{secret}@evaluator-0:8082"),
+        (RuntimeSettings, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://admin:{secret}@collector:4318"),
     ],
 )
 def test_a_password_in_an_address_refuses_the_start_and_is_not_shown(
@@ -109,7 +110,7 @@ def test_a_password_in_an_address_refuses_the_start_and_is_not_shown(
 ) -> None:
     """A client would not send it, and logs, errors and statuses would tell it with the address."""
     monkeypatch.setenv(variable, value.format(secret=CANARY))
-    with pytest.raises(StartRefusedError, match=rf"{variable}: .+ \(found a hidden value\)$") as refusal:
+    with pytest.raises(StartRefusedError, match=rf": {variable}: .+ \(found a hidden value\)$") as refusal:
         load_settings(kind)
     assert CANARY not in str(refusal.value)
 

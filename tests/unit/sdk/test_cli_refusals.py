@@ -14,6 +14,30 @@ def test_an_address_that_is_none_is_a_wrong_command_line(service: Service, argum
     assert (result.exit_code, url in result.stderr, service.asked) == (2, True, [])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variable", "value"),
+    [
+        (["doctor", "--kafka"], "TIDEGATE_KAFKA_BOOTSTRAP", "admin:CANARY@one:9092"),
+        (["doctor", "--kafka"], "TIDEGATE_KAFKA_BOOTSTRAP", "SASL_SSL://admin:CANARY@one:9092"),
+        (["doctor", "--ready"], None, "http://admin:CANARY@ingest:9090/ready"),
+        (["doctor", "--ready"], None, "admin:CANARY@ingest"),
+        (["segments", "list", "--url"], "TIDEGATE_URL", "http://admin:CANARY@console:8081"),
+        (["segments", "list", "--url"], "TIDEGATE_CONSOLE_URL", "admin:CANARY@console"),
+    ],
+)
+def test_a_password_in_an_address_is_a_wrong_command_line_and_is_not_shown(
+    service: Service, monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str | None, value: str
+) -> None:
+    *command, option = arguments
+    results = [run(*command, option, value)]
+    if variable is not None:
+        monkeypatch.setenv(variable, value)
+        results.append(run(*command))
+    for result in results:
+        assert (result.exit_code, f"Invalid value for {option}" in result.stderr, service.asked) == (2, True, [])
+        assert "CANARY" not in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("key", ["schlüssel", "tg_1\nX: y", "tg_1 ", "\udcff"])
 def test_a_key_that_none_can_be_is_a_wrong_command_line_and_is_not_shown(
     service: Service, monkeypatch: pytest.MonkeyPatch, key: str
