@@ -51,7 +51,7 @@ class BatchReader:
                 batch.ended = True
                 break
             if is_blank(row):
-                batch.blank += 1
+                batch.blank += 1 + self._reader.pass_empty()
                 continue
             converted = self._converter.convert(row)
             if isinstance(converted, RejectedRow):

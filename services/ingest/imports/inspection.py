@@ -64,6 +64,9 @@ def preview(
     shown_rows: list[dict[str, Any]] = []
     for row in reader:
         if is_blank(row):
+            if reader.place.offset > SAMPLE_BYTES:
+                break
+            reader.pass_empty()
             continue
         if len(shown_rows) >= PREVIEW_ROWS:
             break
@@ -95,7 +98,9 @@ def _sample_rows(sample: bytes, dialect: Dialect) -> list[Row]:
     for row in reader:
         if cut_off and reader.reach >= len(sample):
             break
-        if not is_blank(row):
+        if is_blank(row):
+            reader.pass_empty()
+        else:
             rows.append(row)
         if len(rows) > SAMPLE_ROWS_MAX:
             break

@@ -8,11 +8,15 @@ remembered saves work and changes nothing: a file read from a later place gives 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from services.ingest.imports.dialect import Dialect
 from services.ingest.imports.limits import PIECE_BYTES, ROW_BYTES_MAX
+
+_EMPTY: Final = {"\n": re.compile(rb"(?:\r?\n)+"), "\r": re.compile(rb"\r+")}
+"""Lines that hold nothing, by what ends a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Lines:
         self._file = file
         self._encoding = dialect.encoding
         self._line_end = dialect.line_end.encode()
+        self._empty = _EMPTY[dialect.line_end]
         self._buffer = b""
         self._buffer_offset = place.offset
         self._start = 0
@@ -83,6 +88,17 @@ class Lines:
         """What comes next is the first line of a row."""
         self.row_lines = self.row_bytes = 0
         self.first_text, self.undecodable = "", False
+
+    def pass_empty(self) -> int:
+        """Pass over empty lines where a row would begin, as far as the file is in memory here. Shape: how many."""
+        empty = self._empty.match(self._buffer, self._start)
+        if empty is None:
+            return 0
+        passed = empty[0].count(self._line_end)
+        self._start = empty.end()
+        self.offset += len(empty[0])
+        self.lines += passed
+        return passed
 
     def leave_row(self, *, endless: bool) -> None:
         """Go back behind the row's first line: further ones are none of it. `endless`: looking on would not help."""

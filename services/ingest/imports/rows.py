@@ -70,6 +70,12 @@ class RowReader:
         """The byte up to which the file was looked at: beyond the place where a quote was left open."""
         return max(self._lines.reach, self._lines.offset)
 
+    def pass_empty(self) -> int:
+        """Pass over rows that are empty lines, some of those that come next. Shape: how many; they count as rows."""
+        passed = self._lines.pass_empty()
+        self._row += passed
+        return passed
+
     def __iter__(self) -> Iterator[Row]:
         return self
 
