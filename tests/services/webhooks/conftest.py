@@ -36,6 +36,7 @@ def settings(workspace: Workspace, tmp_path: Path) -> WebhookSettings:
         webhook_attempts_max=4,
         webhook_wait_first_ms=20,
         webhook_wait_max_ms=100,
+        webhooks_append_timeout_ms=60_000,  # and so does its broker
     )
 
 
