@@ -147,8 +147,11 @@ def show_dry_run(checked: Import) -> None:
         print_table(("rows", "column", "expected", "how to repair"), rows, numbers=(0,))
 
 
-def is_to_be_written() -> bool:
-    """Whether a person says yes to writing the rows."""
+def is_to_be_written(checked: Import) -> bool:
+    """Whether a person says yes to writing the rows; where a dry run found none, nobody is asked."""
+    found: Mapping[str, Any] = (checked.model_extra or {}).get("dry_run") or {}
+    if found.get("rows_total") == 0:
+        return False
     with interruptible():
         return typer.confirm("Write these rows?")
 

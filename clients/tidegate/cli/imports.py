@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from tidegate.cli import import_review
 from tidegate.cli.connection import EXIT_REFUSED, AsJson, Key, Url, talk
-from tidegate.cli.output import complain, print_json, say
+from tidegate.cli.output import advise, complain, print_json, say
 from tidegate.client import Tidegate
 from tidegate.errors import NotReadyError, UnreachableError
 from tidegate.responses import Import
@@ -32,6 +32,8 @@ CHUNK_BYTES: Final = 256 * 1024
 POLL_S: Final = 0.3
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 CHECKED: Final = frozenset({"checked"})
+NO_ROWS: Final = "the file has no row below its header, so nothing was written"
+NO_ROWS_ADVICE: Final = "look at what makes the file; if its first row is a contact, put a header above it"
 
 
 @app.command("import")
@@ -129,7 +131,7 @@ async def _reviewed(tidegate: Tidegate, wanted: Wanted, *, dry_run: bool) -> Imp
         import_review.ask_mapping(uploaded, mapping)
         import_review.show_preview(await tidegate.map_import(uploaded.id, mapping))
         checked = await _checked(tidegate, uploaded.id, quiet=False)
-        if dry_run or checked.state not in CHECKED or not import_review.is_to_be_written():
+        if dry_run or checked.state not in CHECKED or not import_review.is_to_be_written(checked):
             return checked
         started = await tidegate.import_step(uploaded.id, "commit", again=wanted.again)
         written = True
@@ -181,6 +183,8 @@ def _tell(ended: Import, file: Path, url: str | None, key: str | None, *, as_jso
         raise typer.Exit(EXIT_REFUSED if (told.get("dry_run") or {}).get("would_reject") else 0)
     if not as_json:
         _say_ended(ended, told.get("repeat_of"))
+    if ended.state == "completed" and not ended.rows_read and told.get("repeat_of") is None:
+        advise(NO_ROWS, [NO_ROWS_ADVICE])
     if problem := told.get("problem"):
         complain(str(problem["message"]), [str(problem["fix"])])
     if ended.rejected:

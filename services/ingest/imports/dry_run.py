@@ -26,6 +26,10 @@ from services.runtime import clock
 from services.runtime.errors import ServiceError
 from services.runtime.logs import get_logger
 
+NO_ROWS: Final = (
+    "there is no row below the header, so nothing would be written; "
+    "if the first row is a contact, put a header above it"
+)
 CONTACTS_UNKNOWN: Final = "the contacts could not be asked, so create, update and leave are unknown until committed"
 EARLIER_ROWS_UNKNOWN: Final = "the file is too large for create, update and leave to be told before it is committed"
 
@@ -104,6 +108,7 @@ class DryRunner:
         if isinstance(effects, str):
             found.note = effects
         else:
+            found.note = None if found.rows_total else NO_ROWS
             found.would_create, found.would_update, found.would_leave = effects.create, effects.update, effects.leave
         return found
 

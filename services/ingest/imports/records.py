@@ -49,7 +49,10 @@ class ImportProblem(BaseModel):
 
 
 class DryRun(BaseModel):
-    """What a commit would do. The three counts of rows to be written are None where `note` says why."""
+    """What a commit would do. The three counts of rows to be written are None where `note` says why.
+
+    It also says that there is no row.
+    """
 
     rows_total: int = 0
     would_create: int | None = None

@@ -73,6 +73,21 @@ def test_an_import_that_failed_says_why_and_what_to_do(service: Service, people:
     assert (result.exit_code, result.stderr) == (1, "error: the disk is full\n  make room, then go on\n")
 
 
+def test_a_file_without_rows_is_said_to_be_one_and_is_no_failure(service: Service, people: Path) -> None:
+    service.on("POST", "/imports", 202, {**ENDED, "rows_total": 0, "rows_read": 0, "accepted": 0})
+    for options in ((), ("--json",)):
+        result = run("import", str(people), "--id", "id", *options)
+        assert result.exit_code == 0
+        assert result.stderr == (
+            "note: the file has no row below its header, so nothing was written\n"
+            "  look at what makes the file; if its first row is a contact, put a header above it\n"
+        )
+
+
+def test_nobody_is_asked_whether_to_write_no_rows() -> None:
+    assert not import_review.is_to_be_written(Import.model_validate({**CHECKED, "dry_run": {"rows_total": 0}}))
+
+
 def rejecting(service: Service, report: str) -> None:
     service.on("POST", "/imports", 202, {**ENDED, "accepted": 1, "rejected": 1})
     service.routes["GET", "/api/v2/imports/imp_1/errors.csv"] = httpx.Response(200, text=report)

@@ -90,6 +90,13 @@ async def test_rows_create_update_or_leave_as_contacts_and_earlier_rows_have_it(
     assert effects(found) == (1, 4, 2)
 
 
+async def test_a_file_without_rows_is_said_to_be_one(running: Running) -> None:
+    for body in (b"id,plan\n", b"id,plan\n\n,\n \n"):
+        found = await tried(running, body)
+        assert (found["rows_total"], effects(found)) == (0, (0, 0, 0))
+        assert "no row below the header" in found["note"]
+
+
 async def test_an_owner_that_moved_is_found_again(running: Running) -> None:
     await say_owner(running.settings, "http://gone", PartitionState.STOPPED)
     await say_owner(running.settings, "http://old")
