@@ -7,6 +7,7 @@ the membership that is given. Immutable.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ class Index:
         self._loose = loose
         self.wide_over = wide_over
         self._aging = [
-            (name, facet, frozenset(facet.cuts))
+            (name, facet, facet.cuts)
             for name, found in facets.items()
             for facet in found
             if facet.key.kind is FacetKind.AGE
@@ -121,7 +122,7 @@ class Index:
     @property
     def age_cuts(self) -> list[tuple[AttributeName, tuple[int, ...]]]:
         """The attributes that time tests read, and the ages at which the tests flip."""
-        return [(name, facet.cuts) for name, facet, _ in self._aging]
+        return [(name, cuts) for name, _, cuts in self._aging]
 
     def flips(
         self,
@@ -155,7 +156,10 @@ class Index:
         for name, facet, cuts in self._aging:
             value = attributes.get(name)
             instant = None if value is None else instant_of(value)
-            if instant is not None and at - instant in cuts:
+            if instant is None:
+                continue
+            place = bisect_left(cuts, at - instant)
+            if place < len(cuts) and cuts[place] == at - instant:
                 touched.append((facet, (facet.place(value, before), facet.place(value, at))))
         return self._outcome(touched, attributes, at, members) if touched else None
 

@@ -140,6 +140,34 @@ def test_atoms_that_are_gone_no_longer_place_a_value() -> None:
     assert place(PLANS, "pro") == {PRO, HAS_RO}
 
 
+def test_a_scale_made_atom_by_atom_has_each_cut_once_and_in_order() -> None:
+    table = ScaleTable(Reading.NUMBER, (), {}, {})
+    for atom in (FROM_10, FROM_5, UNDER_10):
+        table = table.with_atoms([atom])
+    assert table.cuts == SCORES.cuts == (5.0, 10.0)
+    assert table.without_atoms([FROM_10]).cuts == (5.0, 10.0)
+    assert table.without_atoms([FROM_10, UNDER_10]).cuts == (5.0,)
+
+
+class LookedUp(float):
+    """A cut that counts how often a table looks it up."""
+
+    times = 0
+
+    def __hash__(self) -> int:
+        self.times += 1
+        return super().__hash__()
+
+
+def test_another_cut_looks_up_none_of_those_that_are_there() -> None:
+    """Thousands of segments on one number come one by one."""
+    cuts = [LookedUp(number) for number in range(100)]
+    table = ScaleTable(Reading.NUMBER, (), {}, {}).with_atoms([at_least(SCORE, Reading.NUMBER, cut) for cut in cuts])
+    before = [cut.times for cut in cuts]
+    assert table.with_atoms([UNDER_10, at_least(SCORE, Reading.NUMBER, 10.5)]).cuts[9:13] == (9, 10, 10.5, 11)
+    assert [cut.times for cut in cuts] == before
+
+
 def test_a_memory_never_holds_more_than_its_limit_nor_long_texts() -> None:
     memory: Remembered[int] = Remembered(len)
     long = "x" * (REMEMBERED_CHARS_MAX + 1)
