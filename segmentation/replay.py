@@ -55,11 +55,9 @@ class _View:
         self._draft = draft
         self._members = set(draft.members)
         stands_due = draft.due is not None and draft.due <= unseen[-1].clock
-        if stands_due:
-            scope = definitions.segment_ids()
-        else:
-            scope = {placed.segment.segment_id for placed in unseen}
-            scope.update(definitions.catalogue.dependents(scope))
+        scope = {placed.segment.segment_id for placed in unseen}
+        catalogue = definitions.catalogue  # but for what is unseen, it was in force before
+        scope.update(catalogue.unsteady if stands_due else catalogue.dependents(scope))
         self._segments: dict[SegmentId, CompiledSegment] = {}
         self._referrers: defaultdict[SegmentId, set[SegmentId]] = defaultdict(set)
         for segment_id in scope:

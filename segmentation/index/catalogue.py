@@ -7,6 +7,7 @@ A paused segment never flips and references to it see the membership as given; a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Set
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 from weakref import ref
 
@@ -95,6 +96,14 @@ class Catalogue:
         return Catalogue(
             segments, self._index.changed(gone, come), self._graph.replaced(segment.segment_id, references)
         )
+
+    @cached_property
+    def unsteady(self) -> frozenset[SegmentId]:
+        """The segments that may flip without a write: those that read time, and those that refer to others.
+
+        Cost: a look at every segment, once.
+        """
+        return frozenset(key for key, one in self.segments.items() if one.time_dependent or one.references)
 
     def dependents(self, segment_ids: Iterable[SegmentId]) -> tuple[SegmentId, ...]:
         """Every other segment that refers to any of these, directly or not, each after those it refers to."""

@@ -42,6 +42,11 @@ def calls(define: Definition, unseen: int) -> int:
     partition.settle()
     for number in range(unseen):
         partition.step({"at": f"2026-01-02T{number // 60:02}:{number % 60:02}", "define": define(number)})
+    return calls_of(partition)
+
+
+def calls_of(partition: Partition) -> int:
+    """How many functions are called to bring the contact to the present."""
     contact, command = partition.contacts[ANN], CatchUp(ANN, partition.clock)
     found = 0
 
@@ -62,3 +67,24 @@ def calls(define: Definition, unseen: int) -> int:
 def test_twice_the_definitions_take_about_twice_the_calls(kind: str) -> None:
     few, many = (calls(DEFINITIONS[kind], unseen) for unseen in (FEW, 2 * FEW))
     assert many <= GROWTH_MAX * few, (few, many)
+
+
+def calls_past_a_deadline(others: int) -> int:
+    """The same for a contact with a deadline before one unseen definition, among so many segments that read no time."""
+    partition = Partition(lazy=True)
+    for number in range(others):
+        partition.step({"at": DAY, "define": {"id": f"s{number}", "where": f"score > {number}"}})
+    partition.step({"at": DAY, "define": {"id": "new", "where": "seen_at within last 1 day"}})
+    partition.step({"at": DAY, "define": {"id": "old", "where": "plan is pro and not in segment new"}})
+    partition.step({"at": DAY, "write": {"id": ANN, "attributes": {"plan": "pro", "seen_at": DAY}}})
+    partition.settle()
+    partition.step({"at": "2026-01-03", "define": {"id": "last", "where": "plan is pro"}})
+    found = [calls_of(partition) for _ in range(2)]  # that time flips none of the others is found out once
+    partition.settle()
+    told = [(change.segment_id, change.kind, change.cause) for change in partition.changes]
+    assert told[1:] == [("new", "exit", "time"), ("old", "enter", "time"), ("last", "enter", "definition")]
+    return found[-1]
+
+
+def test_a_deadline_between_definitions_looks_at_no_segment_that_time_cannot_flip() -> None:
+    assert calls_past_a_deadline(FEW) == calls_past_a_deadline(0)
