@@ -16,8 +16,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.runtime.problems import PROBLEM_JSON, ProblemError, problem_document
 
 HEADER_TIMEOUT_S: Final = 10.0
 """From the opening of a connection, or the first byte of a later request on it."""
@@ -45,7 +46,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._body_came = False
         self._deadline: asyncio.TimerHandle | None = None
-        self._refusal: tuple[HTTPStatus, str] | None = None
+        self._refusal: ProblemError | None = None
         self._untaken: asyncio.TimerHandle | None = None
         self._requests = 0
 
@@ -81,7 +82,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._header_bytes = 0 if self._body_came else self._header_bytes + len(data)
         if self._header_bytes > HEADER_BYTES_MAX:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {HEADER_BYTES_MAX} bytes are taken")
+            detail = f"at most {HEADER_BYTES_MAX} bytes are taken"
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", detail)
         elif self._awaiting is _Awaiting.HEADERS and self._deadline is None:
             self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)
 
@@ -126,14 +128,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._untaken is None:
             self._watch_untaken()
         if self._refusal is not None:
-            self._refuse(*self._refusal)
+            self._answer(self._refusal)
         if self._awaiting is _Awaiting.BODY and not self.transport.is_closing():
             self._forget_deadline()
             self._deadline = self.loop.call_later(UNREAD_BODY_LINGER_S, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library says what we say better
         """What came is no HTTP. Whatever request it stands in is not waited for any more."""
-        self._refuse(HTTPStatus.BAD_REQUEST, "what came is no HTTP/1.1 request")
+        self._refuse(HTTPStatus.BAD_REQUEST, "no_http", "what came is no HTTP/1.1 request")
 
     def _feed(self, data: bytes) -> None:
         """Parse. The parser takes what is behind an offer for another protocol's, a body too, so it gets it anew."""
@@ -201,24 +203,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # The request before is still being answered on this connection; its answer must not be cut into.
             self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_took_too_long)
         else:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the headers did not arrive within {HEADER_TIMEOUT_S:.0f} s")
+            detail = f"the headers did not arrive within {HEADER_TIMEOUT_S:.0f} s"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "headers_timeout", detail)
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+    def _refuse(self, status: HTTPStatus, code: str, detail: str) -> None:
+        self._answer(ProblemError(status, code, status.phrase.lower(), detail))
+
+    def _answer(self, refusal: ProblemError) -> None:
         if self.transport.is_closing():
             return
         if self._is_answering() and not self._is_cut_off():
             # An answer is not cut into: the refusal comes behind it, and until then nothing more is read.
-            self._refusal = status, detail
+            self._refusal = refusal
             self.flow.pause_reading()
             return
         if self._awaiting is _Awaiting.BODY and self.cycle.response_complete:
             # The request has its answer; another would be taken for the next one's.
             self.transport.close()
             return
-        problem = {"type": "about:blank", "title": status.phrase.lower(), "status": status.value, "detail": detail}
-        body = orjson.dumps(problem)
+        body = problem_document(refusal)
         head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\ncontent-type: {PROBLEM_JSON}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

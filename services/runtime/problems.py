@@ -116,8 +116,8 @@ def unavailable(code: str, title: str, detail: str, retry_after_s: int = RETRY_A
     return ProblemError(503, code, title, detail, headers={"Retry-After": str(retry_after_s)})
 
 
-def problem_response(problem: ProblemError) -> Response:
-    """The problem as an HTTP answer."""
+def problem_document(problem: ProblemError) -> bytes:
+    """The problem as the body of an answer."""
     document = {
         "type": "about:blank",
         "title": problem.title,
@@ -126,8 +126,13 @@ def problem_response(problem: ProblemError) -> Response:
         **({"detail": problem.detail} if problem.detail else {}),
         **({"errors": [error.to_json() for error in problem.errors]} if problem.errors else {}),
     }
+    return orjson.dumps(document)
+
+
+def problem_response(problem: ProblemError) -> Response:
+    """The problem as an HTTP answer."""
     challenge = {"WWW-Authenticate": 'Bearer realm="tidegate"'} if problem.status == 401 else {}
-    return Response(orjson.dumps(document), problem.status, {**problem.headers, **challenge}, PROBLEM_JSON)
+    return Response(problem_document(problem), problem.status, {**problem.headers, **challenge}, PROBLEM_JSON)
 
 
 async def answer_problem(_request: Request, error: Exception) -> Response:

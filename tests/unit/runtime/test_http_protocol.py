@@ -130,6 +130,7 @@ async def test_headers_that_trickle_are_given_up_however_often_a_byte_comes(conn
     trickling.cancel()
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert b"connection: close" in answer
+    assert b'"code":"headers_timeout"' in answer
 
 
 async def test_a_connection_that_says_nothing_is_closed(connect: Connect) -> None:
@@ -169,7 +170,9 @@ async def test_headers_that_trickle_behind_a_request_do_not_cut_into_its_answer(
 async def test_headers_without_end_are_refused_before_they_fill_the_memory(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(b"GET / HTTP/1.1\r\nx: " + b"y" * (HEADER_BYTES_MAX + 1))
-    assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
+    answer = await all_of(reader)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"code":"headers_too_large"' in answer
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,8 @@ async def test_what_is_no_http_is_answered_with_a_problem_document(connect: Conn
     head, _, body = (await all_of(reader)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"content-type: application/problem+json" in head
-    assert orjson.loads(body)["status"] == 400
+    told = orjson.loads(body)
+    assert (told["status"], told["code"]) == (400, "no_http")
 
 
 @pytest.mark.parametrize(
