@@ -8,6 +8,7 @@ not happen here: reading a body to decide something.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
@@ -34,6 +35,7 @@ ONE_CONNECTION_ONLY: Final = frozenset(
 )  # fmt: skip
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """What happens to a request before anything of it is sent."""
+_DOTS: Final = re.compile(r"(?<=/)\.{1,2}(?=/|$)")
 OF_A_BODY: Final = frozenset({"content-length", "content-type", "content-encoding"})
 
 
@@ -137,8 +139,11 @@ async def _begun(parts: AsyncIterator[bytes]) -> tuple[AsyncIterator[bytes], boo
 
 
 def _target(request: Request) -> str:
-    """The path and query exactly as they were sent: an escaped slash in an id stays escaped."""
-    path = str(request.scope["raw_path"], "ascii")
+    """The path and query as they were sent: an escaped slash in an id stays escaped, and dots stay an id.
+
+    The client would take a step for each segment that is dots alone, and ask for what the caller has not named.
+    """
+    path = _DOTS.sub(lambda dots: "%2E" * len(dots[0]), str(request.scope["raw_path"], "ascii"))
     query = str(request.scope["query_string"], "ascii")
     return f"{path}?{query}" if query else path
 

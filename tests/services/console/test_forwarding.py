@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from fastapi import Request
 
+from services.console.forward import Ingest
 from tests.services.console.evaluators import World, streamed
 
 
@@ -38,6 +40,30 @@ async def test_an_escaped_contact_id_reaches_ingest_as_it_was_sent(world: World)
     headers = {"Authorization": f"Bearer {world.key}"}
     await world.http.request("DELETE", "/api/v2/contacts/a%2Fb%20c?x=%26", headers=headers)
     assert seen == [b"/api/v2/contacts/a%2Fb%20c?x=%26"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked"),
+    [
+        (b"/api/v2/imports/../keys", b"/api/v2/imports/%2E%2E/keys"),
+        (b"/api/v2/contacts/..", b"/api/v2/contacts/%2E%2E"),
+        (b"/api/v2/contacts/.", b"/api/v2/contacts/%2E"),
+        (b"/api/v2/../../x", b"/api/v2/%2E%2E/%2E%2E/x"),
+        (b"/api/v2/contacts/..a/.../%2e%2e", b"/api/v2/contacts/..a/.../%2e%2e"),
+    ],
+)
+async def test_dots_in_a_path_are_no_steps_to_another_one(sent: bytes, asked: bytes) -> None:
+    seen: list[bytes] = []
+
+    def ingest(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return streamed(202, {})
+
+    neighbour = Ingest("http://ingest", httpx.MockTransport(ingest))
+    scope = {"type": "http", "method": "DELETE", "raw_path": sent, "query_string": b"", "headers": []}
+    assert (await neighbour.forward(Request(scope))).status_code == 202
+    await neighbour.close()
+    assert seen == [asked]
 
 
 async def test_headers_reach_ingest_byte_by_byte_also_those_that_are_not_ascii(world: World) -> None:
