@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
+from weakref import WeakValueDictionary
 
 from fastapi.responses import Response
 
@@ -34,26 +35,23 @@ class Answers:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, tuple[str, float, Response]] = OrderedDict()
-        self._turns: dict[str, asyncio.Lock] = {}
+        self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By identity; each is there for as long as a request has it or waits for it."""
 
     async def answer(self, identity: str | None, path: str, carry_out: Callable[[], Awaitable[Response]]) -> Response:
         """The first answer to the request, or that of `carry_out`; one that failed is not kept. Errors: its own."""
         if identity is None:
             return await carry_out()
-        turn = self._turns.setdefault(identity, asyncio.Lock())
-        try:
-            async with turn:
-                kept = self._kept.get(identity)
-                if kept is not None and kept[1] > clock.monotonic():
-                    if kept[0] != path:
-                        raise reused()
-                    return Response(kept[2].body, kept[2].status_code, REPLAYED, kept[2].media_type)
-                answer = await carry_out()
-                self._keep(identity, path, answer)
-                return answer
-        finally:
-            if not turn.locked():
-                self._turns.pop(identity, None)
+        turn = self.turns.setdefault(identity, asyncio.Lock())
+        async with turn:
+            kept = self._kept.get(identity)
+            if kept is not None and kept[1] > clock.monotonic():
+                if kept[0] != path:
+                    raise reused()
+                return Response(kept[2].body, kept[2].status_code, REPLAYED, kept[2].media_type)
+            answer = await carry_out()
+            self._keep(identity, path, answer)
+            return answer
 
     def _keep(self, identity: str, path: str, answer: Response) -> None:
         self._kept[identity] = (path, clock.monotonic() + KEPT_S, answer)
