@@ -156,9 +156,9 @@ async def connected(context: ServiceContext[SchedulerSettings]) -> AsyncIterator
     )
     producer = AIOKafkaProducer(acks="all", linger_ms=0, request_timeout_ms=DELIVERY_TIMEOUT_MS, **options)
     async with contextlib.AsyncExitStack() as stack:
-        # Registered before the start: a start that failed half-way has connections to close too.
-        stack.push_async_callback(producer.stop)
+        # Registered before any start: one that failed half-way has connections to close too.
+        for client in (producer, consumer):
+            stack.push_async_callback(client.stop)
         await producer.start()
-        stack.push_async_callback(consumer.stop)
         await consumer.start()
         yield Connection(context, consumer, producer)

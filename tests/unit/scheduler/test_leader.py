@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import warnings
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +13,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
+from deploy.local.ports import free_ports
 from schemas.codec import SegmentDefined, decode_input
 from schemas.topics import Topic
 from services.runtime.application import ServiceContext
 from services.scheduler import fanout, leader
-from services.scheduler.leader import Connection
+from services.scheduler.leader import Connection, connected
 from services.scheduler.settings import SchedulerSettings
 from tests.unit.scheduler.test_fanout import proposal
 from tests.waiting import until
@@ -137,3 +140,15 @@ async def test_who_leads_no_longer_waits_for_no_partition_and_leaves_the_positio
             await asyncio.sleep(0.3)
             assert (broker.tries, broker.ticks[0]) == (tries, ticks)
     assert broker.committed_at is None
+
+
+async def test_a_try_to_reach_a_broker_that_is_away_leaves_no_client_open(tmp_path: Path) -> None:
+    (nobody,) = free_ports(1)
+    settings = SchedulerSettings(kafka_bootstrap=f"127.0.0.1:{nobody}", data_dir=tmp_path)
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(KafkaConnectionError):
+            async with connected(ServiceContext("scheduler", settings)):
+                pass
+        gc.collect()
+    assert [str(each.message) for each in left_open] == []
