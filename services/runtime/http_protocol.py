@@ -48,7 +48,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._refusal: ProblemError | None = None
         self._untaken: asyncio.TimerHandle | None = None
-        self._requests = 0
+        self._begun = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as in the base
         """A connection that never says anything counts as headers that never end."""
@@ -89,7 +89,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self._requests += 1
+        self._begun += 1
         self._awaiting = _Awaiting.HEADERS
         self._header_bytes = 0
         self._body_came = False
@@ -176,14 +176,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """See in a while whether the peer has taken some of what waits, for which a connection to be closed stays."""
         waiting = self.transport.get_write_buffer_size()
         self._untaken = (
-            self.loop.call_later(UNTAKEN_ANSWER_S, self._cut_off_unless_taken, waiting, self._requests)
+            self.loop.call_later(UNTAKEN_ANSWER_S, self._cut_off_unless_taken, waiting, self._begun)
             if waiting
             else None
         )
 
     def _cut_off_unless_taken(self, waiting: int, requests: int) -> None:
         """Whoever asks again may have taken all of it, and what waits now be of another answer."""
-        if self.transport.get_write_buffer_size() < waiting or self._requests != requests:
+        if self.transport.get_write_buffer_size() < waiting or self._begun != requests:
             self._watch_untaken()
         else:
             self.transport.abort()

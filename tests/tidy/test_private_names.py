@@ -71,6 +71,7 @@ TOUCHED: Mapping[str, Mapping[str, type]] = {
     "services/ingest/producer.py": {"_closed": AIOKafkaProducer, "_sender": AIOKafkaProducer},
     "services/runtime/http_protocol.py": {"_unset_keepalive_if_required": HttpToolsProtocol},
     "clients/tidegate/kafka/connection.py": {
+        "_requests": conn.AIOKafkaConnection,
         "_send_sasl_token": conn.AIOKafkaConnection,
         "_ssl_context": conn.AIOKafkaConnection,
         "_writer": conn.AIOKafkaConnection,

@@ -2,9 +2,9 @@
 
 Rule: the client library is told of a lost connection by the one kind of error that it recovers from. It expects what
 asyncio's transports raise; uvloop's raise RuntimeError when written to after a reset, which would end the library's
-task for good, and leave a client that nobody hears from again. And a closed connection is gone at once: over TLS the
-library would wait half a minute for a farewell that a broker busy with a request does not send. Everything else is the
-library's.
+task for good, and leave a client that nobody hears from again. And a closed connection is gone at once: the library
+would wait for a broker that stands still to read what is left of requests, however long, and over TLS half a minute for
+a farewell that one busy with a request does not send. Everything else is the library's.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # the library 
             raise self._lost(error) from error
 
     def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
-        """Close; the future of the end. Nothing is lost by not waiting: every request in hand has just failed."""
-        writer = self._writer
+        """Close; the future of the end. Nothing is lost by not waiting: every request in hand has just failed.
+
+        One that has no answer is none of these: what is left of it is sent first.
+        """
+        writer, is_asked = self._writer, bool(self._requests)
         closed = super().close(reason=reason, exc=exc)
-        if writer is not None and self._ssl_context is not None:
+        if writer is not None and (is_asked or self._ssl_context is not None):
             writer.transport.abort()
         return closed
 

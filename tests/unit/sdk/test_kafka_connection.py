@@ -22,6 +22,8 @@ from tidegate.errors import UnreachableError
 from tidegate.kafka.connection import Connection, use_connection
 
 LIBRARYS_OWN = Connection.__base__
+MORE_THAN_IS_TAKEN_UNREAD = 32 * 1024 * 1024
+"""Bytes that no system keeps for a receiver that reads nothing."""
 
 
 class Unversioned(Connection):
@@ -79,6 +81,43 @@ def test_closing_over_tls_does_not_wait_for_a_broker_that_is_busy(
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(close(*listening.getsockname()))
         busy.result().close()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_closing_does_not_wait_for_a_frozen_broker_to_read_requests(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def close_with_much_unread(host: str, port: int) -> None:
+        connection = Unversioned(host, port)
+        await connection.connect()
+        answer = connection._send_sasl_token(bytes(MORE_THAN_IS_TAKEN_UNREAD))
+        await asyncio.wait_for(connection.close(), 5)
+        with pytest.raises(KafkaConnectionError):
+            await answer
+
+    with asyncio.Runner(loop_factory=new_loop) as runner, socket.create_server(("127.0.0.1", 0)) as listening:
+        runner.run(close_with_much_unread(*listening.getsockname()))
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_closing_still_sends_what_has_no_answer(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def received_of_a_closed(listening: socket.socket) -> int:
+        connection = Unversioned(*listening.getsockname())
+        await connection.connect()
+        accepted, _ = listening.accept()
+        with accepted:
+            accepted.settimeout(5)
+            connection._writer.write(bytes(MORE_THAN_IS_TAKEN_UNREAD))
+            closed = connection.close()
+            received = await asyncio.to_thread(read_all, accepted)
+            await closed
+            return received
+
+    def read_all(accepted: socket.socket) -> int:
+        return sum(len(chunk) for chunk in iter(lambda: accepted.recv(65_536), b""))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(received_of_a_closed(listening)) == MORE_THAN_IS_TAKEN_UNREAD
 
 
 def test_every_client_of_a_service_connects_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
