@@ -16,8 +16,9 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.runtime.errors import StartRefusedError
+from services.runtime.errors import ServiceError, StartRefusedError
 from services.runtime.http_protocol import BoundedHttpProtocol
+from services.runtime.logs import get_logger
 from services.runtime.problems import REQUEST_ID, problem_response, unavailable
 
 BACKLOG_MAX: Final = 2048
@@ -25,6 +26,8 @@ BACKLOG_MAX: Final = 2048
 KEEP_ALIVE_S: Final = 30
 STOP_GRACE_S: Final = 5
 """How long requests in hand may go on after a stop."""
+
+log = get_logger("web")
 
 
 class _Server(uvicorn.Server):
@@ -100,7 +103,9 @@ async def serve(
 ) -> None:
     """Serve an ASGI application until `stopping` is set; `started` is called once requests are answered.
 
-    What runs `beside` it runs until it is cancelled. Errors: what one of them fails with, after the requests in hand.
+    What runs `beside` it runs until it is cancelled. One that ends sets `stopping`: the service then ends as one that
+    is told to: within the grace of a stop, whatever the rest of it still waits for. Errors: what it failed with, after
+    the requests in hand.
     """
     config = uvicorn.Config(
         _Stoppable(app),
@@ -119,12 +124,23 @@ async def serve(
     stop = asyncio.create_task(stopping.wait(), name="http stop")
     try:
         await asyncio.wait({serving, stop, *beside}, return_when=asyncio.FIRST_COMPLETED)
+        for task in beside:
+            if task.done():
+                log.error("a part has ended, and so the service does", part_ended=task.get_name(), reason=_reason(task))
+        stopping.set()
         server.should_exit = True
         await serving
         raise_ended(beside)
     finally:
         stop.cancel()
         listening.close()
+
+
+def _reason(ended: asyncio.Task[None]) -> str:
+    error = None if ended.cancelled() else ended.exception()
+    if error is None:
+        return "it ended by itself"
+    return str(error) if isinstance(error, ServiceError) else repr(error)
 
 
 def raise_ended(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -101,6 +101,22 @@ def test_what_a_library_never_ends_does_not_keep_the_process() -> None:
     assert (code, log[-1]["reason"]) == (1, "gone")
 
 
+def test_a_failure_whose_clean_up_never_ends_is_cut_off_after_the_grace_and_told() -> None:
+    body = """
+    from services.runtime.web import listen, serve
+    async def reading():
+        raise ServiceError("gone")
+    try:
+        await serve(None, listen("127.0.0.1", 0), context.stopping, lambda: None, [asyncio.create_task(reading())])
+    finally:
+        await asyncio.sleep(600)
+"""
+    code, log = Process(body, TIDEGATE_STOP_GRACE_MS="300").end()
+    assert code == 1
+    assert "gone" in [line.get("reason") for line in log]
+    assert log[-1]["event"] == "stop took too long; work in hand is cut off"
+
+
 def test_a_thread_that_is_left_working_does_not_keep_the_process() -> None:
     work = "import time; asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)"
     assert Process(f"{work}; await asyncio.sleep(0.1)").end()[0] == 0

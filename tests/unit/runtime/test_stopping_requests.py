@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from services.runtime import web
+from services.runtime.errors import ServiceError
 from services.runtime.web import listen, serve
 
 WAIT_S = 30.0
@@ -74,3 +75,14 @@ async def test_an_answer_that_is_cut_off_cannot_be_taken_for_whole(
     async with stopped_meanwhile(b"GET /endless HTTP/1.1\r\nHost: here\r\n\r\n", monkeypatch) as answer:
         assert answer.endswith(b"\r\n\r\n5\r\nbegun\r\n"), answer
     assert "Traceback" not in caplog.text
+
+
+async def test_what_ends_beside_the_requests_has_everything_stop_as_if_it_were_told_to() -> None:
+    async def ends() -> None:
+        raise ServiceError("the log cannot be read")
+
+    stopping = asyncio.Event()
+    beside = asyncio.create_task(ends(), name="reading")
+    with pytest.raises(ServiceError, match="the log cannot be read"):
+        await serve(application(asyncio.Event()), listen("127.0.0.1", 0), stopping, lambda: None, [beside])
+    assert stopping.is_set()
