@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from schemas.topics import Topic
 from services.console.app import build_app
@@ -43,9 +44,8 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
         asyncio.create_task(tell_counts(board, feed, hour), name="counts"),
     ]
     try:
-        ready = asyncio.create_task(_both(caught_up, feed.started), name="caught up")
-        await asyncio.wait([*followers, ready], return_when=asyncio.FIRST_COMPLETED)
-        raise_ended(followers)
+        if not await context.came_about(_read_first(followers, caught_up, feed.started)):
+            return
         ending = asyncio.create_task(_end_streams(context.stopping, feed), name="end streams")
         try:
             await serve(app, listening, context.stopping, context.health.ready, followers)
@@ -61,9 +61,19 @@ async def main(context: ServiceContext[ConsoleSettings]) -> None:
             await webhooks.close()
 
 
-async def _both(first: asyncio.Event, second: asyncio.Event) -> None:
-    await first.wait()
-    await second.wait()
+async def _read_first(followers: Collection[asyncio.Task[None]], *read: asyncio.Event) -> None:
+    """Return once all this has come about. Errors: what a follower failed with before."""
+    ready = asyncio.create_task(_all(read), name="caught up")
+    try:
+        await asyncio.wait([*followers, ready], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ready.cancel()
+    raise_ended(followers)
+
+
+async def _all(events: Collection[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
 
 
 async def _end_streams(stopping: asyncio.Event, feed: Feed) -> None:

@@ -33,7 +33,10 @@ async def main(context: ServiceContext[IngestSettings]) -> None:
     listening = listen(settings.host, settings.ingest_port)
     if not await context.came_about(verify_topics(settings, TOPICS)):
         return
-    async with Ingest.running(settings, tracing=context.tracing, tell=context.health.not_ready) as ingest:
+    parts = Ingest.running(settings, tracing=context.tracing, tell=context.health.not_ready)
+    async with context.running(parts) as ingest:
+        if ingest is None:
+            return
         # What stands now stands as long as the process; collections need not walk it again and again.
         gc.collect()
         gc.freeze()

@@ -14,9 +14,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from services.runtime import clock, metrics
 from services.runtime.admin import AdminServer
@@ -40,6 +41,8 @@ CUT_OFF_WITHIN_S = 1.0
 """How long work that is cut off may take to clean up behind itself."""
 
 log = get_logger("runtime")
+
+Parts = TypeVar("Parts")
 
 
 @dataclass
@@ -68,6 +71,20 @@ class ServiceContext(Generic[Settings]):
             for each in (waiting, stop):
                 each.cancel()
             await asyncio.gather(waiting, stop, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def running(self, parts: AbstractAsyncContextManager[Parts]) -> AsyncIterator[Parts | None]:
+        """Start what a service is made of and stop it at the end; None, with the start ended, when told to stop before.
+
+        Errors: what the start raises.
+        """
+        begun: list[Parts] = []
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def begin() -> None:
+                begun.append(await stack.enter_async_context(parts))
+
+            yield begun[0] if await self.came_about(begin()) else None
 
 
 Main = Callable[[ServiceContext[Settings]], Awaitable[None]]

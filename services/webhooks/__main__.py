@@ -16,7 +16,10 @@ async def main(context: ServiceContext[WebhookSettings]) -> None:
     listening = listen(settings.host, settings.webhooks_port)
     if not await context.came_about(verify_topics(settings, (Topic.WEBHOOKS, Topic.AUDIT, Topic.MEMBERSHIPS))):
         return
-    async with running(settings, context.stopping) as (app, working):
+    async with context.running(running(settings, context.stopping)) as parts:
+        if parts is None:
+            return
+        app, working = parts
         await serve(app, listening, context.stopping, lambda: context.health.ready("delivering"), [working])
 
 
