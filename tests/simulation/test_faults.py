@@ -14,7 +14,7 @@ SEEDS_VARIABLE = "TIDEGATE_SIMULATION_SEEDS"
 SEEDS = 2_000
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_every_history_of_crashes_zombies_and_definitions_gives_what_the_reference_gives() -> None:
     seeds = os.environ.get(SEEDS_VARIABLE, str(SEEDS))
     command = [sys.executable, "-m", "tests.simulation", "--seeds", seeds]

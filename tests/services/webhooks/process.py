@@ -36,6 +36,7 @@ class Process:
             "TIDEGATE_ADMIN_PORT": str(self._admin_port),
             "TIDEGATE_WEBHOOKS_ALLOW_LOCAL": "true",
             "TIDEGATE_WEBHOOK_WAIT_FIRST_MS": "20",
+            "TIDEGATE_WEBHOOKS_APPEND_TIMEOUT_MS": "60000",  # a busy machine's broker takes its time
             **more,
         }
         self._process: asyncio.subprocess.Process | None = None
