@@ -66,14 +66,14 @@ async def stop_while_starting(main: Any, context: ServiceContext[Any], standstil
 
 async def test_ingest(standstill: Standstill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Ingest, "running", standstill.enter)
-    settings = IngestSettings(ingestdata_dir=tmp_path)
+    settings = IngestSettings(data_dir=tmp_path)
     await stop_while_starting(ingest.main, ServiceContext("ingest", settings), standstill)
     assert standstill.left == 1
 
 
 async def test_webhooks(standstill: Standstill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(webhooks, "running", standstill.enter)
-    settings = WebhookSettings(webhooksdata_dir=tmp_path)
+    settings = WebhookSettings(data_dir=tmp_path)
     await stop_while_starting(webhooks.main, ServiceContext("webhooks", settings), standstill)
     assert standstill.left == 1
 
@@ -81,6 +81,6 @@ async def test_webhooks(standstill: Standstill, monkeypatch: pytest.MonkeyPatch,
 async def test_console(standstill: Standstill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for follow in ("follow_statuses", "follow_declarations", "follow_changes"):
         monkeypatch.setattr(console, follow, standstill.wait)
-    settings = ConsoleSettings(consoledata_dir=tmp_path)
+    settings = ConsoleSettings(data_dir=tmp_path)
     await stop_while_starting(console.main, ServiceContext("console", settings), standstill)
     assert standstill.left == 3
