@@ -171,6 +171,7 @@ def defined_by(node: ast.AST) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("kind", "name", "signature"),
     [
+        (conn.AIOKafkaConnection, "connect", "(self)"),
         (conn.AIOKafkaConnection, "send", "(self, request, expect_response=True)"),
         (conn.AIOKafkaConnection, "_send_sasl_token", "(self, payload, expect_response=True)"),
         (conn.AIOKafkaConnection, "close", "(self, reason=None, exc=None)"),

@@ -1,22 +1,36 @@
-"""A Kafka connection that says it is lost when it is lost, and is closed when it is closed, under either event loop.
+"""A Kafka connection that says it is lost when it is lost, is closed when it is closed, and is not hammered for.
 
 Rule: the client library is told of a lost connection by the one kind of error that it recovers from. It expects what
 asyncio's transports raise; uvloop's raise RuntimeError when written to after a reset, which would end the library's
 task for good, and leave a client that nobody hears from again. And a closed connection is gone at once: the library
 would wait for a broker that stands still to read what is left of requests, however long, and over TLS half a minute for
-a farewell that one busy with a request does not send. Everything else is the library's.
+a farewell that one busy with a request does not send. And one that cannot be made is not tried again at once: a client
+that repeats a request within milliseconds would try as often to reach a broker that is away. Everything else is the
+library's, and all of it holds under either event loop.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from aiokafka import conn
 from aiokafka.errors import KafkaConnectionError
 
+FAILED_WAIT_S: Final = 0.1
+"""For so long a failure to connect is held back: a client makes one attempt at a time."""
+
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # the library ships no types
     """One connection to one broker."""
+
+    async def connect(self) -> Any:
+        """Connect. Errors: as the library's, after a wait."""
+        try:
+            return await super().connect()
+        except Exception:
+            await asyncio.sleep(FAILED_WAIT_S)
+            raise
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
         """Write a request; its answer's future. Errors: KafkaConnectionError."""

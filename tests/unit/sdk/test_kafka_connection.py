@@ -19,7 +19,7 @@ from services.runtime.kafka import client_options
 from services.runtime.settings import RuntimeSettings
 from tidegate import ContactProducer, Memberships
 from tidegate.errors import UnreachableError
-from tidegate.kafka.connection import Connection, use_connection
+from tidegate.kafka.connection import FAILED_WAIT_S, Connection, use_connection
 
 LIBRARYS_OWN = Connection.__base__
 MORE_THAN_IS_TAKEN_UNREAD = 32 * 1024 * 1024
@@ -52,6 +52,26 @@ def test_a_request_after_a_reset_is_a_lost_connection(
 
     with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(KafkaConnectionError):
         runner.run(send_after_reset())
+
+
+async def test_a_failure_to_connect_is_told_after_a_wait_so_that_no_broker_is_hammered_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        made = Unversioned(*address)
+        await made.connect()
+        await made.close()
+    assert waits == []
+    with pytest.raises(ConnectionRefusedError):
+        await Unversioned(*address).connect()
+    assert waits == [FAILED_WAIT_S]
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
