@@ -2,8 +2,9 @@
 
 Rule: a service is one coroutine, `main(context)`, that works until `context.stopping` is set and then finishes its work
 in hand and returns. This module owns the process around it; it knows neither topics nor segments, and a service never
-installs a signal handler, configures logs or exits by itself. The process ends with its main coroutine: what a library
-left running is not waited for, because after a failed stop some of it would never end, and nobody would start us again.
+installs a signal handler, configures logs or exits by itself. The process ends with its main coroutine: what still runs
+then is cut off and waited for within a bound only, because after a failed stop some of a library's would never end, and
+nobody would start us again.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ EXIT_REFUSED = 78
 """What the service found must be repaired by a person first; starting it again changes nothing."""
 
 BEAT_INTERVAL_S = 1.0
-CUT_OFF_WITHIN_S = 1.0
-"""How long work that is cut off may take to clean up behind itself."""
+CLEANED_UP_WITHIN_S = 10.0
+"""How long work that is cut off may take to clean up behind itself, as by giving back at the broker what it claimed."""
+LEFT_WITHIN_S = 2.0
+"""How long what the work left running may take to end."""
 
 log = get_logger("runtime")
 
@@ -102,7 +105,7 @@ def run_service(name: str, settings: type[Settings] | Settings, main: Main[Setti
         log.error("start refused", reason=str(refusal))
         sys.exit(EXIT_REFUSED)
     configure_logs(name, loaded.log_format, loaded.log_level)
-    # Never closed: that would cancel every task and wait for it, however often it ignores that, and for every thread.
+    # Never closed: that would wait for every task and thread, however long.
     runner = asyncio.Runner(loop_factory=_loop_factory())
     code = runner.run(_supervised(ServiceContext(name, loaded), main))
     logging.shutdown()
@@ -131,7 +134,22 @@ async def _supervised(context: ServiceContext[Settings], main: Main[Settings]) -
             await beating
         if context.tracing is not None:
             await asyncio.to_thread(context.tracing.close)
+        await _leave()
         admin.close()
+
+
+async def _leave() -> None:
+    """Cancel whatever still runs and give it a moment to end. Nothing of ours does after a clean stop."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    if not rest:
+        return
+    for task in rest:
+        task.cancel()
+    done, _ = await asyncio.wait(rest, timeout=LEFT_WITHIN_S)
+    for task in done:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.warning("a part failed as it was cut off", cut_off=task.get_name(), reason=repr(error))
 
 
 def _tracing(context: ServiceContext[Settings]) -> Tracing | None:
@@ -156,7 +174,7 @@ async def _outcome(context: ServiceContext[Settings], main: Main[Settings]) -> i
         if not work.done():
             log.error("stop took too long; work in hand is cut off", grace_ms=context.settings.stop_grace_ms)
             work.cancel()
-            await asyncio.wait({work}, timeout=CUT_OFF_WITHIN_S)
+            await asyncio.wait({work}, timeout=CLEANED_UP_WITHIN_S)
             return EXIT_FAILED
         return _exit_code(work)
     finally:
