@@ -22,6 +22,18 @@ LONG_S = 45.0
 """Longer than a commit may take: whoever has one in hand ends, and its stop cannot be clean without a broker."""
 
 
+async def back_at_work(workspace: Workspace, broker: LocalKafka, *, kill: bool, away_s: float = 0.0) -> float:
+    """Take the broker away and bring it back; for how many seconds after that no commit came."""
+    if kill:
+        os.kill(broker.child.pid, signal.SIGKILL)
+    await asyncio.to_thread(broker.stop)
+    await asyncio.sleep(away_s)
+    await asyncio.to_thread(broker.start)
+    # Beyond the end of the log: a commit decided before the outage is completed by the broker alone.
+    end = sum((await workspace.ends()).values())
+    return await workspace.passes(end, RESUMES_WITHIN_S)
+
+
 @pytest.mark.timeout(200)
 async def test_work_goes_on_after_the_broker_was_killed_and_after_it_was_stopped(
     own_broker: LocalKafka, tmp_path: Path
@@ -36,13 +48,7 @@ async def test_work_goes_on_after_the_broker_was_killed_and_after_it_was_stopped
             async with workspace.under_load(rate_per_s=100):
                 for kill in (True, False):
                     await asyncio.sleep(2)
-                    if kill:
-                        os.kill(own_broker.child.pid, signal.SIGKILL)
-                    await asyncio.to_thread(own_broker.stop)
-                    await asyncio.to_thread(own_broker.start)
-                    # Beyond the end of the log: a commit decided before the outage is completed by the broker alone.
-                    end = sum((await workspace.ends()).values())
-                    waits.append(await workspace.passes(end, RESUMES_WITHIN_S))
+                    waits.append(await back_at_work(workspace, own_broker, kill=kill))
             await workspace.settled()
         assert await evaluator.stop() == 0
     assert not await workspace.violations()
@@ -62,12 +68,7 @@ async def test_an_evaluator_that_gave_up_on_an_absent_broker_is_started_again(
         async with evaluator.kept_running():
             async with workspace.under_load(rate_per_s=600):
                 await asyncio.sleep(2)
-                os.kill(own_broker.child.pid, signal.SIGKILL)
-                await asyncio.to_thread(own_broker.stop)
-                await asyncio.sleep(LONG_S)
-                await asyncio.to_thread(own_broker.start)
-                end = sum((await workspace.ends()).values())
-                waited = await workspace.passes(end, RESUMES_WITHIN_S)
+                waited = await back_at_work(workspace, own_broker, kill=True, away_s=LONG_S)
             await workspace.settled()
         assert await evaluator.stop() == 0
     assert not await workspace.violations()
